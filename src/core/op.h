@@ -1,0 +1,53 @@
+/*
+ * op.h - the context of one operation: where messages go, and the first error.
+ *
+ * It is passed down explicitly; there is no global. Layers below core return -errno; from core up
+ * a failing function has called op_fail() and returns a negative value that its callers only
+ * forward.
+ */
+#ifndef CKPT_CORE_OP_H
+#define CKPT_CORE_OP_H
+
+#include <stdarg.h>
+#include <stdint.h>
+
+#include "ckpt.h"
+
+struct trace;
+
+struct ckpt_op {
+	struct ckpt_common common;
+	struct ckpt_error first; /* the first error wins; later ones are logged at debug level */
+	bool failed;
+	struct trace *trace; /* NULL when no trace was asked for */
+};
+
+void op_init(struct ckpt_op *op, const struct ckpt_common *common);
+
+/** op_done() - free what the operation holds; the error is moved to *ret_err (may be NULL) */
+void op_done(struct ckpt_op *op, struct ckpt_error *ret_err);
+
+/**
+ * op_fail() - note a failure
+ * @kind:    for the exit status
+ * @err:     errno value (positive), or 0 where no system call failed
+ * @call:    system call or step, or NULL; copied
+ * @advice:  what the user can do, or NULL; copied
+ * @object:  printf format of what it is about
+ * Return: -err, or -EINVAL when err is 0: always negative, so `return op_fail(...)`.
+ */
+int op_fail(struct ckpt_op *op, enum ckpt_kind kind, int err, const char *call, const char *advice,
+	const char *object, ...) __attribute__((format(printf, 6, 7)));
+
+/** op_target() - say how the target was left, for the error's text; the last word counts */
+void op_target(struct ckpt_op *op, enum ckpt_target_state state);
+
+/** op_log() - a line for the user's log, without newline; printf format */
+void op_log(struct ckpt_op *op, enum ckpt_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define op_warn(op, ...)  op_log(op, CKPT_LOG_WARN, __VA_ARGS__)
+#define op_info(op, ...)  op_log(op, CKPT_LOG_INFO, __VA_ARGS__)
+#define op_debug(op, ...) op_log(op, CKPT_LOG_DEBUG, __VA_ARGS__)
+
+#endif
