@@ -8,8 +8,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ckpt=${CKPT:-$here/../../build/ckpt}
 pid=
 scratch=
+dump_ms=0
+restore_ms=0
 
-bold= plain=
+bold='' plain=''
 if [ -t 1 ]; then
 	bold=$'\e[1m' plain=$'\e[0m'
 fi
@@ -79,6 +81,7 @@ show_last_row() {
 
 # timed VARIABLE COMMAND...: run it, show what it says, leave the milliseconds in VARIABLE
 timed() {
+	# shellcheck disable=SC2034 # written for the caller
 	local -n ms=$1
 	local from=$EPOCHREALTIME to code=0
 	shift
