@@ -81,13 +81,13 @@ show_last_row() {
 
 # timed VARIABLE COMMAND...: run it, show what it says, leave the milliseconds in VARIABLE
 timed() {
-	# shellcheck disable=SC2034 # written for the caller
 	local -n ms=$1
 	local from=$EPOCHREALTIME to code=0
 	shift
 	printf '   $ ckpt %s\n' "${*:2}"
 	"$@" >"$scratch/said" 2>&1 </dev/null || code=$?
 	to=$EPOCHREALTIME
+	# shellcheck disable=SC2034 # written for the caller
 	ms=$(((${to/[.,]/} - ${from/[.,]/}) / 1000))
 	indent <"$scratch/said"
 	[ "$code" = 0 ] || fail "ckpt $2 ended with exit code $code"
