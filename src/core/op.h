@@ -3,12 +3,15 @@
  *
  * It is passed down explicitly; there is no global. Layers below core return -errno; from core up
  * a failing function has called op_fail() and returns a negative value that its callers only
- * forward.
+ * forward. op_fail() and op_log() may be called from several threads at once; the log function
+ * is then called by one at a time.
  */
 #ifndef CKPT_CORE_OP_H
 #define CKPT_CORE_OP_H
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ckpt.h"
@@ -17,14 +20,22 @@ struct trace;
 
 struct ckpt_op {
 	struct ckpt_common common;
+	pthread_mutex_t lock;    /* over first, failed and the log function */
 	struct ckpt_error first; /* the first error wins; later ones are logged at debug level */
 	bool failed;
 	struct trace *trace; /* NULL when no trace was asked for */
 };
 
+/**
+ * op_init() - start an operation
+ * @common: copied; what it points at is borrowed until op_done(). NULL: nothing is logged or traced
+ */
 void op_init(struct ckpt_op *op, const struct ckpt_common *common);
 
-/** op_done() - free what the operation holds; the error is moved to *ret_err (may be NULL) */
+/**
+ * op_done() - end an operation: write its trace, free what it holds
+ * @ret_err: the error is moved there (all zero where nothing failed); may be NULL
+ */
 void op_done(struct ckpt_op *op, struct ckpt_error *ret_err);
 
 /**
@@ -38,6 +49,16 @@ void op_done(struct ckpt_op *op, struct ckpt_error *ret_err);
  */
 int op_fail(struct ckpt_op *op, enum ckpt_kind kind, int err, const char *call, const char *advice,
 	const char *object, ...) __attribute__((format(printf, 6, 7)));
+
+/**
+ * op_fail_errno() - op_fail() where errno says all: the kind and the advice are chosen from it
+ * @err:     errno value, positive
+ * @call:    system call, or NULL; copied
+ * @object:  printf format of what it is about
+ * Return: -err.
+ */
+int op_fail_errno(struct ckpt_op *op, int err, const char *call, const char *object, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /** op_target() - say how the target was left, for the error's text; the last word counts */
 void op_target(struct ckpt_op *op, enum ckpt_target_state state);

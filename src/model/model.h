@@ -20,18 +20,31 @@ struct model_type {
 	const char *name; /* the record's tag in the image: the resource's base name */
 	enum model_scope scope;
 	const ProtobufCMessageDescriptor *desc;
-	const char *const *volatile_fields; /* NULL-terminated names that diff passes over, or NULL */
+	const char *const
+		*volatile_fields; /* NULL-terminated names that diff passes over, or NULL */
 };
 
 struct model_rec {
 	const struct model_type *type;
 	uint64_t owner;
 	ProtobufCMessage *msg; /* owned by the model */
+	size_t next;           /* index + 1 of the next record of this type, 0 at the end */
 };
 
+/* The records of one type, as index + 1; 0 where there is none. */
+struct model_chain {
+	const struct model_type *type;
+	size_t first, last;
+};
+
+/* Outside model.c only recs and n are used, and only read. */
 struct model {
 	struct model_rec *recs; /* in the order of addition */
 	size_t n, cap;
+	struct model_chain *chains;
+	size_t n_chains, cap_chains;
+	size_t *slots; /* hash over {type, owner}: index + 1 of a record, 0 free */
+	size_t n_slots;
 };
 
 void model_init(struct model *m);
@@ -42,13 +55,18 @@ void model_done(struct model *m);
  * @msg: taken, also on failure; made with malloc (protobuf_c_message_free_unpacked() frees it)
  * Return: 0; -ENOMEM; -EEXIST when this owner already has a record of this type
  */
-int model_add_take(struct model *m, const struct model_type *type, uint64_t owner,
-	ProtobufCMessage *msg);
+int model_add_take(
+	struct model *m, const struct model_type *type, uint64_t owner, ProtobufCMessage *msg);
 
 /** model_get() - Return: the message of that type and owner, or NULL */
 void *model_get(const struct model *m, const struct model_type *type, uint64_t owner);
 
-/** model_next() - iterate over the records of one type; start with *pos = 0. Return: NULL at the end */
-const struct model_rec *model_next(const struct model *m, const struct model_type *type, size_t *pos);
+/**
+ * model_next() - iterate over the records of one type, in the order of addition
+ * @pos: 0 at the start
+ * Return: the record, valid until the next addition; NULL at the end.
+ */
+const struct model_rec *model_next(
+	const struct model *m, const struct model_type *type, size_t *pos);
 
 #endif
