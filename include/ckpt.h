@@ -19,6 +19,10 @@
 extern "C" {
 #endif
 
+#ifndef CKPT_VERSION
+#define CKPT_VERSION "0.1.0"
+#endif
+
 /** What kind of failure it was; also the exit status of the command. */
 enum ckpt_kind {
 	CKPT_OK = 0,
@@ -43,17 +47,27 @@ enum ckpt_target_state {
 /** The first error of an operation. All strings are owned by the struct; free with ckpt_error_done(). */
 struct ckpt_error {
 	enum ckpt_kind kind;
-	int err;                        /* errno, 0 if none */
-	char *object;                   /* what it is about: "pid 12 (nginx): fd 7 socket:[99]" */
-	char *call;                     /* the system call or the step that failed, or NULL */
-	char *advice;                   /* what the user can do, or NULL */
-	enum ckpt_target_state target;  /* how the target was left */
+	int err;                       /* errno, 0 if none */
+	char *object;                  /* what it is about: "pid 12 (nginx): fd 7 socket:[99]" */
+	char *call;                    /* the system call or the step that failed, or NULL */
+	char *advice;                  /* what the user can do, or NULL */
+	enum ckpt_target_state target; /* how the target was left */
 };
 
 void ckpt_error_done(struct ckpt_error *e);
 
-/** Write the error as one line, without a newline. Return: caller frees; NULL when out of memory. */
+/**
+ * Write the error as one line, without a newline and without a program's name in front:
+ * "OBJECT: CALL: STRERROR (TARGET); ADVICE", each part only where it is known.
+ * Return: caller frees; NULL when out of memory.
+ */
 char *ckpt_error_text(const struct ckpt_error *e);
+
+/** "system", "usage", ...: the kind's name in JSON. Return: static; "unknown" for other values. */
+const char *ckpt_kind_name(enum ckpt_kind kind);
+
+/** "none", "running", "stopped", "gone". Return: static; "unknown" for other values. */
+const char *ckpt_target_name(enum ckpt_target_state state);
 
 enum ckpt_log_level { CKPT_LOG_ERROR, CKPT_LOG_WARN, CKPT_LOG_INFO, CKPT_LOG_DEBUG };
 
@@ -95,7 +109,7 @@ enum ckpt_changed_files {
 
 struct ckpt_restore_req {
 	struct ckpt_common common;
-	const char *dir;     /* of the image; or NULL and crid */
+	const char *dir; /* of the image; or NULL and crid */
 	uint64_t crid;
 	bool detach;         /* don't wait for the restored root */
 	bool frozen;         /* leave every task stopped until SIGCONT */
@@ -114,8 +128,29 @@ struct ckpt_restore_result {
 
 struct ckpt_show_req {
 	struct ckpt_common common;
-	const char *dir;
+	const char *dir; /* of the image; or NULL and crid */
 	uint64_t crid;
+	bool json; /* everything, by reflection, instead of the text for people */
+};
+
+struct ckpt_verify_req {
+	struct ckpt_common common;
+	const char *dir; /* of the image; or NULL and crid */
+	uint64_t crid;
+};
+
+struct ckpt_verify_result {
+	uint64_t crid;
+	uint64_t records;    /* read and checked */
+	uint64_t page_bytes; /* read and checked */
+	uint64_t total_ns;
+};
+
+struct ckpt_diff_req {
+	struct ckpt_common common;
+	const char *dir_a, *dir_b; /* of the images; or NULL and crid_* */
+	uint64_t crid_a, crid_b;
+	bool json;
 };
 
 struct ckpt_explain_req {
@@ -123,11 +158,37 @@ struct ckpt_explain_req {
 	pid_t pid;
 };
 
+enum ckpt_verdict {
+	CKPT_SAVED = 0, /* a dump saves it, a restore brings it back */
+	CKPT_WARNED,    /* saved, but something about it will be different */
+	CKPT_REFUSED    /* a dump refuses because of it */
+};
+
+/** One resource of the target, and what a dump would do about it. */
+struct ckpt_explain_item {
+	enum ckpt_verdict verdict;
+	const char *resource; /* static: "file", "socket", "mapping", "namespace", ... */
+	char *object;         /* "fd 7 socket:[99]"; owned */
+	const char *reason;   /* static, or NULL when there is nothing to say */
+	const char *advice;   /* static, or NULL */
+};
+
+/** Free with ckpt_explain_result_done(). */
+struct ckpt_explain_result {
+	pid_t pid;
+	char *comm;
+	uint32_t threads;
+	struct ckpt_explain_item *items;  /* in the order in which the look found them */
+	size_t n, saved, warned, refused; /* n is the sum of the other three */
+	uint64_t total_ns;
+};
+
 /*
  * Every call: Return 0, or -1 with *err filled (err may be NULL; it needs no initialisation and is
  * freed by ckpt_error_done()). *ret is filled only on success.
  */
-int ckpt_dump(const struct ckpt_dump_req *req, struct ckpt_dump_result *ret, struct ckpt_error *err);
+int ckpt_dump(
+	const struct ckpt_dump_req *req, struct ckpt_dump_result *ret, struct ckpt_error *err);
 void ckpt_dump_result_done(struct ckpt_dump_result *r);
 
 /** Also waits for the restored root, unless req->detach; signals that the caller gets are passed on. */
@@ -136,6 +197,22 @@ int ckpt_restore(const struct ckpt_restore_req *req, struct ckpt_restore_result 
 
 /** Print the plan of a restore, task by task and step by step; starts nothing. */
 int ckpt_plan(const struct ckpt_restore_req *req, FILE *out, struct ckpt_error *err);
+
+/** Print what is in an image. */
+int ckpt_show(const struct ckpt_show_req *req, FILE *out, struct ckpt_error *err);
+
+/** Check every checksum, length and reference of an image; the first damage is the error. */
+int ckpt_verify(
+	const struct ckpt_verify_req *req, struct ckpt_verify_result *ret, struct ckpt_error *err);
+
+/** Print the differences of two images. *ret_differences: how many were found. */
+int ckpt_diff(const struct ckpt_diff_req *req, FILE *out, size_t *ret_differences,
+	struct ckpt_error *err);
+
+/** Look at a running process, without stopping it, for what a dump would save and refuse. */
+int ckpt_explain(const struct ckpt_explain_req *req, struct ckpt_explain_result *ret,
+	struct ckpt_error *err);
+void ckpt_explain_result_done(struct ckpt_explain_result *r);
 
 #ifdef __cplusplus
 }
