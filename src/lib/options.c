@@ -1,0 +1,355 @@
+/*
+ * options.c - the rows: every verb and every option of the command, once.
+ *
+ * A field that several requests have stands in several rows, because it lies at another offset in
+ * each. What all requests begin with (struct ckpt_common) lies at offset 0 of every one of them.
+ */
+#include "lib/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/vec.h"
+
+#define COMMON_FIRST(type)                                                                         \
+	_Static_assert(offsetof(struct type, common) == 0, "common is the first field")
+COMMON_FIRST(ckpt_dump_req);
+COMMON_FIRST(ckpt_restore_req);
+COMMON_FIRST(ckpt_show_req);
+COMMON_FIRST(ckpt_verify_req);
+COMMON_FIRST(ckpt_diff_req);
+COMMON_FIRST(ckpt_explain_req);
+
+static const struct verb_desc verb_table[] = {
+	{VERB_DUMP, "dump", ARGS_NONE, "-t PID [-D DIR] [-R | -s] [--force]",
+		"save a running process into an image; the process ends unless -R or -s is given",
+		"Saves the process PID, with all its threads, into an image. When the image is "
+		"complete and in place, and not before, the process is ended, or goes on with "
+		"--leave-running, or stays stopped with --leave-stopped. Whatever goes wrong, the "
+		"process goes on as if nothing had been. Prints the id of the checkpoint (crid), "
+		"the directory, counts, sizes and times.",
+		sizeof(struct ckpt_dump_req)},
+	{VERB_RESTORE, "restore", ARGS_IMAGE, "[-d] [--plan] [--pidfile FILE] DIR|CRID",
+		"bring the process of an image back",
+		"Brings back what an image holds, with the same process and thread ids. In the "
+		"foreground it waits for the restored process, passes signals on to it, and exits "
+		"as it exits; with --detach it returns as soon as the process runs. With --plan it "
+		"prints what it would do, system call by system call, and starts nothing.",
+		sizeof(struct ckpt_restore_req)},
+	{VERB_SHOW, "show", ARGS_IMAGE, "[--json] DIR|CRID", "print what is in an image",
+		"Prints what an image holds: the process tree, the threads with their registers, "
+		"the memory map with sizes by kind, the open files.",
+		sizeof(struct ckpt_show_req)},
+	{VERB_VERIFY, "verify", ARGS_IMAGE, "[--json] DIR|CRID",
+		"check every checksum, length and reference of an image",
+		"Reads the whole image and checks every checksum, length and reference in it. The "
+		"first damage that is found is the error.",
+		sizeof(struct ckpt_verify_req)},
+	{VERB_DIFF, "diff", ARGS_IMAGES, "[--json] A B", "print how two images differ",
+		"Compares two images record by record and field by field, and their memory page by "
+		"page. Exits 0 when there is no difference, 1 when there is one. What differs "
+		"between any two dumps, such as times, is passed over.",
+		sizeof(struct ckpt_diff_req)},
+	{VERB_CHECK, "check", ARGS_NONE, "[--json]",
+		"which kernel features and capabilities are here, and what is lost without",
+		"Tries each kernel feature and capability that ckpt uses, says whether it is here, "
+		"what it is needed for, and what is lost without it. Never goes by the version.",
+		0},
+	{VERB_EXPLAIN, "explain", ARGS_NONE, "-t PID [--json]",
+		"what a dump of a running process would save, and what it would refuse and why",
+		"Looks at a running process without stopping it, and says, resource by resource, "
+		"what a dump would save, what it would refuse and why, and what to do about it. "
+		"Exits 0 when nothing would be refused, 3 otherwise.",
+		sizeof(struct ckpt_explain_req)},
+	{VERB_HELP, "help", ARGS_VERB, "[VERB]", "print help",
+		"Prints the help of a verb, or of the whole command.", 0},
+	{0, NULL, ARGS_NONE, NULL, NULL, NULL, 0},
+};
+
+static const struct option_name changed_names[] = {
+	{"refuse", CKPT_CHANGED_REFUSE},
+	{"warn", CKPT_CHANGED_WARN},
+	{"ignore", CKPT_CHANGED_IGNORE},
+	{NULL, 0},
+};
+
+static const struct option_name shell_names[] = {
+	{"bash", SHELL_BASH},
+	{"zsh", SHELL_ZSH},
+	{NULL, 0},
+};
+
+/* N=inherit[:M] | N=path:FILE | N=null | N=close */
+static const char *check_fd(const char *value)
+{
+	char *end;
+	unsigned long n;
+
+	if (*value < '0' || *value > '9')
+		return "it must begin with a descriptor number and '='";
+	n = strtoul(value, &end, 10);
+	if (*end != '=' || n > 1 << 30)
+		return "it must begin with a descriptor number and '='";
+	value = end + 1;
+	if (!strcmp(value, "null") || !strcmp(value, "close") || !strcmp(value, "inherit"))
+		return NULL;
+	if (!strncmp(value, "path:", 5))
+		return value[5] ? NULL : "the path is empty";
+	if (!strncmp(value, "inherit:", 8) && value[8] >= '0' && value[8] <= '9') {
+		n = strtoul(value + 8, &end, 10);
+		if (!*end && n <= 1 << 30)
+			return NULL;
+	}
+	return "after '=' comes inherit, inherit:M, path:FILE, null or close";
+}
+
+#define PATH_LONGEST 4095
+#define PID_LONGEST  (1 << 22) /* PID_MAX_LIMIT of Linux */
+#define PID(r)       .type = OPT_PID, .offset = offsetof(struct r, pid), .min = 1, .max = PID_LONGEST
+#define CRID(r)      .type = OPT_U64, .offset = offsetof(struct r, crid), .min = 1, .max = INT64_MAX
+#define STR(r, f)    .type = OPT_STRING, .offset = offsetof(struct r, f), .min = 1, .max = PATH_LONGEST
+#define FLAG(r, f)   .type = OPT_FLAG, .offset = offsetof(struct r, f)
+#define FRONT(f)     .home = HOME_FRONT, .offset = offsetof(struct option_front, f)
+
+static const struct option_row row_table[] = {
+	/* what is worked on */
+	{.verbs = VERB_DUMP,
+		.name = "pid",
+		.letter = 't',
+		PID(ckpt_dump_req),
+		.metavar = "PID",
+		.alias = "tree",
+		.required = true,
+		.help = "the process to save"},
+	{.verbs = VERB_EXPLAIN,
+		.name = "pid",
+		.letter = 't',
+		PID(ckpt_explain_req),
+		.metavar = "PID",
+		.alias = "tree",
+		.required = true,
+		.help = "the process to look at"},
+	{.verbs = VERB_DUMP,
+		.name = "dir",
+		.letter = 'D',
+		STR(ckpt_dump_req, dir),
+		.metavar = "DIR",
+		.alias = "images-dir",
+		.is_dir = true,
+		.dflt = "the store: /var/lib/ckpt/CRID, or $XDG_STATE_HOME/ckpt/CRID for a user",
+		.help = "directory for the image, made where it is missing"},
+	{.verbs = VERB_RESTORE,
+		.name = "dir",
+		.letter = 'D',
+		STR(ckpt_restore_req, dir),
+		.metavar = "DIR",
+		.alias = "images-dir",
+		.is_dir = true,
+		.help = "directory of the image"},
+	{.verbs = VERB_SHOW,
+		.name = "dir",
+		.letter = 'D',
+		STR(ckpt_show_req, dir),
+		.metavar = "DIR",
+		.alias = "images-dir",
+		.is_dir = true,
+		.help = "directory of the image"},
+	{.verbs = VERB_VERIFY,
+		.name = "dir",
+		.letter = 'D',
+		STR(ckpt_verify_req, dir),
+		.metavar = "DIR",
+		.alias = "images-dir",
+		.is_dir = true,
+		.help = "directory of the image"},
+	{.verbs = VERB_RESTORE,
+		.name = "crid",
+		CRID(ckpt_restore_req),
+		.metavar = "CRID",
+		.excludes = "dir",
+		.help = "id of a checkpoint in the store"},
+	{.verbs = VERB_SHOW,
+		.name = "crid",
+		CRID(ckpt_show_req),
+		.metavar = "CRID",
+		.excludes = "dir",
+		.help = "id of a checkpoint in the store"},
+	{.verbs = VERB_VERIFY,
+		.name = "crid",
+		CRID(ckpt_verify_req),
+		.metavar = "CRID",
+		.excludes = "dir",
+		.help = "id of a checkpoint in the store"},
+
+	/* dump */
+	{.verbs = VERB_DUMP,
+		.name = "leave-running",
+		.letter = 'R',
+		FLAG(ckpt_dump_req, leave_running),
+		.excludes = "leave-stopped",
+		.help = "the process goes on afterwards"},
+	{.verbs = VERB_DUMP,
+		.name = "leave-stopped",
+		.letter = 's',
+		FLAG(ckpt_dump_req, leave_stopped),
+		.excludes = "leave-running",
+		.help = "the process stays stopped afterwards, until SIGCONT"},
+	{.verbs = VERB_DUMP,
+		.name = "force",
+		FLAG(ckpt_dump_req, force),
+		.help = "replace an image that is in the directory"},
+
+	/* restore */
+	{.verbs = VERB_RESTORE,
+		.name = "detach",
+		.letter = 'd',
+		FLAG(ckpt_restore_req, detach),
+		.alias = "restore-detached",
+		.help = "don't wait for the restored process"},
+	{.verbs = VERB_RESTORE,
+		.name = "frozen",
+		FLAG(ckpt_restore_req, frozen),
+		.help = "leave every task stopped, until SIGCONT"},
+	{.verbs = VERB_RESTORE,
+		.name = "pidfile",
+		STR(ckpt_restore_req, pidfile),
+		.metavar = "FILE",
+		.help = "write the pid of the restored process to FILE"},
+	{.verbs = VERB_RESTORE,
+		.name = "changed-files",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_restore_req, changed_files),
+		.names = changed_names,
+		.metavar = "HOW",
+		.dflt = "refuse for mapped executables and libraries, warn for data",
+		.help = "when a file changed since the dump: refuse, warn or ignore"},
+	{.verbs = VERB_RESTORE,
+		.name = "fd",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_restore_req, fds),
+		.metavar = "N=WHAT",
+		.check = check_fd,
+		.dflt = "what led outside is connected to the descriptor of the same number",
+		.help = "descriptor N becomes inherit[:M], path:FILE, null or close; repeatable"},
+	{.verbs = VERB_RESTORE,
+		.name = "plan",
+		.type = OPT_FLAG,
+		FRONT(plan),
+		.help = "print what would be done, step by step; start nothing"},
+
+	/* what is said, and how */
+	{.verbs = VERB_DUMP | VERB_RESTORE | VERB_SHOW | VERB_VERIFY | VERB_DIFF | VERB_CHECK |
+		  VERB_EXPLAIN,
+		.name = "json",
+		.type = OPT_FLAG,
+		FRONT(json),
+		.help = "the result, or the error, as one JSON object on stdout"},
+	{.verbs = VERB_CHECK,
+		.name = "faults",
+		.type = OPT_FLAG,
+		FRONT(faults),
+		.help = "print the names of the fault points, for tests"},
+	{.verbs = VERB_ALL & ~VERB_HELP,
+		.name = "verbose",
+		.letter = 'v',
+		.type = OPT_LEVEL,
+		.offset = offsetof(struct ckpt_common, log_level),
+		.max = 4,
+		.metavar = "N",
+		.dflt = "2: errors and warnings",
+		.help = "say more; -v -v even more; -v1 to -v4 sets the level"},
+	{.verbs = VERB_ALL & ~VERB_HELP,
+		.name = "log",
+		.letter = 'o',
+		.type = OPT_STRING,
+		FRONT(log_file),
+		.min = 1,
+		.max = PATH_LONGEST,
+		.metavar = "FILE",
+		.alias = "log-file",
+		.dflt = "stderr",
+		.help = "write the log to FILE"},
+	{.verbs = VERB_DUMP | VERB_RESTORE,
+		.name = "trace",
+		STR(ckpt_common, trace_file),
+		.metavar = "FILE",
+		.help = "write the stages of the run to FILE, for Chrome's or Perfetto's viewer"},
+
+	/* help */
+	{.verbs = VERB_HELP,
+		.name = "man",
+		.type = OPT_FLAG,
+		FRONT(man),
+		.help = "print the man page as roff"},
+	{.verbs = VERB_HELP,
+		.name = "completion",
+		.type = OPT_ENUM,
+		FRONT(completion),
+		.names = shell_names,
+		.metavar = "SHELL",
+		.help = "print the completion script for bash or zsh"},
+	{.verbs = VERB_ALL,
+		.name = "help",
+		.letter = 'h',
+		.type = OPT_FLAG,
+		FRONT(help),
+		.help = "print this help"},
+
+	/* CRIU asks to be allowed these; here they need no option */
+	{.verbs = VERB_DUMP | VERB_RESTORE, .name = "tcp-established", .type = OPT_NOTHING},
+	{.verbs = VERB_DUMP | VERB_RESTORE,
+		.name = "file-locks",
+		.letter = 'l',
+		.type = OPT_NOTHING},
+	{.verbs = VERB_DUMP | VERB_RESTORE,
+		.name = "shell-job",
+		.letter = 'j',
+		.type = OPT_NOTHING},
+	{.verbs = VERB_DUMP | VERB_RESTORE, .name = "link-remap", .type = OPT_NOTHING},
+	{.verbs = 0, .name = NULL},
+};
+
+const struct verb_desc *verbs(void)
+{
+	return verb_table;
+}
+
+const struct verb_desc *verb_find(const char *name)
+{
+	for (const struct verb_desc *v = verb_table; v->name; v++)
+		if (!strcmp(v->name, name))
+			return v;
+	return NULL;
+}
+
+const struct option_row *options(void)
+{
+	return row_table;
+}
+
+const struct option_row *option_next(enum verb verb, size_t *pos)
+{
+	while (row_table[*pos].name) {
+		const struct option_row *row = &row_table[(*pos)++];
+
+		if (row->verbs & verb)
+			return row;
+	}
+	return NULL;
+}
+
+const struct option_row *option_find(enum verb verb, const char *name)
+{
+	size_t pos = 0;
+	const struct option_row *row;
+
+	while ((row = option_next(verb, &pos)))
+		if (!strcmp(row->name, name) || (row->alias && !strcmp(row->alias, name)))
+			return row;
+	return NULL;
+}
+
+bool option_listed(const struct option_row *row)
+{
+	return row->type != OPT_NOTHING;
+}
