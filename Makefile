@@ -48,6 +48,7 @@ LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
 MANDIR  ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 
 ifeq ($(V),1)
 Q :=
@@ -170,6 +171,22 @@ $(B)/ckpt: $(CLI_OBJ) $(B)/libckpt.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJ) $(B)/libckpt.a $(LIBS)
 
+# The man page and the completion scripts come from the table of options, so from the tool itself.
+# A cross-built tool can't be run here: these files are then left out.
+.PHONY: docs
+ifeq ($(ISA),$(shell uname -m))
+docs: $(B)/ckpt.1 $(B)/ckpt.bash $(B)/_ckpt
+endif
+
+$(B)/ckpt.1: $(B)/ckpt
+	$(Q)$< help --man > $@
+
+$(B)/ckpt.bash: $(B)/ckpt
+	$(Q)$< help --completion bash > $@
+
+$(B)/_ckpt: $(B)/ckpt
+	$(Q)$< help --completion zsh > $@
+
 # ---- the agent ---------------------------------------------------------------------------------
 
 $(B)/agent/%.o: %.c $(B)/.flags
@@ -201,9 +218,11 @@ check: ## unit tests: no privilege, seconds (T=suite/test picks some)
 	else $(MAKE) --no-print-directory $(B)/unit && \
 		$(B)/unit $(if $(T),--filter '$(T)') $(UNIT_ARGS); fi
 
-$(B)/unit: $(UNIT_OBJ) $(B)/libckpt.a
+# Of the command everything but main().
+UNIT_CLI_OBJ := $(filter-out %/main.o,$(CLI_OBJ))
+$(B)/unit: $(UNIT_OBJ) $(UNIT_CLI_OBJ) $(B)/libckpt.a
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(UNIT_OBJ) $(B)/libckpt.a $(UNIT_LIBS) $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(UNIT_OBJ) $(UNIT_CLI_OBJ) $(B)/libckpt.a $(UNIT_LIBS) $(LIBS)
 
 e2e-bin: $(E2E_BIN)
 
@@ -283,11 +302,12 @@ install: all ## PREFIX=/usr/local, DESTDIR=
 		'Cflags: -I$${includedir}' > $(DESTDIR)$(LIBDIR)/pkgconfig/ckpt.pc
 	if [ -f $(B)/ckpt.1 ]; then install -D -m 644 $(B)/ckpt.1 $(DESTDIR)$(MANDIR)/man1/ckpt.1; fi
 	if [ -f $(B)/ckpt.bash ]; then install -D -m 644 $(B)/ckpt.bash $(DESTDIR)$(COMPDIR)/ckpt; fi
+	if [ -f $(B)/_ckpt ]; then install -D -m 644 $(B)/_ckpt $(DESTDIR)$(ZSHDIR)/_ckpt; fi
 
 uninstall: ## takes away what install put there
 	rm -f $(DESTDIR)$(BINDIR)/ckpt $(DESTDIR)$(LIBDIR)/libckpt.a $(DESTDIR)$(INCDIR)/ckpt.h \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/ckpt.pc $(DESTDIR)$(MANDIR)/man1/ckpt.1 \
-		$(DESTDIR)$(COMPDIR)/ckpt
+		$(DESTDIR)$(COMPDIR)/ckpt $(DESTDIR)$(ZSHDIR)/_ckpt
 
 clean: ## removes the build directory
 	rm -rf $(B)

@@ -1,0 +1,98 @@
+/*
+ * cli.h - what the verbs of the command share: arguments, messages, rendering.
+ *
+ * A verb is one file with one function cli_VERB(): it parses its arguments into a request, calls
+ * libckpt, and renders the result or the error. It returns the exit status, which is the kind of
+ * the failure (enum ckpt_kind).
+ *
+ * Results go to stdout, everything else to stderr: `ckpt VERB --json | program` always sees
+ * exactly one JSON object.
+ */
+#ifndef CKPT_CLI_CLI_H
+#define CKPT_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <jansson.h>
+
+#include "ckpt.h"
+#include "lib/options.h"
+
+/** One run of the command. */
+struct cli {
+	const struct verb_desc *verb;
+	struct option_front front;
+	FILE *log;            /* stderr, or the file of --log */
+	bool progress_shown;  /* a progress line stands on stderr now */
+	bool tty;             /* stderr is a terminal */
+	uint64_t progress_ns; /* when it was drawn */
+	uint64_t started_ns;
+};
+
+typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
+
+cli_verb_fn cli_dump, cli_restore, cli_show, cli_verify, cli_diff, cli_check, cli_explain, cli_help;
+
+/**
+ * cli_parse() - arguments into a request
+ * @argv:  argv[0] is the verb's name
+ * @req:   the verb's zeroed request struct; strings in it point into argv
+ * @args:  positional arguments, at least 2 entries; NULL where there is none
+ * --json is noticed even when the arguments before it are wrong, so that the error is JSON too.
+ * Return: 0; -1 with *err filled
+ */
+int cli_parse(struct cli *cli, int argc, char **argv, void *req, const char *args[2],
+	struct ckpt_error *err);
+
+/**
+ * cli_image() - a positional argument that names an image: a directory, or digits for a crid
+ * Digits that are the name of a directory here are taken as the directory.
+ * @ret_dir, @ret_crid:  exactly one of them is set
+ * Return: 0; -1 with *err filled
+ */
+int cli_image(const char *arg, const char **ret_dir, uint64_t *ret_crid, struct ckpt_error *err);
+
+/**
+ * cli_start() - everything between arguments and work: cli_parse(), the image of a positional
+ * argument, help, the log and the progress line
+ * @dir, @crid:  fields of the request for an image named by position, or NULL
+ * Return: 0 go on; 1 all was done (help), *ret_status is 0; -1 failed and reported, *ret_status is
+ * the exit status
+ */
+int cli_start(struct cli *cli, int argc, char **argv, void *req, const char **dir, uint64_t *crid,
+	int *ret_status);
+
+/** cli_fail() - report an error as text or JSON, free it. Return: the exit status */
+int cli_fail(struct cli *cli, struct ckpt_error *err);
+
+/** cli_unknown_verb() - fill *err with the verb that may have been meant */
+void cli_unknown_verb(const char *name, struct ckpt_error *err);
+
+/** cli_finish() - flush stdout, which may be a full disk. Return: status, or CKPT_E_SPACE */
+int cli_finish(struct cli *cli, int status);
+
+/** cli_json() - print a JSON object and a newline on stdout; takes the reference */
+void cli_json(json_t *object);
+
+/** cli_log() - a line for the user; the function that goes into ckpt_common.log */
+void cli_log(void *arg, enum ckpt_log_level level, const char *line);
+
+/** cli_progress() - the function that goes into ckpt_common.progress */
+void cli_progress(void *arg, const char *stage, uint64_t done_bytes, uint64_t total_bytes);
+
+/** cli_progress_erase() - take the progress line away, if one is shown */
+void cli_progress_erase(struct cli *cli);
+
+/** A size or a time for people: "1.5 GiB", "3.2 ms". Return: buf. */
+#define TEXT_UNIT_LEN 24
+const char *bytes_text(uint64_t bytes, char buf[TEXT_UNIT_LEN]);
+const char *time_text(uint64_t ns, char buf[TEXT_UNIT_LEN]);
+
+/** plural() - Return: "s" unless n is 1 */
+static inline const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * dump.c - `ckpt dump`: save a process.
+ */
+#include "cli/cli.h"
+
+#include "util/cleanup.h"
+
+static void print_text(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
+{
+	char size[TEXT_UNIT_LEN], stopped[TEXT_UNIT_LEN], total[TEXT_UNIT_LEN];
+	const char *now = req->leave_running   ? "it goes on"
+			  : req->leave_stopped ? "it stays stopped"
+					       : "it is gone";
+
+	printf("saved pid %d as checkpoint %llu in %s; %s\n", req->pid, (unsigned long long)r->crid,
+		r->dir, now);
+	printf("%u task%s, %u thread%s, %s; stopped for %s, %s in all\n", r->tasks,
+		plural(r->tasks), r->threads, plural(r->threads), bytes_text(r->bytes, size),
+		time_text(r->stopped_ns, stopped), time_text(r->total_ns, total));
+}
+
+static void print_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
+{
+	cli_json(json_pack("{s:I, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "crid",
+		(json_int_t)r->crid, "dir", r->dir, "pid", (int)req->pid, "tasks",
+		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
+		(json_int_t)r->bytes, "page_bytes", (json_int_t)r->page_bytes, "stopped_ns",
+		(json_int_t)r->stopped_ns, "total_ns", (json_int_t)r->total_ns, "target",
+		ckpt_target_name(req->leave_running   ? CKPT_TARGET_RUNNING
+				 : req->leave_stopped ? CKPT_TARGET_STOPPED
+						      : CKPT_TARGET_GONE)));
+}
+
+int cli_dump(struct cli *cli, int argc, char **argv)
+{
+	struct ckpt_dump_req req = {};
+	struct ckpt_dump_result result = {};
+	struct ckpt_error err = {};
+	int r, status;
+
+	if (cli_start(cli, argc, argv, &req, NULL, NULL, &status) != 0)
+		return status;
+	r = ckpt_dump(&req, &result, &err);
+	options_done(VERB_DUMP, &req);
+	if (r < 0)
+		return cli_fail(cli, &err);
+	cli_progress_erase(cli);
+	if (cli->front.json)
+		print_json(&req, &result);
+	else
+		print_text(&req, &result);
+	ckpt_dump_result_done(&result);
+	return cli_finish(cli, 0);
+}

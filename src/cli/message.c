@@ -1,0 +1,129 @@
+/*
+ * message.c - what goes to stderr (log lines, the progress line, errors), and JSON on stdout.
+ *
+ * The progress line is drawn over itself with a carriage return, at most ten times a second and
+ * not in the first 300 ms, so that a short run shows none; whoever prints a line takes it away
+ * first.
+ */
+#include "cli/cli.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+#define PROGRESS_FIRST_NS 300000000ULL
+#define PROGRESS_EVERY_NS 100000000ULL
+
+const char *bytes_text(uint64_t bytes, char buf[TEXT_UNIT_LEN])
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double)bytes / 1024;
+	size_t u = 0;
+
+	if (bytes < 1024) {
+		snprintf(buf, TEXT_UNIT_LEN, "%u B", (unsigned)bytes);
+		return buf;
+	}
+	while (value >= 1023.95 && u + 1 < sizeof(units) / sizeof(units[0])) {
+		value /= 1024;
+		u++;
+	}
+	snprintf(buf, TEXT_UNIT_LEN, "%.1f %s", value, units[u]);
+	return buf;
+}
+
+const char *time_text(uint64_t ns, char buf[TEXT_UNIT_LEN])
+{
+	if (ns < 1000000)
+		snprintf(buf, TEXT_UNIT_LEN, "%.0f us", (double)ns / 1e3);
+	else if (ns < 1000000000)
+		snprintf(buf, TEXT_UNIT_LEN, "%.1f ms", (double)ns / 1e6);
+	else
+		snprintf(buf, TEXT_UNIT_LEN, "%.2f s", (double)ns / 1e9);
+	return buf;
+}
+
+void cli_progress_erase(struct cli *cli)
+{
+	if (!cli->progress_shown)
+		return;
+	fputs("\r\033[K", stderr);
+	fflush(stderr);
+	cli->progress_shown = false;
+}
+
+void cli_progress(void *arg, const char *stage, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct cli *cli = arg;
+	uint64_t now = now_ns();
+	char done[TEXT_UNIT_LEN], total[TEXT_UNIT_LEN];
+
+	if (now - cli->started_ns < PROGRESS_FIRST_NS || now - cli->progress_ns < PROGRESS_EVERY_NS)
+		return;
+	cli->progress_ns = now;
+	cli->progress_shown = true;
+	fprintf(stderr, "\rckpt: %s", stage);
+	if (total_bytes)
+		fprintf(stderr, " %s of %s (%u%%)", bytes_text(done_bytes, done),
+			bytes_text(total_bytes, total),
+			(unsigned)((double)done_bytes * 100 / (double)total_bytes));
+	fputs("\033[K", stderr);
+	fflush(stderr);
+}
+
+void cli_log(void *arg, enum ckpt_log_level level, const char *line)
+{
+	static const char *const marks[] = {"error: ", "warning: ", "", ""};
+	struct cli *cli = arg;
+	uint64_t ns = now_ns() - cli->started_ns;
+
+	if ((size_t)level >= sizeof(marks) / sizeof(marks[0]))
+		level = CKPT_LOG_DEBUG;
+	cli_progress_erase(cli);
+	if (cli->log == stderr)
+		fprintf(stderr, "ckpt: %s%s\n", marks[level], line);
+	else
+		fprintf(cli->log, "%3u.%06u %s%s\n", (unsigned)(ns / 1000000000),
+			(unsigned)(ns / 1000 % 1000000), marks[level], line);
+}
+
+void cli_json(json_t *object)
+{
+	if (!object || json_dumpf(object, stdout, JSON_INDENT(2)) < 0)
+		fputs("{}", stdout);
+	fputc('\n', stdout);
+	json_decref(object);
+}
+
+static json_t *error_json(const struct ckpt_error *err)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "kind", json_string(ckpt_kind_name(err->kind)));
+	json_object_set_new(o, "errno", json_integer(err->err));
+	json_object_set_new(
+		o, "strerror", err->err ? json_string(strerror(err->err)) : json_null());
+	json_object_set_new(o, "object", json_string(err->object ? err->object : ""));
+	json_object_set_new(o, "call", err->call ? json_string(err->call) : json_null());
+	json_object_set_new(o, "advice", err->advice ? json_string(err->advice) : json_null());
+	json_object_set_new(o, "target", json_string(ckpt_target_name(err->target)));
+	return json_pack("{s:o}", "error", o);
+}
+
+int cli_fail(struct cli *cli, struct ckpt_error *err)
+{
+	int status = err->kind ? (int)err->kind : CKPT_E_SYSTEM;
+	_cleanup_free_ char *text = ckpt_error_text(err);
+
+	cli_progress_erase(cli);
+	if (cli->front.json)
+		cli_json(error_json(err));
+	else
+		fprintf(stderr, "ckpt: %s\n", text ? text : "out of memory");
+	if (cli->log != stderr)
+		fprintf(cli->log, "error: %s\n", text ? text : "out of memory");
+	ckpt_error_done(err);
+	return cli_finish(cli, status);
+}

@@ -1,0 +1,93 @@
+/*
+ * restore.c - `ckpt restore`: bring a process back, and in the foreground end as it ends.
+ */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+/* A detached restore says what runs now. In the foreground stdout belongs to the program. */
+static void print_text(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
+{
+	char size[TEXT_UNIT_LEN], total[TEXT_UNIT_LEN];
+
+	if (!req->detach)
+		return;
+	printf("restored pid %d%s: %u task%s, %u thread%s, %s in %s\n", r->pid,
+		req->frozen ? ", stopped until SIGCONT" : "", r->tasks, plural(r->tasks),
+		r->threads, plural(r->threads), bytes_text(r->bytes, size),
+		time_text(r->total_ns, total));
+}
+
+static void print_json(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
+{
+	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:I}", "pid", (int)r->pid, "tasks",
+		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
+		(json_int_t)r->bytes, "total_ns", (json_int_t)r->total_ns);
+
+	if (!req->detach && WIFEXITED(r->exit_status))
+		json_object_set_new(o, "exit_code", json_integer(WEXITSTATUS(r->exit_status)));
+	if (!req->detach && WIFSIGNALED(r->exit_status))
+		json_object_set_new(o, "signal", json_integer(WTERMSIG(r->exit_status)));
+	cli_json(o);
+}
+
+/* Die by the signal that the restored process died by: a shell that waits for us sees the same. The
+ * core file, if any, was written by the process itself; ours would be of no use. */
+static int end_as(int wait_status)
+{
+	int sig = WTERMSIG(wait_status);
+	sigset_t set;
+
+	if (WIFEXITED(wait_status))
+		return WEXITSTATUS(wait_status);
+	fflush(NULL);
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	prctl(PR_SET_DUMPABLE, 0);
+	signal(sig, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(sig);
+	return 128 + sig;
+}
+
+static int restore(struct cli *cli, const struct ckpt_restore_req *req)
+{
+	struct ckpt_restore_result result = {};
+	struct ckpt_error err = {};
+	int status;
+
+	if (ckpt_restore(req, &result, &err) < 0)
+		return cli_fail(cli, &err);
+	cli_progress_erase(cli);
+	if (cli->front.json)
+		print_json(req, &result);
+	else
+		print_text(req, &result);
+	status = cli_finish(cli, 0);
+	return req->detach ? status : end_as(result.exit_status);
+}
+
+static int plan(struct cli *cli, const struct ckpt_restore_req *req)
+{
+	struct ckpt_error err = {};
+
+	if (ckpt_plan(req, stdout, &err) < 0)
+		return cli_fail(cli, &err);
+	return cli_finish(cli, 0);
+}
+
+int cli_restore(struct cli *cli, int argc, char **argv)
+{
+	struct ckpt_restore_req req = {};
+	int status;
+
+	if (cli_start(cli, argc, argv, &req, &req.dir, &req.crid, &status) != 0)
+		return status;
+	status = cli->front.plan ? plan(cli, &req) : restore(cli, &req);
+	options_done(VERB_RESTORE, &req);
+	return status;
+}

@@ -1,0 +1,98 @@
+/*
+ * start.c - the beginning and the end that all verbs have in common.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+
+static int open_log(struct cli *cli, struct ckpt_error *err)
+{
+	if (!cli->front.log_file)
+		return 0;
+	cli->log = fopen(cli->front.log_file, "we");
+	if (cli->log) {
+		setvbuf(cli->log, NULL, _IOLBF, 0);
+		return 0;
+	}
+	cli->log = stderr;
+	*err = (struct ckpt_error){
+		.kind = errno == EACCES ? CKPT_E_PRIVILEGE : CKPT_E_USAGE,
+		.err = errno,
+		.object = strdup(cli->front.log_file),
+		.call = strdup("open the log"),
+	};
+	return -1;
+}
+
+/* The image by position, or by --dir or --crid: exactly one. */
+static int take_image(
+	struct cli *cli, const char *arg, const char **dir, uint64_t *crid, struct ckpt_error *err)
+{
+	if (arg && (*dir || *crid))
+		return usage_error(err, "name the image once", "%s: both '%s' and %s",
+			cli->verb->name, arg, *dir ? "--dir" : "--crid");
+	if (arg)
+		return cli_image(arg, dir, crid, err);
+	if (!*dir && !*crid)
+		return usage_error(err, NULL, "%s: which image? ckpt %s %s", cli->verb->name,
+			cli->verb->name, cli->verb->synopsis);
+	return 0;
+}
+
+static int prepare(struct cli *cli, int argc, char **argv, struct ckpt_common *common,
+	const char **dir, uint64_t *crid, struct ckpt_error *err)
+{
+	const char *args[2];
+
+	if (cli_parse(cli, argc, argv, common, args, err) < 0)
+		return -1;
+	if (cli->front.help)
+		return 0;
+	if (dir && take_image(cli, args[0], dir, crid, err) < 0)
+		return -1;
+	if (options_complete(cli->verb->verb, common, err) < 0)
+		return -1;
+	return open_log(cli, err);
+}
+
+int cli_start(struct cli *cli, int argc, char **argv, void *req, const char **dir, uint64_t *crid,
+	int *ret_status)
+{
+	struct ckpt_common *common = req; /* the first field of every request */
+	struct ckpt_error err = {};
+
+	common->log_level = CKPT_LOG_WARN;
+	if (prepare(cli, argc, argv, common, dir, crid, &err) < 0) {
+		options_done(cli->verb->verb, req);
+		*ret_status = cli_fail(cli, &err);
+		return -1;
+	}
+	if (cli->front.help) {
+		options_help(cli->verb, stdout);
+		options_done(cli->verb->verb, req);
+		*ret_status = cli_finish(cli, 0);
+		return 1;
+	}
+	common->log = cli_log;
+	common->log_arg = cli;
+	cli->started_ns = now_ns();
+	cli->tty = isatty(STDERR_FILENO);
+	if (cli->tty) {
+		common->progress = cli_progress;
+		common->progress_arg = cli;
+	}
+	return 0;
+}
+
+int cli_finish(struct cli *cli, int status)
+{
+	cli_progress_erase(cli);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "ckpt: stdout: write: %s\n", strerror(errno));
+	return status ? status : CKPT_E_SPACE;
+}
