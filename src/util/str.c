@@ -176,12 +176,20 @@ int str_int(const char **p, int *ret)
 	return 0;
 }
 
-static inline bool is_octal(char c)
+/* The byte that the three octal digits at @s stand for, or -1. */
+static int octal_byte(const char *s)
 {
-	return c >= '0' && c <= '7';
+	int i, value = 0;
+
+	for (i = 0; i < 3; i++) {
+		if (s[i] < '0' || s[i] > (i == 0 ? '3' : '7'))
+			return -1;
+		value = value << 3 | (s[i] - '0');
+	}
+	return value;
 }
 
-size_t str_unescape(char *s)
+size_t str_unescape(char *s, const char *escaped)
 {
 	char *out = strchr(s, '\\');
 	const char *in = out;
@@ -189,9 +197,10 @@ size_t str_unescape(char *s)
 	if (!out)
 		return strlen(s);
 	while (*in) {
-		if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && is_octal(in[2]) &&
-			is_octal(in[3])) {
-			*out++ = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
+		int c = *in == '\\' ? octal_byte(in + 1) : -1;
+
+		if (c > 0 && strchr(escaped, c)) {
+			*out++ = (char)c;
 			in += 4;
 		} else {
 			*out++ = *in++;

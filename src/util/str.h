@@ -99,12 +99,15 @@ int str_u32(const char **p, int base, uint32_t *ret);
 int str_int(const char **p, int *ret);
 
 /**
- * str_unescape() - undo the kernel's octal escapes (\012, \134, \040) in place
- * @s:  NUL-terminated; anything but a backslash and three octal digits stays as it is
+ * str_unescape() - undo the kernel's octal escapes (\012) in place
+ * @s:       NUL-terminated
+ * @escaped: the characters that this file of the kernel escapes; a backslash sequence for any other
+ *           character is part of the text. /proc/PID/maps escapes only "\n", mountinfo " \t\n\\#".
+ * Where the backslash is not among them, a text that really holds the sequence cannot be told apart.
  * Return: the new length in bytes.
  * Source: Linux fs/seq_file.c seq_path(), mangle_path().
  */
-size_t str_unescape(char *s);
+size_t str_unescape(char *s, const char *escaped);
 
 /**
  * str_startswith() - whether @s begins with @prefix

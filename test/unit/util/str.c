@@ -137,11 +137,19 @@ Test(str, unescape_octal_only)
 	char b[] = "\\x40\\1\\12\\489\\";
 	char c[] = "plain";
 
-	cr_assert_eq(str_unescape(a), 8);
+	cr_assert_eq(str_unescape(a, " \n\\"), 8);
 	cr_assert_str_eq(a, "/a b\nc\\d");
-	cr_assert_eq(str_unescape(b), 14);
+	cr_assert_eq(str_unescape(b, " \n\\"), 14);
 	cr_assert_str_eq(b, "\\x40\\1\\12\\489\\");
-	cr_assert_eq(str_unescape(c), 5);
+	cr_assert_eq(str_unescape(c, " \n\\"), 5);
+}
+
+Test(str, unescape_only_what_was_escaped)
+{
+	char a[] = "\\040\\012\\134\\000";
+
+	cr_assert_eq(str_unescape(a, "\n"), 13);
+	cr_assert_str_eq(a, "\\040\n\\134\\000");
 }
 
 Test(str, startswith_gives_the_rest)

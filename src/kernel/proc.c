@@ -1,0 +1,89 @@
+/*
+ * Opening /proc/PID and listing its numbered entries: see the header.
+ */
+#include "kernel/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+#include "util/str.h"
+#include "util/vec.h"
+
+int proc_open(pid_t pid)
+{
+	char path[sizeof("/proc/-2147483648")];
+	int fd;
+
+	if (pid < 0)
+		return -ESRCH;
+	if (pid == 0)
+		snprintf(path, sizeof(path), "/proc/self");
+	else
+		snprintf(path, sizeof(path), "/proc/%d", pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return fd;
+}
+
+struct proc_path proc_task_path(pid_t tid, const char *name)
+{
+	struct proc_path path;
+
+	if (tid > 0)
+		snprintf(path.s, sizeof(path.s), "task/%d/%s", tid, name);
+	else
+		snprintf(path.s, sizeof(path.s), "%s", name);
+	return path;
+}
+
+static int int_compare(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+int proc_numbers(int dirfd, const char *path, int **ret, size_t *ret_n)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ int *v = NULL;
+	size_t n = 0, cap = 0;
+	struct dirent *e;
+
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	TAKE_FD(fd);
+	while (errno = 0, (e = readdir(dir))) {
+		const char *p = e->d_name;
+		int number;
+
+		if (str_int(&p, &number) < 0 || *p != '\0')
+			continue;
+		if (vec_reserve(&v, &cap, n + 1, sizeof(*v)) < 0)
+			return -ENOMEM;
+		v[n++] = number;
+	}
+	if (errno)
+		return -errno;
+	if (n > 0)
+		qsort(v, n, sizeof(*v), int_compare);
+	*ret = TAKE_PTR(v);
+	*ret_n = n;
+	return 0;
+}
+
+int proc_tasks(int procfd, pid_t **ret, size_t *ret_n)
+{
+	int r = proc_numbers(procfd, "task", ret, ret_n);
+
+	return r == -ENOENT ? -ESRCH : r;
+}
