@@ -50,7 +50,10 @@ MANDIR  ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 
-ifeq ($(V),1)
+ifneq ($(findstring s,$(firstword -$(MAKEFLAGS))),)
+Q := @
+say := @:
+else ifeq ($(V),1)
 Q :=
 say := @:
 else
@@ -237,10 +240,11 @@ e2e: all $(E2E_BIN) ## end-to-end tests as root (T="name ..." picks some)
 	@if [ -f test/e2e/run.py ]; then E2E_BUILD=$(abspath $(B)) $(PYTHON) test/e2e/run.py $(E2E_ARGS) $(T); \
 	else echo "no end-to-end driver yet"; fi
 
+TEST_GROUPS ?= unit e2e lint
 test: ## everything: dependencies, build, unit, end to end, cheap lint; closes with a count
 	@contrib/install-deps.sh --test
 	@$(MAKE) --no-print-directory all
-	@B=$(B) contrib/run-tests.sh
+	@B=$(B) contrib/run-tests.sh $(TEST_GROUPS)
 
 bench: all ## speed against the limit of the machine
 	@E2E_BUILD=$(abspath $(B)) test/bench/run.sh
@@ -255,11 +259,14 @@ demo: ## shows the tool at work, from nothing
 
 # ---- lint --------------------------------------------------------------------------------------
 
-.PHONY: lint lint-quick lint-format lint-layers lint-cross lint-cppcheck lint-shell
+.PHONY: format lint lint-quick lint-format lint-layers lint-cross lint-cppcheck lint-shell
 lint: lint-quick lint-cross lint-cppcheck lint-shell ## style, layers, aarch64 cross compile, cppcheck
 lint-quick: lint-format lint-layers
 
 C_FILES := $(filter %.c %.h,$(shell git ls-files 2>/dev/null))
+format: ## rewrites every source in the committed style
+	clang-format -i $(C_FILES)
+
 lint-format:
 	$(say) LINT clang-format
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
@@ -275,7 +282,7 @@ lint-cross: $(PROTO_H)
 	$(say) LINT $(CROSS_CC)
 	$(Q)if [ ! -d src/arch/aarch64 ]; then echo "          no src/arch/aarch64 yet: left out"; \
 	else mkdir -p $(B)/cross; for f in $(CROSS_SRC); do \
-		$(CROSS_CC) -D_GNU_SOURCE $(INC) $(STD) -O2 $(WARN) -Werror -ffreestanding -fPIC \
+		$(CROSS_CC) -D_GNU_SOURCE $(subst arch/$(ISA),arch/aarch64,$(INC)) $(STD) -O2 $(WARN) -Werror -ffreestanding -fPIC \
 			-c -o $(B)/cross/$$(echo $$f | tr / _).o $$f || exit 1; done; fi
 
 lint-cppcheck: $(PROTO_H)
@@ -286,7 +293,7 @@ lint-cppcheck: $(PROTO_H)
 
 lint-shell:
 	$(say) LINT shellcheck
-	$(Q)if command -v shellcheck >/dev/null; then shellcheck .ci/run $$(git ls-files '*.sh'); fi
+	$(Q)if command -v shellcheck >/dev/null; then shellcheck -e SC1007,SC2034,SC2154 .ci/run $$(git ls-files '*.sh'); fi
 
 # ---- install -----------------------------------------------------------------------------------
 
