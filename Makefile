@@ -170,6 +170,14 @@ $(B)/libckpt.a: $(LIB_OBJ)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(CROSS)$(AR) rcs $@ $^
 
+# The same objects; only what include/ckpt.h names is visible.
+SONAME := libckpt.so.0
+$(B)/libckpt.so: $(B)/libckpt.a src/lib/libckpt.map
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs \
+		-Wl,--version-script,src/lib/libckpt.map -o $@ \
+		-Wl,--whole-archive $(B)/libckpt.a -Wl,--no-whole-archive $(LIBS)
+
 $(B)/ckpt: $(CLI_OBJ) $(B)/libckpt.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJ) $(B)/libckpt.a $(LIBS)
@@ -221,11 +229,14 @@ check: ## unit tests: no privilege, seconds (T=suite/test picks some)
 	else $(MAKE) --no-print-directory $(B)/unit && \
 		$(B)/unit $(if $(T),--filter '$(T)') $(UNIT_ARGS); fi
 
-# Of the command everything but main().
-UNIT_CLI_OBJ := $(filter-out %/main.o,$(CLI_OBJ))
-$(B)/unit: $(UNIT_OBJ) $(UNIT_CLI_OBJ) $(B)/libckpt.a
+# Of the command everything but main(); an archive, so that a test takes only what it calls.
+$(B)/cli.a: $(filter-out %/main.o,$(CLI_OBJ))
+	$(say) AR $@
+	$(Q)rm -f $@ && $(CROSS)$(AR) rcs $@ $^
+
+$(B)/unit: $(UNIT_OBJ) $(B)/cli.a $(B)/libckpt.a
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(UNIT_OBJ) $(UNIT_CLI_OBJ) $(B)/libckpt.a $(UNIT_LIBS) $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(UNIT_OBJ) $(B)/cli.a $(B)/libckpt.a $(UNIT_LIBS) $(LIBS)
 
 e2e-bin: $(E2E_BIN)
 
@@ -289,7 +300,7 @@ lint-cppcheck: $(PROTO_H)
 	$(say) LINT cppcheck
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		--enable=warning,portability --suppress=missingIncludeSystem -D_GNU_SOURCE \
-		-D__x86_64__ -Isrc -Iinclude src
+		-D__x86_64__ --suppressions-list=contrib/cppcheck.txt -Isrc -Iinclude src
 
 lint-shell:
 	$(say) LINT shellcheck
@@ -298,10 +309,12 @@ lint-shell:
 # ---- install -----------------------------------------------------------------------------------
 
 .PHONY: install uninstall clean help
-install: all ## PREFIX=/usr/local, DESTDIR=
+install: all docs $(B)/libckpt.so ## PREFIX=/usr/local, DESTDIR=
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCDIR)
 	install -m 755 $(B)/ckpt $(DESTDIR)$(BINDIR)/ckpt
 	install -m 644 $(B)/libckpt.a $(DESTDIR)$(LIBDIR)/libckpt.a
+	install -m 755 $(B)/libckpt.so $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libckpt.so
 	install -m 644 include/ckpt.h $(DESTDIR)$(INCDIR)/ckpt.h
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCDIR)' '' 'Name: ckpt' \
 		'Description: checkpoint and restart of Linux processes' 'Version: $(VERSION)' \
@@ -312,7 +325,7 @@ install: all ## PREFIX=/usr/local, DESTDIR=
 	if [ -f $(B)/_ckpt ]; then install -D -m 644 $(B)/_ckpt $(DESTDIR)$(ZSHDIR)/_ckpt; fi
 
 uninstall: ## takes away what install put there
-	rm -f $(DESTDIR)$(BINDIR)/ckpt $(DESTDIR)$(LIBDIR)/libckpt.a $(DESTDIR)$(INCDIR)/ckpt.h \
+	rm -f $(DESTDIR)$(BINDIR)/ckpt $(addprefix $(DESTDIR)$(LIBDIR)/,libckpt.a libckpt.so $(SONAME)) $(DESTDIR)$(INCDIR)/ckpt.h \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/ckpt.pc $(DESTDIR)$(MANDIR)/man1/ckpt.1 \
 		$(DESTDIR)$(COMPDIR)/ckpt $(DESTDIR)$(ZSHDIR)/_ckpt
 
