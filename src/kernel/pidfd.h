@@ -1,0 +1,54 @@
+/*
+ * pidfds: a reference to a process that cannot come to mean another one, and the way to its file
+ * descriptors without its help.
+ */
+#ifndef CKPT_KERNEL_PIDFD_H
+#define CKPT_KERNEL_PIDFD_H
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/**
+ * pidfd_of() - open a process
+ * @pid:  thread group leader
+ * Return: a close-on-exec descriptor, owned by the caller; -ESRCH; -EINVAL not a leader; -errno.
+ * Source: pidfd_open(2), Linux >= 5.3.
+ */
+static inline int pidfd_of(pid_t pid)
+{
+	long fd = syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/**
+ * pidfd_take() - a duplicate of another process's descriptor
+ * @pidfd:   of the process; not consumed
+ * @target:  descriptor number there
+ * The duplicate shares the open file description: its position, flags and locks are the other's.
+ * Return: a close-on-exec descriptor, owned by the caller; -EBADF not open there; -EPERM no ptrace
+ *         access; -ESRCH the process has died; -errno.
+ * Source: pidfd_getfd(2), Linux >= 5.6.
+ */
+static inline int pidfd_take(int pidfd, int target)
+{
+	long fd = syscall(SYS_pidfd_getfd, pidfd, target, 0);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/**
+ * pidfd_signal() - send a signal
+ * @info:  NULL as for kill(2), else as for rt_sigqueueinfo(2)
+ * Return: 0; -ESRCH the process is gone; -EPERM; -EINVAL.
+ * Source: pidfd_send_signal(2), Linux >= 5.1.
+ */
+static inline int pidfd_signal(int pidfd, int sig, const siginfo_t *info)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, sig, info, 0) < 0 ? -errno : 0;
+}
+
+#endif
