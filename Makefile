@@ -6,6 +6,8 @@
 #   WERROR=1 warnings are errors (lint and CI)
 #   V=1      prints whole commands
 
+# make -s
+SILENT := $(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/bash
 .SUFFIXES:
@@ -50,7 +52,7 @@ MANDIR  ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 
-ifneq ($(findstring s,$(firstword -$(MAKEFLAGS))),)
+ifneq ($(SILENT),)
 Q := @
 say := @:
 else ifeq ($(V),1)
@@ -170,12 +172,16 @@ $(B)/libckpt.a: $(LIB_OBJ)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(CROSS)$(AR) rcs $@ $^
 
-# The same objects; only what include/ckpt.h names is visible.
+# The same objects; only the functions that include/ckpt.h declares are visible.
 SONAME := libckpt.so.0
-$(B)/libckpt.so: $(B)/libckpt.a src/lib/libckpt.map
+$(B)/libckpt.map: include/ckpt.h
+	$(Q){ echo '{ global:'; sed -n 's/^[a-z].*[ *]\(ckpt_[a-z0-9_]*\)(.*/\1;/p' $<; \
+		echo 'local: *; };'; } > $@
+
+$(B)/libckpt.so: $(B)/libckpt.a $(B)/libckpt.map
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs \
-		-Wl,--version-script,src/lib/libckpt.map -o $@ \
+		-Wl,--version-script,$(B)/libckpt.map -o $@ \
 		-Wl,--whole-archive $(B)/libckpt.a -Wl,--no-whole-archive $(LIBS)
 
 $(B)/ckpt: $(CLI_OBJ) $(B)/libckpt.a
