@@ -36,8 +36,9 @@ static inline void mm_expect(const void *p, size_t len, uint64_t seed, const cha
 	const volatile uint64_t *w = p;
 
 	for (size_t i = 0; i < len / 8; i++)
-		CHECK(w[i] == mm_word(seed, i), "%s: byte %zu at %p: expected %016lx, got %016lx", what,
-			i * 8, (void *)&w[i], (unsigned long)mm_word(seed, i), (unsigned long)w[i]);
+		CHECK(w[i] == mm_word(seed, i), "%s: byte %zu at %p: expected %016lx, got %016lx",
+			what, i * 8, (void *)&w[i], (unsigned long)mm_word(seed, i),
+			(unsigned long)w[i]);
 }
 
 static inline void mm_expect_zero(const void *p, size_t len, const char *what)
@@ -74,7 +75,8 @@ static inline int mm_file(const char *name, size_t len, uint64_t seed)
 	for (size_t done = 0; done < len; done += MM_PAGE) {
 		for (size_t i = 0; i < MM_PAGE / 8; i++)
 			page[i] = mm_word(seed, done / 8 + i);
-		CHECK(write(fd, page, MM_PAGE) == (ssize_t)MM_PAGE, "%s: %s", name, strerror(errno));
+		CHECK(write(fd, page, MM_PAGE) == (ssize_t)MM_PAGE, "%s: %s", name,
+			strerror(errno));
 	}
 	return fd;
 }
@@ -149,7 +151,8 @@ static inline bool mm_vma_find(const void *addr, struct mm_vma *ret)
 				*ret = v;
 		} else if (in) {
 			if (!strncmp(line, "VmFlags:", 8)) {
-				char *sd = strstr(line, " sd"); /* soft-dirty: not the program's doing */
+				char *sd = strstr(
+					line, " sd"); /* soft-dirty: not the program's doing */
 
 				if (sd)
 					memmove(sd, sd + 3, strlen(sd + 3) + 1);
@@ -188,13 +191,14 @@ static inline void mm_expect_same(const struct mm_vma *was, const char *what)
 {
 	struct mm_vma now = mm_vma((void *)was->start);
 
-	CHECK(now.start == was->start && now.end == was->end, "%s: expected %lx-%lx, got %lx-%lx", what,
-		was->start, was->end, now.start, now.end);
-	CHECK(!strcmp(now.perms, was->perms), "%s: expected %s, got %s", what, was->perms, now.perms);
+	CHECK(now.start == was->start && now.end == was->end, "%s: expected %lx-%lx, got %lx-%lx",
+		what, was->start, was->end, now.start, now.end);
+	CHECK(!strcmp(now.perms, was->perms), "%s: expected %s, got %s", what, was->perms,
+		now.perms);
 	CHECK(now.offset == was->offset, "%s: offset: expected %lx, got %lx", what, was->offset,
 		now.offset);
-	CHECK(!strcmp(now.flags, was->flags), "%s: VmFlags: expected '%s', got '%s'", what, was->flags,
-		now.flags);
+	CHECK(!strcmp(now.flags, was->flags), "%s: VmFlags: expected '%s', got '%s'", what,
+		was->flags, now.flags);
 	CHECK(now.pkey == was->pkey, "%s: pkey: expected %d, got %d", what, was->pkey, now.pkey);
 }
 
@@ -204,8 +208,8 @@ static inline bool mm_is_populated(const void *addr)
 	int fd = MUST(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
 	uint64_t entry;
 
-	CHECK(pread(fd, &entry, 8, (unsigned long)addr / MM_PAGE * 8) == 8, "pagemap of %p: %s", addr,
-		strerror(errno));
+	CHECK(pread(fd, &entry, 8, (unsigned long)addr / MM_PAGE * 8) == 8, "pagemap of %p: %s",
+		addr, strerror(errno));
 	close(fd);
 	return entry >> 62;
 }

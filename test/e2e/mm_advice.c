@@ -54,8 +54,9 @@ int main(int argc, char **argv)
 		if (!have[i])
 			victim_say("note: this kernel has no MADV_%s", advices[i].name);
 		was[i] = mm_vma(p[i]);
-		CHECK(!have[i] || mm_flag(&was[i], advices[i].flag), "%s: VmFlags '%s' without '%s'",
-			advices[i].name, was[i].flags, advices[i].flag);
+		CHECK(!have[i] || mm_flag(&was[i], advices[i].flag),
+			"%s: VmFlags '%s' without '%s'", advices[i].name, was[i].flags,
+			advices[i].flag);
 	}
 	plain = mm_island(LEN, PROT_READ | PROT_WRITE);
 	mm_fill(plain, LEN, ADVICES);

@@ -36,8 +36,9 @@ int main(int argc, char **argv)
 	CHECK(more == end, "sbrk goes on: expected %p, got %p (%s)", end, more, strerror(errno));
 	mm_expect_zero(more, CHUNK, "new heap memory");
 	mm_fill(more, CHUNK, BLOCKS + 1);
-	CHECK(mm_vma(more).start == heap.start, "the heap grew into a mapping of its own: %lx, not %lx",
-		mm_vma(more).start, heap.start);
+	CHECK(mm_vma(more).start == heap.start,
+		"the heap grew into a mapping of its own: %lx, not %lx", mm_vma(more).start,
+		heap.start);
 	CHECK(sbrk(-(long)(2 * CHUNK)) == more + CHUNK, "sbrk back: %s", strerror(errno));
 	CHECK(sbrk(0) == chunk, "the break shrunk: expected %p, got %p", chunk, sbrk(0));
 	for (int i = 0; i < BLOCKS; i++)

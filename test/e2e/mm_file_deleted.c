@@ -54,7 +54,8 @@ static void deleted_shared(bool with_fd)
 	CHECK(strstr(mm_vma(a).name, "(deleted)"), "it is not deleted: '%s'", mm_vma(a).name);
 	CHECK(access("gone", F_OK) == -1, "the deleted file is in its directory again");
 	if (with_fd) {
-		CHECK(pread(fd, page, sizeof(page), LEN / 2) == (ssize_t)sizeof(page), "short file");
+		CHECK(pread(fd, page, sizeof(page), LEN / 2) == (ssize_t)sizeof(page),
+			"short file");
 		mm_expect(page, sizeof(page), 3, "the open descriptor");
 		mm_fill(page, sizeof(page), 4);
 		CHECK(pwrite(fd, page, sizeof(page), 0) == (ssize_t)sizeof(page), "write: %s",
@@ -66,7 +67,8 @@ static void deleted_shared(bool with_fd)
 static void deleted_renamed(void)
 {
 	int fd = mm_file("old", LEN, 1);
-	char *p = (char *)MUST(mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)), page[MM_PAGE];
+	char *p = (char *)MUST(mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)),
+	     page[MM_PAGE];
 
 	close(fd);
 	MUST(rename("old", "new"));

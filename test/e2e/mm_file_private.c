@@ -22,7 +22,8 @@ int main(int argc, char **argv)
 		CHECK(pwrite(fd, page, sizeof(page), BASE + i * MM_PAGE) == (ssize_t)sizeof(page),
 			"data: %s", strerror(errno));
 	}
-	p = (char *)MUST(mmap(NULL, PAGES * MM_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, BASE));
+	p = (char *)MUST(
+		mmap(NULL, PAGES * MM_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, BASE));
 	for (size_t i = 0; i < PAGES; i++) {
 		if (i % 3 == 1)
 			CHECK(mm_touch(p + i * MM_PAGE, MM_READ) == 0, "the test is broken");
@@ -35,7 +36,8 @@ int main(int argc, char **argv)
 	victim_ready();
 	victim_wait();
 	mm_expect_same(&was, "private file mapping");
-	CHECK(mm_vma(p).inode == was.inode, "it maps inode %lu, was %lu", mm_vma(p).inode, was.inode);
+	CHECK(mm_vma(p).inode == was.inode, "it maps inode %lu, was %lu", mm_vma(p).inode,
+		was.inode);
 	for (size_t i = 0; i < KEPT; i++)
 		mm_expect(p + i * MM_PAGE, MM_PAGE, i % 3 == 2 ? 1000 + i : i, "page");
 

@@ -13,8 +13,8 @@ int main(int argc, char **argv)
 	int rw = mm_file("data", LEN, 1), ro = MUST(open("data", O_RDONLY | O_CLOEXEC)), fd;
 	char *w = (char *)MUST(mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, rw, 0));
 	char *r = (char *)MUST(mmap(NULL, LEN, PROT_READ, MAP_SHARED, ro, 0));
-	char *part = (char *)MUST(mmap(NULL, 2 * MM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, rw,
-		4 * MM_PAGE));
+	char *part = (char *)MUST(
+		mmap(NULL, 2 * MM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, rw, 4 * MM_PAGE));
 	struct mm_vma was_w = mm_vma(w), was_r = mm_vma(r), was_part = mm_vma(part);
 	char page[MM_PAGE];
 

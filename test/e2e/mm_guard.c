@@ -26,7 +26,8 @@ int main(int argc, char **argv)
 		mm_fill(p + i * MM_PAGE, MM_PAGE, i);
 	for (size_t i = 0; i < PAGES; i++)
 		if (guard_at(i) && madvise(p + i * MM_PAGE, MM_PAGE, MADV_GUARD_INSTALL))
-			SKIP("this kernel has no guard pages (MADV_GUARD_INSTALL: %s)", strerror(errno));
+			SKIP("this kernel has no guard pages (MADV_GUARD_INSTALL: %s)",
+				strerror(errno));
 	was = mm_vma(p);
 	victim_ready();
 	victim_wait();

@@ -8,8 +8,8 @@
  */
 #include "mm.h"
 
-#define HUGE_LEN  ((size_t)2 << 20)
-#define LEN       (2 * HUGE_LEN)
+#define HUGE_LEN   ((size_t)2 << 20)
+#define LEN        (2 * HUGE_LEN)
 #define OVERCOMMIT "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages"
 
 static void hugetlb_allow(void)

@@ -85,6 +85,7 @@ int main(int argc, char **argv)
 		F_SEAL_SEAL, fcntl(fd, F_GET_SEALS));
 	MUST(fstat(hole, &st));
 	CHECK(st.st_size == FAR + 100, "size: expected %lld, got %ld", FAR + 100, (long)st.st_size);
-	CHECK(st.st_blocks * 512 <= 2 * (long)LEN, "the hole takes %ld bytes", (long)st.st_blocks * 512);
+	CHECK(st.st_blocks * 512 <= 2 * (long)LEN, "the hole takes %ld bytes",
+		(long)st.st_blocks * 512);
 	return 0;
 }

@@ -56,8 +56,8 @@ int main(int argc, char **argv)
 			files[i], was.text[i], was.len[i], now.text[i], now.len[i]);
 	CHECK(!strcmp(was.exe, now.exe), "/proc/self/exe: expected %s, got %s", was.exe, now.exe);
 	for (size_t i = 0; i < 10; i++)
-		CHECK(!strcmp(was.stat[i], now.stat[i]), "/proc/self/stat: expected field %s, got %s",
-			was.stat[i], now.stat[i]);
+		CHECK(!strcmp(was.stat[i], now.stat[i]),
+			"/proc/self/stat: expected field %s, got %s", was.stat[i], now.stat[i]);
 	CHECK(!strcmp(getenv("E2E"), "changed in the libc's copy"), "the environment has changed");
 	return 0;
 }

@@ -58,8 +58,8 @@ int main(int argc, char **argv)
 
 		snprintf(what, sizeof(what), "protection %d", prots[i]);
 		mm_expect_same(&was[i], what);
-		CHECK((mm_touch(p[i], MM_READ) != 0) == faults[i], "%s: a read faults: expected %d", what,
-			faults[i]);
+		CHECK((mm_touch(p[i], MM_READ) != 0) == faults[i], "%s: a read faults: expected %d",
+			what, faults[i]);
 		CHECK((mm_touch(p[i], MM_WRITE) == 0) == ((prots[i] & PROT_WRITE) && !faults[i]),
 			"%s: a write is wrong", what);
 		MUST(mprotect(p[i], LEN, PROT_READ | PROT_WRITE));

@@ -17,7 +17,7 @@
 #define DEAD_SECONDS 5.0
 
 static const size_t islands[] = {0, RESERVED / 2, RESERVED - 16 * MM_PAGE};
-static const size_t pages[] = {0, SPARSE / 3 / MM_PAGE * MM_PAGE, SPARSE - MM_PAGE};
+static const size_t pages[] = {0, SPARSE / 3 / MM_PAGE *MM_PAGE, SPARSE - MM_PAGE};
 
 /* Bytes of every image that the driver has made; 0 when there is none. */
 static off_t image_bytes(const char *path)

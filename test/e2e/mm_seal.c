@@ -18,7 +18,8 @@ static void seal_expect(char *p)
 
 int main(int argc, char **argv)
 {
-	char *p = mm_island(3 * LEN, PROT_READ | PROT_WRITE), *r = mm_island(LEN, PROT_READ | PROT_WRITE);
+	char *p = mm_island(3 * LEN, PROT_READ | PROT_WRITE),
+	     *r = mm_island(LEN, PROT_READ | PROT_WRITE);
 	int fd = mm_file("data", LEN, 3);
 	char *f = (char *)MUST(mmap(NULL, LEN, PROT_READ, MAP_PRIVATE, fd, 0));
 	struct mm_vma was[4];

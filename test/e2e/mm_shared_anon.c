@@ -17,7 +17,8 @@ static char *again(char *p, size_t len)
 
 int main(int argc, char **argv)
 {
-	char *a = mm_map(LEN, PROT_READ | PROT_WRITE, MAP_SHARED), *b, *part, *other, *middle, *zero;
+	char *a = mm_map(LEN, PROT_READ | PROT_WRITE, MAP_SHARED), *b, *part, *other, *middle,
+	     *zero;
 	int fd;
 
 	victim_init(argc, argv);
@@ -61,8 +62,8 @@ int main(int argc, char **argv)
 	mm_expect(a + 5 * MM_PAGE, MM_PAGE, 6, "a write through the partial mapping");
 	mm_expect(other, LEN, 2, "other object, after writes to the first");
 	CHECK(mm_vma(a).inode == mm_vma(b).inode && mm_vma(a).inode == mm_vma(part).inode,
-		"one object has become several: inodes %lu %lu %lu", mm_vma(a).inode, mm_vma(b).inode,
-		mm_vma(part).inode);
+		"one object has become several: inodes %lu %lu %lu", mm_vma(a).inode,
+		mm_vma(b).inode, mm_vma(part).inode);
 	CHECK(mm_vma(a).inode != mm_vma(other).inode, "two objects have become one");
 
 	child = MUST(fork());

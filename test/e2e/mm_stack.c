@@ -62,7 +62,8 @@ static void stack_own(void)
 	mm_expect(top - 2 * len, len, 2, "grown part");
 	CHECK(mm_touch(top - 8 * len, MM_WRITE) == 0, "it does not grow any more");
 	mm_expect_zero(top - 8 * len, 6 * len, "newly grown part");
-	CHECK(mm_vma(top - len).start == (unsigned long)top - 8 * len, "it grew into another mapping");
+	CHECK(mm_vma(top - len).start == (unsigned long)top - 8 * len,
+		"it grew into another mapping");
 }
 
 static void stack_wait(void)
@@ -84,7 +85,8 @@ static void *stack_thread(void *arg)
 	pthread_attr_getguardsize(&attr, &guard);
 	pthread_attr_destroy(&attr);
 	CHECK(guard >= MM_PAGE, "thread %ld: no guard page", (long)arg);
-	CHECK(mm_touch((char *)low, MM_READ) == 0, "thread %ld: the last stack page faults", (long)arg);
+	CHECK(mm_touch((char *)low, MM_READ) == 0, "thread %ld: the last stack page faults",
+		(long)arg);
 	pthread_barrier_wait(&stack_end); /* mm_touch changes the handlers: one at a time */
 	return NULL;
 }
@@ -112,7 +114,8 @@ static void stack_threads(void)
 	victim_wait();
 	for (int i = 0; i < 2; i++) {
 		mm_expect_same(&guard[i], "guard");
-		CHECK(mm_touch((char *)low[i] - 1, MM_READ) == SIGSEGV, "guard %d does not fault", i);
+		CHECK(mm_touch((char *)low[i] - 1, MM_READ) == SIGSEGV, "guard %d does not fault",
+			i);
 	}
 	stack_go = 1;
 	pthread_barrier_wait(&stack_end);

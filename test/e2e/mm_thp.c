@@ -14,10 +14,11 @@ int main(int argc, char **argv)
 	struct mm_vma was;
 
 	victim_init(argc, argv);
-	MUST(mmap(p, 4 * HUGE_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		0));
+	MUST(mmap(p, 4 * HUGE_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		-1, 0));
 	if (madvise(p, 4 * HUGE_LEN, MADV_HUGEPAGE))
-		SKIP("this kernel has no transparent huge pages (MADV_HUGEPAGE: %s)", strerror(errno));
+		SKIP("this kernel has no transparent huge pages (MADV_HUGEPAGE: %s)",
+			strerror(errno));
 	mm_fill(p, HUGE_LEN, 1);
 	mm_fill(p + HUGE_LEN, HUGE_LEN, 2);
 	MUST(madvise(p + HUGE_LEN + 17 * MM_PAGE, MM_PAGE, MADV_DONTNEED));

@@ -25,7 +25,8 @@ static size_t vdso_parts(struct part *ret)
 	size_t n = 0;
 
 	while (mm_line(&l, line, sizeof(line))) {
-		if (!mm_vma_head(line, &v) || (strncmp(v.name, "[vvar", 5) && strcmp(v.name, "[vdso]")))
+		if (!mm_vma_head(line, &v) ||
+			(strncmp(v.name, "[vvar", 5) && strcmp(v.name, "[vdso]")))
 			continue;
 		CHECK(n < PARTS, "more than %d parts of a vdso", PARTS);
 		ret[n].start = v.start;
@@ -125,7 +126,8 @@ int main(int argc, char **argv)
 	if (n) {
 		CHECK(clock(CLOCK_MONOTONIC, &a) == 0, "the moved vdso does not work");
 		MUST(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &b));
-		CHECK(vdso_seconds(&b) >= vdso_seconds(&a) && vdso_seconds(&b) < vdso_seconds(&a) + 1,
+		CHECK(vdso_seconds(&b) >= vdso_seconds(&a) &&
+				vdso_seconds(&b) < vdso_seconds(&a) + 1,
 			"clock: vdso %f, system call %f", vdso_seconds(&a), vdso_seconds(&b));
 	} else {
 		CHECK(mm_touch(base, MM_READ) == SIGSEGV, "something is where the vdso was");

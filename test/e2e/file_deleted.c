@@ -1,0 +1,162 @@
+/*
+ * e2e: args: plain tmpfile sparse linked replaced renamed
+ *
+ * Holds: plain: a deleted file, open for reading and writing by one description and read-only by
+ *        another, with mode, owner and times of its own; tmpfile: an O_TMPFILE file, to be linked
+ *        later; sparse: a deleted file of 3 GiB with three pages in it; linked: a file whose name is
+ *        gone, but which has another; replaced: a deleted file under whose name there is a new one;
+ *        renamed: a file that has another name now.
+ * Shows: Files: "O_TMPFILE, deleted with contents, hard-linked elsewhere".
+ */
+#include "fds.h"
+
+#define LEN 20000
+#define BIG (3ll << 30)
+
+static struct fds_view was, was_ro;
+static struct fds_table table;
+
+static void handshake(int fd, int ro)
+{
+	fds_view(fd, &was);
+	if (ro >= 0)
+		fds_view(ro, &was_ro);
+	fds_table(&table);
+	victim_ready();
+	victim_wait();
+	fds_expect_table(&table);
+}
+
+static void deleted_plain(void)
+{
+	struct timespec times[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1100000000, .tv_nsec = 5}};
+	int fd = fds_file("gone", 0, 1, LEN), ro = MUST(open("gone", O_RDONLY));
+	struct stat st;
+
+	MUST(unlink("gone"));
+	MUST(fchmod(fd, 0640));
+	MUST(fchown(fd, 1234, 5678));
+	MUST(futimens(fd, times));
+	MUST(lseek(fd, 5000, SEEK_SET));
+	MUST(lseek(ro, 100, SEEK_SET));
+	handshake(fd, ro);
+	fds_expect(fd, &was, false, "deleted file");
+	fds_expect(ro, &was_ro, false, "deleted file, read-only");
+	MUST(fstat(fd, &st));
+	CHECK(st.st_nlink == 0, "links: expected 0, got %lu", (long)st.st_nlink);
+	CHECK(st.st_mtim.tv_sec == 1100000000 && st.st_mtim.tv_nsec == 5, "mtime: got %ld.%09ld",
+		(long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	CHECK(access("gone", F_OK) == -1, "the deleted name is there again");
+	fds_expect_read(fd, 1, 5000, 1000, "deleted file");
+	fds_expect_read(ro, 1, 100, LEN - 100, "deleted file, read-only");
+	CHECK(write(ro, "x", 1) == -1 && errno == EBADF, "the read-only one can be written");
+	MUST(lseek(fd, LEN, SEEK_SET));
+	fds_put(fd, 1, LEN, 100);
+	fds_expect_read(ro, 1, LEN, 100, "what the other description wrote");
+}
+
+static void deleted_tmpfile(void)
+{
+	int fd = open(".", O_TMPFILE | O_RDWR, 0600), other;
+	char path[64];
+
+	if (fd < 0)
+		SKIP("this file system has no O_TMPFILE: %s", strerror(errno));
+	fds_put(fd, 2, 0, LEN);
+	handshake(fd, -1);
+	fds_expect(fd, &was, false, "O_TMPFILE file");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(linkat(AT_FDCWD, path, AT_FDCWD, "linked", AT_SYMLINK_FOLLOW) == 0,
+		"it cannot be linked any more: %s", strerror(errno));
+	other = MUST(open("linked", O_RDONLY));
+	fds_expect_read(other, 2, 0, LEN, "the linked file");
+}
+
+static void deleted_sparse(void)
+{
+	static const long long at[] = {0, 1 << 30, BIG - 4096};
+	int fd = MUST(open("gone", O_RDWR | O_CREAT, 0600));
+	struct stat st;
+
+	MUST(ftruncate(fd, BIG));
+	MUST(unlink("gone"));
+	for (int i = 0; i < 3; i++) {
+		MUST(lseek(fd, at[i], SEEK_SET));
+		fds_put(fd, i, 0, 4096);
+	}
+	handshake(fd, -1);
+	fds_expect(fd, &was, false, "sparse file");
+	MUST(fstat(fd, &st));
+	CHECK(st.st_blocks * 512 < 1 << 20, "the holes were filled: %ld bytes", st.st_blocks * 512);
+	for (int i = 0; i < 3; i++) {
+		MUST(lseek(fd, at[i], SEEK_SET));
+		fds_expect_read(fd, i, 0, 4096, "sparse file");
+	}
+	CHECK(victim_dead_s() < 10, "dump and restore took %g s", victim_dead_s());
+}
+
+static void deleted_linked(void)
+{
+	int fd = fds_file("first", 0, 3, LEN), other;
+
+	MUST(mkdir("sub", 0755));
+	MUST(link("first", "sub/second"));
+	MUST(unlink("first"));
+	MUST(lseek(fd, 500, SEEK_SET));
+	handshake(fd, -1);
+	fds_expect(fd, &was, false, "file that lost one of its names");
+	fds_expect_read(fd, 3, 500, LEN - 500, "file that lost one of its names");
+	fds_put(fd, 3, LEN, 100);
+	other = MUST(open("sub/second", O_RDONLY));
+	fds_expect_read(other, 3, 0, LEN + 100, "the other name of the file");
+	CHECK(access("first", F_OK) == -1, "the lost name is there again");
+}
+
+static void deleted_replaced(void)
+{
+	int fd = fds_file("log", 0, 4, LEN), fresh;
+
+	MUST(rename("log", "log.1"));
+	MUST(unlink("log.1"));
+	close(fds_file("log", 0, 5, 100));
+	handshake(fd, -1);
+	fds_expect(fd, &was, false, "replaced file");
+	fds_put(fd, 4, LEN, 100);
+	MUST(lseek(fd, 0, SEEK_SET));
+	fds_expect_read(fd, 4, 0, LEN + 100, "replaced file");
+	fresh = MUST(open("log", O_RDONLY));
+	fds_expect_read(fresh, 5, 0, 100, "the new file of that name");
+	CHECK(read(fresh, &fd, 1) == 0, "the new file of that name has grown");
+}
+
+static void deleted_renamed(void)
+{
+	int fd = fds_file("old", 0, 6, LEN), other;
+
+	MUST(rename("old", "new name"));
+	handshake(fd, -1);
+	fds_expect(fd, &was, true, "renamed file");
+	fds_put(fd, 6, LEN, 100);
+	other = MUST(open("new name", O_RDONLY));
+	fds_expect_read(other, 6, 0, LEN + 100, "the file under its new name");
+	CHECK(access("old", F_OK) == -1, "the old name is there again");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(void);
+	} cases[] = {{"plain", deleted_plain}, {"tmpfile", deleted_tmpfile},
+		{"sparse", deleted_sparse}, {"linked", deleted_linked},
+		{"replaced", deleted_replaced}, {"renamed", deleted_renamed}};
+
+	victim_init(argc, argv);
+	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (!strcmp(argv[1], cases[i].name)) {
+			cases[i].fn();
+			return 0;
+		}
+	CHECK(0, "no such case");
+	return 1;
+}
