@@ -84,7 +84,7 @@ static void *pending_thread(void *arg)
 static timer_t pending_timer(void)
 {
 	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 5};
-	struct itimerspec it = {{0, 0}, {0, 1000000}};
+	struct itimerspec it = {{0, 200000000}, {0, 1000000}};
 	timer_t id;
 
 	ev.sigev_value.sival_int = 31337;

@@ -44,7 +44,7 @@ class Victim:
         self.base, self.source, self.arg = base, source, arg
         self.name = base if arg is None else f"{base}-{arg}"
         self.settle, self.timeout = 0.05, 60.0
-        self.cflags, self.session, self.refuse, self.no = [], True, None, {}
+        self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
         for key, args, value in re.findall(
                 r"e2e: (\w[\w ,]*?)(?: for ([\w,+-]+))?: *([^\n*]*?) *(?:\*/|\n)", text):
             if args and arg not in args.split(","):
@@ -61,6 +61,8 @@ class Victim:
             self.cflags = value.split()
         elif key == "session":
             self.session = value != "inherit"
+        elif key == "stopped":
+            self.stopped = True
         elif key == "refuse":
             self.refuse = value
         elif key != "args":
@@ -155,8 +157,8 @@ def status_text(status):
 class Test:
     """One victim in one mode, inside its worker."""
 
-    def __init__(self, victim, mode, directory):
-        self.victim, self.mode, self.dir = victim, mode, directory
+    def __init__(self, victim, mode, directory, loops):
+        self.victim, self.mode, self.dir, self.loops = victim, mode, directory, loops
         self.img = os.path.join(directory, "img")
         self.deadline = time.monotonic() + victim.timeout
         self.pid, self.dead, self.gone_at = 0, 0.0, None
@@ -259,15 +261,16 @@ class Test:
         self.dead += time.monotonic() - self.gone_at
         self.gone_at = None
 
-    def undisturbed(self, state=""):
-        """The victim is there, runs, and nobody traces it."""
+    def undisturbed(self):
+        """The victim is there, runs (or is stopped, as it was), and nobody traces it."""
         status = self.reap(os.WNOHANG)
         if status is not None:
             self.verdict(status, "during the operation on it")
         if proc_tracer(self.pid):
             raise Failure(f"pid {self.pid} is still traced by {proc_tracer(self.pid)}")
-        if proc_state(self.pid) in ("T", "t") and "T" not in state:
-            raise Failure(f"pid {self.pid} is stopped ({proc_state(self.pid)})")
+        state = proc_state(self.pid)
+        if (state == "T") != self.victim.stopped or state == "t":
+            raise Failure(f"pid {self.pid} is in the state {state}")
 
     def give_dead(self):
         tmp = os.path.join(self.dir, "dead.new")
@@ -279,6 +282,8 @@ class Test:
         self.give_dead()
         try:
             os.kill(self.pid, GO)
+            if self.victim.stopped:
+                os.kill(self.pid, signal.SIGCONT)
         except ProcessLookupError:
             raise Failure(f"pid {self.pid} is gone before the go")
 
@@ -416,6 +421,19 @@ def mode_faults(t):
     t.finish()
 
 
+def mode_loop(t):
+    """Dumped and restored again and again: nothing drifts, the last image is the first."""
+    t.start()
+    for n in range(t.loops):
+        t.die(f"L{n}")
+        t.ckpt("restore", "-D", t.path(f"L{n}"), "-d")
+        t.back()
+        t.undisturbed()
+        if n > 0:
+            shutil.rmtree(t.path(f"L{n - 1}"))
+    t.finish()
+
+
 def mode_refuse(t):
     """What is not saved is refused by name, before anything is touched."""
     t.start()
@@ -431,7 +449,7 @@ def mode_refuse(t):
 
 
 MODES = {"plain": mode_plain, "goon": mode_goon, "again": mode_again, "restore": mode_restore,
-         "fg": mode_fg, "cycle": mode_cycle, "faults": mode_faults, "refuse": mode_refuse}
+         "fg": mode_fg, "cycle": mode_cycle, "faults": mode_faults, "loop": mode_loop, "refuse": mode_refuse}
 
 
 # --- workers ---------------------------------------------------------------------------------------
@@ -459,7 +477,7 @@ def subreaper():
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def worker(victim, mode, directory):
+def worker(victim, mode, directory, loops):
     """Runs in its own process; the result's text goes into the file `result`."""
     def stop(*_):
         raise Failure("stopped by the driver")
@@ -468,7 +486,7 @@ def worker(victim, mode, directory):
     signal.signal(signal.SIGINT, stop)
     text, status = "", PASS
     try:
-        MODES[mode](Test(victim, mode, directory))
+        MODES[mode](Test(victim, mode, directory, loops))
     except Skip as e:
         text, status = str(e), SKIP
     except Failure as e:
@@ -499,7 +517,7 @@ class Driver:
         if pid == 0:
             status = FAIL
             try:
-                status = worker(victim, mode, directory)
+                status = worker(victim, mode, directory, 200 if self.opts.soak else 5)
             finally:
                 os._exit(status)
         self.running[pid] = (victim, mode, directory, time.monotonic())
@@ -576,7 +594,7 @@ def select(opts):
     unknown = [n for n in names if not any(n in (v.name, v.base) for v in everything)]
     if unknown:
         sys.exit(f"no such victim: {', '.join(unknown)}")
-    wanted = opts.mode.split(",") if opts.mode else list(MODES)
+    wanted = opts.mode.split(",") if opts.mode else ["loop"] if opts.soak else list(MODES)
     for m in wanted:
         if m not in MODES:
             sys.exit(f"no such mode: {m}; there are: {' '.join(MODES)}")
@@ -590,6 +608,7 @@ def main():
     p.add_argument("--mode", help=f"some of: {','.join(MODES)}")
     p.add_argument("--list", action="store_true", help="show victims and modes, run nothing")
     p.add_argument("-j", "--jobs", type=int, default=1, help="tests at the same time (1)")
+    p.add_argument("--soak", action="store_true", help="the long loops: 200 rounds where there are 5")
     p.add_argument("--keep", action="store_true", help="keep the directories of passed tests too")
     p.add_argument("--dir", default=os.path.join(BUILD, "e2e-run"), help="where the tests run")
     opts = p.parse_args()
@@ -601,6 +620,9 @@ def main():
         return 0
     if any(m != "plain" for _, m in tests) and not os.access(CKPT, os.X_OK):
         sys.exit(f"{CKPT} is not there: build it first, or set CKPT, or run --mode plain")
+    if opts.soak:
+        for victim in {id(v): v for v, _ in tests}.values():
+            victim.timeout *= 20
     for victim in {v.base: v for v, _ in tests}.values():
         error = victim_build(victim)
         if error:

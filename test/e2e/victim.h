@@ -16,6 +16,7 @@
  *   e2e: timeout: SECONDS         for the whole test (60)
  *   e2e: cflags: FLAGS            more flags for the compiler
  *   e2e: session: inherit         started in the driver's session, not as a session's leader
+ *   e2e: stopped: yes             it stops itself when ready; the go comes with a SIGCONT
  */
 #ifndef TEST_E2E_VICTIM_H
 #define TEST_E2E_VICTIM_H
@@ -84,12 +85,24 @@ __attribute__((format(printf, 1, 2))) static inline void victim_say(const char *
 		must_;                                                                             \
 	})
 
+/* The test's directory; a victim that changes its root says what it is called from there. */
+static char victim_home[1024];
+
+static inline int victim_open(const char *name, int flags)
+{
+	char path[1200];
+
+	snprintf(path, sizeof(path), "%s/%s", victim_home, name);
+	return open(path, flags | O_CLOEXEC, 0644);
+}
+
 static inline void victim_init(int argc, char **argv)
 {
 	sigset_t go;
 
 	(void)argc;
 	(void)argv;
+	CHECK(getcwd(victim_home, sizeof(victim_home)), "getcwd: %s", strerror(errno));
 	sigemptyset(&go);
 	sigaddset(&go, VICTIM_GO);
 	CHECK(pthread_sigmask(SIG_BLOCK, &go, NULL) == 0, "cannot block the go signal");
@@ -97,7 +110,7 @@ static inline void victim_init(int argc, char **argv)
 
 static inline void victim_ready(void)
 {
-	int fd = open("ready", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	int fd = victim_open("ready", O_WRONLY | O_CREAT);
 
 	CHECK(fd >= 0, "ready: %s", strerror(errno));
 	close(fd);
@@ -130,7 +143,7 @@ static inline double victim_clock_s(clockid_t clock)
 static inline double victim_dead_s(void)
 {
 	char buf[64] = "";
-	int fd = open("dead", O_RDONLY | O_CLOEXEC);
+	int fd = victim_open("dead", O_RDONLY);
 
 	CHECK(fd >= 0, "dead: %s", strerror(errno));
 	CHECK(read(fd, buf, sizeof(buf) - 1) > 0, "the file `dead` is empty");
