@@ -53,11 +53,11 @@ static const char *target_text(enum ckpt_target_state state)
 {
 	switch (state) {
 	case CKPT_TARGET_RUNNING:
-		return "the process goes on running";
+		return "the target goes on running, unharmed";
 	case CKPT_TARGET_STOPPED:
-		return "the process is stopped, unharmed";
+		return "the target is stopped, unharmed; SIGCONT continues it";
 	case CKPT_TARGET_GONE:
-		return "the process is gone";
+		return "the target is gone";
 	default:
 		return NULL;
 	}
@@ -78,5 +78,9 @@ char *ckpt_error_text(const struct ckpt_error *e)
 		strbuf_addf(&sb, " (%s)", target);
 	if (e->advice)
 		strbuf_addf(&sb, "; %s", e->advice);
+	/* An object may quote a name of the file system: it stays one line, and moves no cursor. */
+	for (size_t i = 0; i < sb.len; i++)
+		if ((unsigned char)sb.s[i] < ' ' || sb.s[i] == 0x7f)
+			sb.s[i] = '?';
 	return strbuf_take(&sb, &text) < 0 ? NULL : text;
 }
