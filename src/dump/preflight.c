@@ -1,0 +1,166 @@
+/*
+ * preflight.c - the order of the look, and its report.
+ */
+#include "dump/preflight.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dump/preflight_look.h"
+#include "kernel/proc.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/str.h"
+#include "util/vec.h"
+
+#define NAMED_MAX 20 /* offenders that one line of error names */
+
+int look_found(struct look *l, const struct look_kind *kind, const char *object, ...)
+{
+	struct preflight_report *p = l->report;
+	struct ckpt_explain_item item = {
+		kind->verdict, kind->resource, NULL, kind->reason, kind->advice};
+	struct strbuf sb = {};
+	va_list ap;
+
+	p->r.saved += kind->verdict == CKPT_SAVED;
+	p->r.warned += kind->verdict == CKPT_WARNED;
+	p->r.refused += kind->verdict == CKPT_REFUSED;
+	if (kind->verdict == CKPT_SAVED && !p->deep)
+		return 0;
+	va_start(ap, object);
+	strbuf_vaddf(&sb, object, ap);
+	va_end(ap);
+	if (strbuf_take(&sb, &item.object) < 0 ||
+		vec_reserve(&p->r.items, &p->cap, p->r.n + 1, sizeof(item)) < 0) {
+		free(item.object);
+		return op_fail(l->op, CKPT_E_SPACE, ENOMEM, "preflight", NULL, "pid %d", l->pid);
+	}
+	p->r.items[p->r.n++] = item;
+	return 0;
+}
+
+int look_fail(struct look *l, int err, const char *what)
+{
+	if (err < 0)
+		err = -err;
+	if (err == ESRCH || err == ENOENT)
+		return op_fail(
+			l->op, CKPT_E_TARGET, ESRCH, what, NULL, "pid %d (%s)", l->pid, l->comm);
+	if (err == EACCES || err == EPERM)
+		return op_fail(l->op, CKPT_E_PRIVILEGE, err, what,
+			"run ckpt as root, or as the user who owns the process", "pid %d (%s)",
+			l->pid, l->comm);
+	return op_fail(l->op, CKPT_E_SYSTEM, err, what, NULL, "pid %d (%s)", l->pid, l->comm);
+}
+
+static int look_all(struct look *l)
+{
+	static int (*const parts[])(struct look *) = {
+		look_task, /* first: it may end the look */
+		look_threads,
+		look_namespaces,
+		look_cgroup,
+		look_files,
+		look_memory,
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && r == 0; i++)
+		r = parts[i](l);
+	return r < 0 ? r : 0;
+}
+
+static int look_at(struct ckpt_op *op, pid_t pid, bool deep, struct preflight_report *ret)
+{
+	_cleanup_close_ int procfd = -EBADF;
+	struct look l = {.op = op, .report = ret, .pid = pid, .comm = "?"};
+	uint64_t start = now_ns();
+	int r;
+
+	*ret = (struct preflight_report){.deep = deep};
+	ret->r.pid = pid;
+	procfd = proc_open(pid);
+	if (procfd == -ESRCH)
+		return op_fail(op, CKPT_E_TARGET, ESRCH, NULL, NULL, "pid %d", pid);
+	if (procfd < 0)
+		return look_fail(&l, procfd, "open /proc/PID");
+	l.procfd = procfd;
+	r = look_all(&l);
+	ret->r.total_ns = now_ns() - start;
+	return r;
+}
+
+int preflight(struct ckpt_op *op, pid_t pid, struct preflight_report *ret)
+{
+	return look_at(op, pid, false, ret);
+}
+
+int preflight_deep(struct ckpt_op *op, pid_t pid, struct preflight_report *ret)
+{
+	return look_at(op, pid, true, ret);
+}
+
+/* The advice of the offenders, where it is the same for all of them. */
+static const char *common_advice(const struct preflight_report *report)
+{
+	const char *advice = NULL;
+
+	for (size_t i = 0; i < report->r.n; i++) {
+		const struct ckpt_explain_item *item = &report->r.items[i];
+
+		if (item->verdict != CKPT_REFUSED)
+			continue;
+		if (!item->advice || (advice && strcmp(advice, item->advice)))
+			return NULL;
+		advice = item->advice;
+	}
+	return advice;
+}
+
+int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
+{
+	_cleanup_strbuf_ struct strbuf sb = {};
+	_cleanup_free_ char *advice = NULL;
+	const struct ckpt_explain_result *r = &report->r;
+	const char *common = common_advice(report);
+	size_t named = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct ckpt_explain_item *item = &r->items[i];
+
+		if (item->verdict == CKPT_WARNED)
+			op_info(op, "pid %d: %s: %s", r->pid, item->object, item->reason);
+		if (item->verdict != CKPT_REFUSED || ++named > NAMED_MAX)
+			continue;
+		strbuf_addf(&sb, "%s%s (%s)", named > 1 ? ", " : "", item->object, item->reason);
+	}
+	if (!named)
+		return 0;
+	if (named > NAMED_MAX)
+		strbuf_addf(&sb, ", and %zu more", named - NAMED_MAX);
+	if (!common && asprintf(&advice, "'ckpt explain -t %d' says what to do", r->pid) < 0)
+		advice = NULL;
+	op_target(op, CKPT_TARGET_RUNNING);
+	return op_fail(op, CKPT_E_REFUSED, 0, NULL, common ? common : advice,
+		"pid %d (%s) holds what can't be saved: %s", r->pid, r->comm ? r->comm : "?",
+		sb.s ? sb.s : "");
+}
+
+/* Of the public interface; here because a report is made of such a result. */
+void ckpt_explain_result_done(struct ckpt_explain_result *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		free(r->items[i].object);
+	free(r->items);
+	free(r->comm);
+	*r = (struct ckpt_explain_result){};
+}
+
+void preflight_done(struct preflight_report *report)
+{
+	ckpt_explain_result_done(&report->r);
+	report->cap = 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * preflight.h - a look at a running process before anything of it is touched.
+ *
+ * It finds what a dump can't save yet, all of it at once, from /proc alone: the process is neither
+ * stopped nor traced, and runs on while it is looked at. So a look is a forecast: what is opened
+ * or mapped after it is found by the dump itself. `ckpt explain` prints the same look in more
+ * depth.
+ *
+ * Cost: about 6 us per descriptor, 5 us per thread, 1 us per mapping; well under a millisecond for
+ * a small process. The deeper look adds a walk over the page tables (smaps) and a read per thread.
+ */
+#ifndef CKPT_DUMP_PREFLIGHT_H
+#define CKPT_DUMP_PREFLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/op.h"
+
+struct preflight_report {
+	struct ckpt_explain_result r; /* items; saved ones are only counted unless deep */
+	size_t cap;
+	bool deep;
+};
+
+/**
+ * preflight() - look at a process as a dump does: fast, keeping only what is warned of or refused
+ * @pid:  in the caller's pid namespace
+ * @ret:  caller frees with preflight_done(), also after a failure
+ * Return: 0, whatever was found; negative after op_fail(): no such process (CKPT_E_TARGET), not
+ * permitted (CKPT_E_PRIVILEGE), or a system call failed
+ */
+int preflight(struct ckpt_op *op, pid_t pid, struct preflight_report *ret);
+
+/** preflight_deep() - the same, in depth, keeping what would be saved too */
+int preflight_deep(struct ckpt_op *op, pid_t pid, struct preflight_report *ret);
+
+/**
+ * preflight_refuse() - turn what is refused into the error of the operation
+ * What is only warned of goes into the log at info level.
+ * Return: 0 when nothing is refused; negative after op_fail(CKPT_E_REFUSED) naming all offenders
+ */
+int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report);
+
+/** preflight_done() - free what the report owns; it may be all zero */
+void preflight_done(struct preflight_report *report);
+
+#endif

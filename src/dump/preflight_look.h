@@ -1,0 +1,50 @@
+/*
+ * preflight_look.h - the parts of a preflight among themselves: one look per file.
+ */
+#ifndef CKPT_DUMP_PREFLIGHT_LOOK_H
+#define CKPT_DUMP_PREFLIGHT_LOOK_H
+
+#include "dump/preflight.h"
+
+/** What the parts share. */
+struct look {
+	struct ckpt_op *op;
+	struct preflight_report *report;
+	pid_t pid;
+	const char *comm;
+	int procfd; /* /proc/PID */
+};
+
+/** What is known of a kind of thing, without the thing itself. */
+struct look_kind {
+	const char *resource;
+	enum ckpt_verdict verdict;
+	const char *reason, *advice; /* static, or NULL */
+};
+
+/** look_found() - add one thing; object is a printf format. Return: 0 or after op_fail() */
+int look_found(struct look *l, const struct look_kind *kind, const char *object, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** look_fail() - op_fail() for a part of /proc/PID that can't be read; -ESRCH is the target's death */
+int look_fail(struct look *l, int err, const char *what);
+
+/*
+ * The parts. Return: 0 or after op_fail(). look_task() comes first: it returns 1 when there is no
+ * more to look at (a zombie, a kernel thread).
+ */
+int look_task(struct look *l);
+int look_threads(struct look *l);
+int look_namespaces(struct look *l);
+int look_cgroup(struct look *l);
+int look_files(struct look *l);
+int look_memory(struct look *l);
+
+/**
+ * look_socket() - what a socket is, for people: "tcp 127.0.0.1:80, listening"
+ * @text:  filled; empty when it can't be told
+ * A copy of the descriptor is taken (pidfd_getfd) and closed again, which the target can't see.
+ */
+void look_socket(struct look *l, int fd, char *text, size_t len);
+
+#endif

@@ -1,0 +1,252 @@
+/*
+ * preflight_task.c - the process as a whole: its state, its threads, its children, its namespaces.
+ */
+#include "dump/preflight_look.h"
+
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/proc.h"
+#include "kernel/proc_stat.h"
+#include "kernel/proc_status.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+#include "util/str.h"
+#include "util/vec.h"
+
+static const struct look_kind kind_process = {"process", CKPT_SAVED, NULL, NULL};
+static const struct look_kind kind_zombie = {
+	"process", CKPT_REFUSED, "it has ended, only its exit status is left", NULL};
+static const struct look_kind kind_leader = {"process", CKPT_REFUSED,
+	"its first thread has ended: such thread groups are not saved yet", NULL};
+static const struct look_kind kind_kthread = {
+	"process", CKPT_REFUSED, "it is a kernel thread", NULL};
+static const struct look_kind kind_self = {"process", CKPT_REFUSED, "it is ckpt itself", NULL};
+static const struct look_kind kind_traced = {"tracer", CKPT_REFUSED,
+	"a process can have one tracer only", "end the tracer, or let it detach"};
+static const struct look_kind kind_blocked = {
+	"thread", CKPT_WARNED, "in an uninterruptible sleep: a dump waits until it ends", NULL};
+static const struct look_kind kind_session = {"session", CKPT_WARNED,
+	"its leader is outside: at restore it joins the session of the restore command", NULL};
+static const struct look_kind kind_threads = {"threads", CKPT_SAVED, NULL, NULL};
+static const struct look_kind kind_own_files = {"thread", CKPT_REFUSED,
+	"it has a descriptor table of its own (unshare), which is not saved yet", NULL};
+static const struct look_kind kind_own_fs = {"thread", CKPT_REFUSED,
+	"it has a working directory of its own (unshare), which is not saved yet", NULL};
+static const struct look_kind kind_child = {
+	"child", CKPT_REFUSED, "process trees are not saved yet", NULL};
+static const struct look_kind kind_no_children = {"child", CKPT_WARNED,
+	"this kernel lists no children: whether there are any is not known", NULL};
+static const struct look_kind kind_cgroup = {"cgroup", CKPT_WARNED,
+	"not saved: at restore it is in the cgroup of the restore command", NULL};
+
+/* The name of another process, for the text only: "?" when it is gone. */
+static void comm_of(pid_t pid, char *comm, size_t len)
+{
+	_cleanup_close_ int procfd = proc_open(pid);
+	struct proc_stat st;
+	bool known = procfd >= 0 && proc_stat_read(procfd, 0, &st) == 0;
+
+	snprintf(comm, len, "%s", known ? st.comm : "?");
+}
+
+static int found_tracer(struct look *l, pid_t tid, pid_t tracer)
+{
+	char comm[64];
+
+	comm_of(tracer, comm, sizeof(comm));
+	return look_found(l, &kind_traced, "tid %d: traced by pid %d (%s)", tid, tracer, comm);
+}
+
+/* Return: 0 go on, 1 there is nothing more to look at, or after op_fail(). */
+static int look_state(struct look *l, const struct proc_stat *st)
+{
+	const struct look_kind *kind = NULL;
+
+	if (st->flags & PROC_PF_KTHREAD)
+		kind = &kind_kthread;
+	else if (l->pid == getpid())
+		kind = &kind_self;
+	else if (st->state == 'Z' || st->state == 'X')
+		kind = st->num_threads > 1 ? &kind_leader : &kind_zombie;
+	if (!kind)
+		return 0;
+	return look_found(l, kind, "pid %d (%s)", l->pid, l->comm) < 0 ? -EINVAL : 1;
+}
+
+int look_task(struct look *l)
+{
+	struct proc_stat st;
+	struct proc_status status;
+	int r = proc_stat_read(l->procfd, 0, &st);
+
+	if (r < 0)
+		return look_fail(l, r, "read /proc/PID/stat");
+	l->report->r.comm = strdup(st.comm);
+	if (!l->report->r.comm)
+		return look_fail(l, ENOMEM, "preflight");
+	l->comm = l->report->r.comm;
+	l->report->r.threads = st.num_threads;
+	r = look_state(l, &st);
+	if (r != 0)
+		return r;
+	r = proc_status_read(l->procfd, 0, &status);
+	if (r < 0)
+		return look_fail(l, r, "read /proc/PID/status");
+	r = 0;
+	if (status.tgid != l->pid)
+		r = op_fail(l->op, CKPT_E_TARGET, 0, NULL, "name the process, not a thread",
+			"%d (%s) is a thread of process %d", l->pid, l->comm, status.tgid);
+	else if (status.tracer_pid)
+		r = found_tracer(l, l->pid, status.tracer_pid);
+	proc_status_done(&status);
+	if (!r)
+		r = look_found(l, &kind_process, "pid %d (%s)", l->pid, l->comm);
+	if (!r && st.session != l->pid)
+		r = look_found(l, &kind_session, "session %d", st.session);
+	return r;
+}
+
+/* What differs between threads of one group: without CLONE_FILES or CLONE_FS only after unshare(2). */
+static int look_shared(struct look *l, pid_t tid)
+{
+	if (syscall(SYS_kcmp, l->pid, tid, KCMP_FILES, 0, 0) > 0)
+		return look_found(l, &kind_own_files, "tid %d", tid);
+	if (syscall(SYS_kcmp, l->pid, tid, KCMP_FS, 0, 0) > 0)
+		return look_found(l, &kind_own_fs, "tid %d", tid);
+	return 0;
+}
+
+/* Children hang on the thread that forked them. Return: 1 when the kernel has no such file. */
+static int look_children(struct look *l, pid_t tid)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = file_read_at(l->procfd, proc_task_path(tid, "children").s, &text, NULL);
+	const char *p = text;
+	uint32_t child;
+
+	if (r == -ENOENT && faccessat(l->procfd, proc_task_path(tid, "stat").s, F_OK, 0) == 0)
+		return 1;
+	if (r == -ENOENT || r == -ESRCH)
+		return 0; /* the thread has ended meanwhile */
+	if (r < 0)
+		return look_fail(l, r, "read /proc/PID/task/TID/children");
+	for (r = 0; !r && str_u32(&p, 10, &child) == 0; str_skip_blanks(&p)) {
+		char comm[64];
+
+		comm_of((pid_t)child, comm, sizeof(comm));
+		r = look_found(l, &kind_child, "child pid %u (%s)", child, comm);
+	}
+	return r;
+}
+
+static int look_deep_thread(struct look *l, pid_t tid)
+{
+	struct proc_stat st;
+	struct proc_status status;
+	pid_t tracer;
+
+	if (proc_stat_read(l->procfd, tid, &st) == 0 && st.state == 'D' &&
+		look_found(l, &kind_blocked, "tid %d (%s)", tid, st.comm) < 0)
+		return -ENOMEM;
+	if (tid == l->pid || proc_status_read(l->procfd, tid, &status) < 0)
+		return 0;
+	tracer = status.tracer_pid;
+	proc_status_done(&status);
+	return tracer ? found_tracer(l, tid, tracer) : 0;
+}
+
+int look_threads(struct look *l)
+{
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t n = 0;
+	bool children_known = true;
+	int r = proc_tasks(l->procfd, &tids, &n);
+
+	if (r < 0)
+		return look_fail(l, r, "read /proc/PID/task");
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		if (children_known) {
+			r = look_children(l, tids[i]);
+			children_known = r != 1;
+		}
+		if (r >= 0 && tids[i] != l->pid)
+			r = look_shared(l, tids[i]);
+		if (r >= 0 && l->report->deep)
+			r = look_deep_thread(l, tids[i]);
+	}
+	if (r < 0)
+		return r;
+	if (!children_known && look_found(l, &kind_no_children, "children") < 0)
+		return -ENOMEM;
+	return look_found(l, &kind_threads, "%zu thread%s", n, n == 1 ? "" : "s");
+}
+
+#define OTHER_NS      "other namespaces than those of ckpt are not saved yet"
+#define NSENTER(flag) "run ckpt in it: nsenter -t PID --" flag " ckpt ..."
+
+/* ns: the link of the target; own: the link of ours that it must equal. */
+static const struct {
+	const char *ns, *own;
+	struct look_kind kind;
+} namespaces[] = {
+	{"ns/user", "ns/user", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("user")}},
+	{"ns/mnt", "ns/mnt", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("mount")}},
+	{"ns/pid", "ns/pid", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("pid --mount")}},
+	{"ns/pid_for_children", "ns/pid", {"namespace", CKPT_REFUSED, OTHER_NS, NULL}},
+	{"ns/net", "ns/net", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("net")}},
+	{"ns/ipc", "ns/ipc", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("ipc")}},
+	{"ns/uts", "ns/uts", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("uts")}},
+	{"ns/cgroup", "ns/cgroup", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("cgroup")}},
+	{"ns/time", "ns/time", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("time")}},
+	{"ns/time_for_children", "ns/time", {"namespace", CKPT_REFUSED, OTHER_NS, NULL}},
+};
+
+int look_namespaces(struct look *l)
+{
+	_cleanup_close_ int self = proc_open(0);
+
+	if (self < 0)
+		return look_fail(l, self, "open /proc/self");
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		_cleanup_free_ char *name = NULL;
+		struct stat theirs, ours;
+
+		if (fstatat(self, namespaces[i].own, &ours, 0) < 0)
+			continue; /* a kernel without this kind */
+		if (fstatat(l->procfd, namespaces[i].ns, &theirs, 0) < 0) {
+			if (errno == ENOENT)
+				continue;
+			return look_fail(l, errno, namespaces[i].ns);
+		}
+		if (theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev)
+			continue;
+		if (link_read_at(l->procfd, namespaces[i].ns, &name) < 0)
+			name = NULL;
+		if (look_found(l, &namespaces[i].kind, "%s %s", namespaces[i].ns,
+			    name ? name : "") < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int look_cgroup(struct look *l)
+{
+	_cleanup_close_ int self = proc_open(0);
+	_cleanup_free_ char *theirs = NULL, *ours = NULL;
+	const char *v2;
+
+	if (self < 0 || file_read_at(self, "cgroup", &ours, NULL) < 0 ||
+		file_read_at(l->procfd, "cgroup", &theirs, NULL) < 0)
+		return 0; /* a kernel without cgroups */
+	if (str_eq(theirs, ours))
+		return 0;
+	v2 = strstr(theirs, "0::");
+	v2 = v2 ? v2 + 3 : theirs;
+	return look_found(l, &kind_cgroup, "cgroup %.*s", (int)strcspn(v2, "\n"), v2);
+}
