@@ -12,6 +12,7 @@
 
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/str.h"
 
 #define PROGRESS_FIRST_NS 300000000ULL
 #define PROGRESS_EVERY_NS 100000000ULL
@@ -97,17 +98,41 @@ void cli_json(json_t *object)
 	json_decref(object);
 }
 
+void put_text(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
+json_t *json_text(const char *text)
+{
+	_cleanup_strbuf_ struct strbuf sb = {};
+	json_t *s;
+
+	if (!text)
+		return json_null();
+	s = json_string(text);
+	if (s)
+		return s;
+	for (; *text; text++) {
+		if ((unsigned char)*text >= 0x80)
+			strbuf_addf(&sb, "\\x%02x", (unsigned char)*text);
+		else
+			strbuf_addc(&sb, *text);
+	}
+	return sb.err ? json_null() : json_string(sb.s);
+}
+
 static json_t *error_json(const struct ckpt_error *err)
 {
 	json_t *o = json_object();
 
 	json_object_set_new(o, "kind", json_string(ckpt_kind_name(err->kind)));
 	json_object_set_new(o, "errno", json_integer(err->err));
-	json_object_set_new(
-		o, "strerror", err->err ? json_string(strerror(err->err)) : json_null());
-	json_object_set_new(o, "object", json_string(err->object ? err->object : ""));
-	json_object_set_new(o, "call", err->call ? json_string(err->call) : json_null());
-	json_object_set_new(o, "advice", err->advice ? json_string(err->advice) : json_null());
+	json_object_set_new(o, "strerror", json_text(err->err ? strerror(err->err) : NULL));
+	json_object_set_new(o, "object", json_text(err->object));
+	json_object_set_new(o, "call", json_text(err->call));
+	json_object_set_new(o, "advice", json_text(err->advice));
 	json_object_set_new(o, "target", json_string(ckpt_target_name(err->target)));
 	return json_pack("{s:o}", "error", o);
 }

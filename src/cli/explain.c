@@ -1,0 +1,97 @@
+/*
+ * explain.c - `ckpt explain`: what a dump would save, and what it would refuse and why.
+ */
+#include "cli/cli.h"
+
+#include "util/vec.h"
+
+static const char *const verdict_names[] = {
+	[CKPT_SAVED] = "saved",
+	[CKPT_WARNED] = "warned",
+	[CKPT_REFUSED] = "refused",
+};
+
+static const struct {
+	enum ckpt_verdict verdict;
+	const char *title;
+} sections[] = {
+	{CKPT_REFUSED, "What a dump would refuse:"},
+	{CKPT_WARNED, "What will be different after a restore:"},
+	{CKPT_SAVED, "What a dump would save:"},
+};
+
+static void print_section(
+	const struct ckpt_explain_result *r, enum ckpt_verdict verdict, const char *title)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct ckpt_explain_item *item = &r->items[i];
+
+		if (item->verdict != verdict)
+			continue;
+		if (first)
+			printf("\n%s\n", title);
+		first = false;
+		printf("  %-12s ", item->resource);
+		put_text(item->object);
+		putchar('\n');
+		if (item->reason)
+			printf("  %-12s   %s%s%s\n", "", item->reason, item->advice ? "; " : "",
+				item->advice ? item->advice : "");
+	}
+}
+
+static void print_text(const struct ckpt_explain_result *r)
+{
+	char total[TEXT_UNIT_LEN];
+
+	if (r->refused)
+		printf("pid %d (%s): a dump would refuse it, because of %zu thing%s\n", r->pid,
+			r->comm, r->refused, plural(r->refused));
+	else
+		printf("pid %d (%s): a dump would save it\n", r->pid, r->comm);
+	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
+		print_section(r, sections[i].verdict, sections[i].title);
+	printf("\n%zu saved, %zu different, %zu refused; looked for %s, without stopping it\n",
+		r->saved, r->warned, r->refused, time_text(r->total_ns, total));
+}
+
+static json_t *item_json(const struct ckpt_explain_item *item)
+{
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "verdict", verdict_names[item->verdict],
+		"resource", item->resource, "object", json_text(item->object), "reason",
+		json_text(item->reason), "advice", json_text(item->advice));
+}
+
+static void print_json(const struct ckpt_explain_result *r)
+{
+	json_t *items = json_array();
+
+	for (size_t i = 0; i < r->n; i++)
+		json_array_append_new(items, item_json(&r->items[i]));
+	cli_json(json_pack("{s:i, s:o, s:i, s:I, s:I, s:I, s:I, s:o}", "pid", (int)r->pid, "comm",
+		json_text(r->comm), "threads", (int)r->threads, "saved", (json_int_t)r->saved,
+		"warned", (json_int_t)r->warned, "refused", (json_int_t)r->refused, "total_ns",
+		(json_int_t)r->total_ns, "items", items));
+}
+
+int cli_explain(struct cli *cli, int argc, char **argv)
+{
+	struct ckpt_explain_req req = {};
+	struct ckpt_explain_result result = {};
+	struct ckpt_error err = {};
+	int status;
+
+	if (cli_start(cli, argc, argv, &req, NULL, NULL, &status) != 0)
+		return status;
+	if (ckpt_explain(&req, &result, &err) < 0)
+		return cli_fail(cli, &err);
+	if (cli->front.json)
+		print_json(&result);
+	else
+		print_text(&result);
+	status = result.refused ? CKPT_E_REFUSED : 0;
+	ckpt_explain_result_done(&result);
+	return cli_finish(cli, status);
+}
