@@ -264,10 +264,12 @@ test: ## everything: dependencies, build, unit, end to end, cheap lint; closes w
 	@B=$(B) contrib/run-tests.sh $(TEST_GROUPS)
 
 bench: all ## speed against the limit of the machine
-	@E2E_BUILD=$(abspath $(B)) test/bench/run.sh
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/bench/run.py $(BENCH_ARGS)
 
-soak: all e2e-bin ## the long loops
-	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/e2e/run.py --soak $(T)
+# Each program of test/soak is one long loop.
+soak: all e2e-bin ## the long loops (T="name ..." picks some)
+	@for f in $(if $(T),$(T:%=test/soak/%.py),$(wildcard test/soak/*.py)); do \
+		echo "== $$f"; E2E_BUILD=$(abspath $(B)) $(PYTHON) $$f $(SOAK_ARGS) || exit 1; done
 
 demo: ## shows the tool at work, from nothing
 	@contrib/install-deps.sh

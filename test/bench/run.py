@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Measures dump and restore as whole processes, beside what the machine can do with the same bytes.
+
+Each run starts a program, dumps it (it dies), restores it detached, and asks it to check itself.
+Times are medians. Files go to a tmpfs. Exit code 1 if a program came back wrong, and with --strict
+also if a goal was missed.
+"""
+import argparse
+import ctypes
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.abspath(os.environ.get("E2E_BUILD", os.path.join(ROOT, "build")))
+CKPT = os.environ.get("CKPT", os.path.join(BUILD, "ckpt"))
+BIN = os.path.join(BUILD, "bench")
+
+# name, kind, n, goal of dump and of restore: milliseconds, or "x1.3" of the limit for these bytes
+LOADS = [
+    ("small process", "mem", 1, 8, 8),
+    ("256 MiB random", "mem", 256, None, None),
+    ("1 GiB random", "mem", 1024, "x1.3", "x1.3"),
+    ("1 GiB zero pages", "zero", 1024, None, None),
+    ("8 threads", "threads", 8, None, None),
+    ("500 threads", "threads", 500, 30, 30),
+    ("4000 threads", "threads", 4000, None, None),
+    ("1000 mappings", "vmas", 1000, None, None),
+    ("30000 mappings", "vmas", 30000, None, None),
+    ("100 files", "fds", 100, None, None),
+    ("10000 files", "fds", 10000, None, None),
+]
+# Growth is measured between two rows of a kind: no worse than this times the ratio of their sizes.
+SLACK = 1.3
+
+
+def compile_all():
+    os.makedirs(BIN, exist_ok=True)
+    for name in ("load", "limit"):
+        source, out = os.path.join(HERE, name + ".c"), os.path.join(BIN, name)
+        if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
+            subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall",
+                            "-pthread", source, "-o", out], check=True)
+
+
+def timed(args, log):
+    """Runs a command to its end; its wall time in ms."""
+    with open(log, "ab") as out, open(os.devnull) as null:
+        actions = [(os.POSIX_SPAWN_DUP2, null.fileno(), 0), (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
+                   (os.POSIX_SPAWN_DUP2, out.fileno(), 2)]
+        begin = time.perf_counter()
+        pid = os.posix_spawn(args[0], args, os.environ, file_actions=actions)
+        _, status = os.waitpid(pid, 0)
+        took = (time.perf_counter() - begin) * 1000
+    if status:
+        with open(log, errors="replace") as f:
+            raise RuntimeError(f"{' '.join(args)}: wait status {status:#x}\n{f.read()}")
+    return took
+
+
+def image_bytes(directory):
+    return sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(directory) for f in fs)
+
+
+def one_run(kind, n, scratch):
+    """(dump ms, restore ms, image bytes) of one program; RuntimeError if it came back wrong."""
+    ready, image = os.path.join(scratch, "ready"), os.path.join(scratch, "image")
+    log = os.path.join(scratch, "log")
+    child = subprocess.Popen([os.path.join(BIN, "load"), kind, str(n), ready], cwd="/",
+                             start_new_session=True, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pid = child.pid
+    try:
+        while not os.path.exists(ready):
+            if child.poll() is not None:
+                raise RuntimeError(f"load {kind} {n} did not start: {child.returncode}")
+            time.sleep(0.01)
+        time.sleep(0.05)
+        dump = timed([CKPT, "dump", "-t", str(pid), "-D", image], log)
+        child.wait(10)
+        restore = timed([CKPT, "restore", "-d", "-D", image], log)
+        size = image_bytes(image)
+        os.kill(pid, signal.SIGUSR1)
+        _, status = os.waitpid(pid, 0)
+        if status:
+            raise RuntimeError(f"load {kind} {n} is not what it was: wait status {status:#x}")
+        return dump, restore, size
+    except BaseException:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        raise
+    finally:
+        for f in (ready, log):
+            if os.path.exists(f):
+                os.unlink(f)
+        shutil.rmtree(image, ignore_errors=True)
+
+
+def limits(mib, scratch, runs):
+    """Medians in ms: two writers, two readers, one writer, one reader."""
+    rows = []
+    for _ in range(runs):
+        out = subprocess.run([os.path.join(BIN, "limit"), str(mib), scratch], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+        rows.append([int(x) / 1000 for x in out.split()])
+    return [statistics.median(column) for column in zip(*rows)]
+
+
+def verdict(took, goal, limit):
+    if goal is None:
+        return "", True
+    if isinstance(goal, str):
+        ratio = took / limit
+        return f"{ratio:.2f} x limit (goal {goal[1:]})", ratio <= float(goal[1:])
+    return f"goal {goal} ms", took <= goal
+
+
+def growth(results):
+    """Of each kind the two largest rows: does the cost grow no faster than the size?"""
+    bad = 0
+    for kind in dict.fromkeys(r["kind"] for r in results):
+        rows = sorted((r for r in results if r["kind"] == kind), key=lambda r: r["n"])[-2:]
+        if len(rows) < 2:
+            continue
+        a, b = rows
+        for what in ("dump_ms", "restore_ms"):
+            ratio = b[what] / a[what]
+            ok = ratio <= SLACK * b["n"] / a["n"]
+            bad += not ok
+            print(f"  {kind}: {what[:-3]} of {b['n'] // a['n']} times as much takes {ratio:.1f} "
+                  f"times as long{'' if ok else '   MORE THAN LINEAR'}")
+    return bad
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("loads", nargs="*", help="only loads whose name contains one of these")
+    p.add_argument("--runs", type=int, default=3, help="of each, the median counts (3)")
+    p.add_argument("--dir", default="/dev/shm", help="on a tmpfs (/dev/shm)")
+    p.add_argument("--json", help="write the numbers there")
+    p.add_argument("--strict", action="store_true", help="a missed goal is a failure")
+    opts = p.parse_args()
+    compile_all()
+    # Restored programs become our children when their `ckpt restore -d` has gone.
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+    scratch = tempfile.mkdtemp(prefix="ckpt-bench.", dir=opts.dir)
+    results, broken, missed = [], 0, 0
+    try:
+        wanted = [l for l in LOADS if not opts.loads or any(w in l[0] for w in opts.loads)]
+        print(f"{'':18}{'dump':>9}{'restore':>9}{'image':>11}")
+        for name, kind, n, dump_goal, restore_goal in wanted:
+            try:
+                runs = [one_run(kind, n, scratch)
+                        for _ in range(opts.runs if n != 1 else max(opts.runs, 7))]
+            except (RuntimeError, subprocess.TimeoutExpired) as e:
+                print(f"{name:18}FAILED: {e}")
+                broken += 1
+                continue
+            dump, restore, size = (statistics.median(column) for column in zip(*runs))
+            limit = limits(n, scratch, opts.runs) if isinstance(dump_goal, str) else [0] * 4
+            notes = []
+            for took, goal, lim in ((dump, dump_goal, limit[0]), (restore, restore_goal, limit[1])):
+                text, ok = verdict(took, goal, lim)
+                missed += not ok
+                notes.append(text + ("" if ok else " MISSED"))
+            print(f"{name:18}{dump:6.1f} ms{restore:6.1f} ms{size / 2**20:7.1f} MiB"
+                  f"   {'; '.join(notes) if notes[0] else ''}", flush=True)
+            if limit[0]:
+                print(f"{'  limit, 2 workers':18}{limit[0]:6.1f} ms{limit[1]:6.1f} ms\n"
+                      f"{'  limit, 1 worker':18}{limit[2]:6.1f} ms{limit[3]:6.1f} ms", flush=True)
+            results.append({"name": name, "kind": kind, "n": n, "dump_ms": dump,
+                            "restore_ms": restore, "image_bytes": size, "limit_ms": limit})
+        missed += growth(results)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if opts.json:
+        with open(opts.json, "w") as f:
+            json.dump(results, f, indent=1)
+    print(f"{len(results)} loads measured, {missed} goals missed, {broken} came back wrong")
+    return 1 if broken or (opts.strict and missed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
