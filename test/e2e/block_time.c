@@ -9,7 +9,7 @@
  * e2e: args: nanosleep clock_rel clock_abs clock_abs_real futex futex_abs futex_waitv poll poll_fd ppoll epoll_wait epoll_pwait epoll_pwait2 select pselect sigtimedwait semtimedop
  * e2e: settle: 0.8
  * e2e: no fg: as restore, and the time counts
- * e2e: no faults,loop: its time would be over before the second fault
+ * e2e: no faults,loop,kill: its time would be over before the second fault
  */
 #include "victim.h"
 

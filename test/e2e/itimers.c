@@ -4,7 +4,7 @@
  * Shows: Process: "itimers".
  * e2e: args: interval oneshot
  * e2e: settle: 0.5
- * e2e: no faults,loop for oneshot: its time would be over before the second fault
+ * e2e: no faults,loop,kill for oneshot: its time would be over before the second fault
  */
 #include "victim.h"
 

@@ -4,7 +4,7 @@
  * Shows: "one thread group with any number of threads (tested with 1, 8, 500, 4000)".
  * e2e: args: 1 8 500 4000
  * e2e: timeout for 4000: 180
- * e2e: no again,loop for 4000: as goon and restore, and long
+ * e2e: no again,loop,kill for 4000: as goon and restore, and long
  */
 #include "victim.h"
 
