@@ -1,0 +1,241 @@
+/*
+ * preflight.c - the look at a process: a child of the test that holds one thing of each kind.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dump/preflight.h"
+
+/* Descriptor numbers of the child, so that a test can name them. */
+enum { FD_FILE = 10, FD_DIR, FD_NULL, FD_PIPE_R, FD_PIPE_W, FD_HALF, FD_PATH, FD_DELETED };
+enum { FD_SOCKET = 30, FD_EVENT, FD_EPOLL, FD_LOCK, FD_NS, FD_MEMFD };
+
+static void move(int fd, int to)
+{
+	if (fd < 0 || dup2(fd, to) < 0)
+		_exit(9);
+	close(fd);
+}
+
+static void make_plain(void)
+{
+	int ends[2];
+	char name[] = "/tmp/ckpt-unit-XXXXXX";
+
+	move(open("/proc/version", O_RDONLY), FD_FILE);
+	move(open("/", O_RDONLY | O_DIRECTORY), FD_DIR);
+	move(open("/dev/null", O_RDWR), FD_NULL);
+	if (pipe(ends) < 0)
+		_exit(9);
+	move(ends[0], FD_PIPE_R);
+	move(ends[1], FD_PIPE_W);
+	if (pipe(ends) < 0)
+		_exit(9);
+	move(ends[0], FD_HALF);
+	close(ends[1]);
+	move(open("/dev/full", O_PATH), FD_PATH);
+	move(mkstemp(name), FD_DELETED);
+	unlink(name);
+}
+
+static void make_refused(void)
+{
+	char name[] = "/tmp/ckpt-unit-XXXXXX";
+	int shm = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+
+	move(socket(AF_UNIX, SOCK_STREAM, 0), FD_SOCKET);
+	move(eventfd(0, 0), FD_EVENT);
+	move(epoll_create1(0), FD_EPOLL);
+	move(mkstemp(name), FD_LOCK);
+	unlink(name);
+	if (flock(FD_LOCK, LOCK_EX) < 0)
+		_exit(9);
+	move(open("/proc/self/ns/uts", O_RDONLY), FD_NS);
+	move(memfd_create("m", 0), FD_MEMFD);
+	if (shm < 0 || shmat(shm, NULL, 0) == (void *)-1 || shmctl(shm, IPC_RMID, NULL) < 0)
+		_exit(9);
+}
+
+static pid_t start(void (*make)(void))
+{
+	int ready[2];
+	char c;
+	pid_t pid;
+
+	cr_assert_eq(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (int fd = 0; fd < 64; fd++)
+			if (fd != ready[1])
+				close(fd);
+		move(ready[1], 60);
+		if (make)
+			make();
+		if (write(60, "r", 1) != 1)
+			_exit(9);
+		close(60);
+		for (;;)
+			pause();
+	}
+	cr_assert(pid > 0);
+	close(ready[1]);
+	cr_assert_eq(read(ready[0], &c, 1), 1, "the child could not be set up");
+	close(ready[0]);
+	return pid;
+}
+
+static void stop(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* The item whose object begins with text, or NULL. */
+static const struct ckpt_explain_item *find(const struct preflight_report *rep, const char *text)
+{
+	for (size_t i = 0; i < rep->r.n; i++)
+		if (!strncmp(rep->r.items[i].object, text, strlen(text)))
+			return &rep->r.items[i];
+	return NULL;
+}
+
+static void expect(
+	const struct preflight_report *rep, int fd, enum ckpt_verdict verdict, const char *resource)
+{
+	const struct ckpt_explain_item *item;
+	char text[16];
+
+	snprintf(text, sizeof(text), "fd %d ", fd);
+	item = find(rep, text);
+	cr_assert(item, "%s is missing", text);
+	cr_expect_eq(item->verdict, verdict, "%s", text);
+	cr_expect_str_eq(item->resource, resource);
+	cr_expect(verdict == CKPT_SAVED || item->reason, "%s", text);
+}
+
+Test(preflight, plain_descriptors_are_saved)
+{
+	pid_t pid = start(make_plain);
+	struct ckpt_op op;
+	struct preflight_report rep;
+
+	op_init(&op, NULL);
+	cr_assert_eq(preflight_deep(&op, pid, &rep), 0);
+	stop(pid);
+	cr_expect_eq(rep.r.pid, pid);
+	cr_expect_eq(rep.r.threads, 1);
+	cr_expect_eq(rep.r.refused, 0);
+	cr_expect_eq(rep.r.n, rep.r.saved + rep.r.warned);
+	expect(&rep, FD_FILE, CKPT_SAVED, "file");
+	expect(&rep, FD_DIR, CKPT_SAVED, "directory");
+	expect(&rep, FD_NULL, CKPT_SAVED, "null");
+	expect(&rep, FD_PIPE_R, CKPT_SAVED, "pipe");
+	expect(&rep, FD_PIPE_W, CKPT_SAVED, "pipe");
+	expect(&rep, FD_HALF, CKPT_WARNED, "pipe");
+	expect(&rep, FD_PATH, CKPT_SAVED, "path");
+	expect(&rep, FD_DELETED, CKPT_SAVED, "file");
+	cr_expect_eq(preflight_refuse(&op, &rep), 0);
+	preflight_done(&rep);
+	op_done(&op, NULL);
+}
+
+Test(preflight, all_offenders_are_named_at_once)
+{
+	pid_t pid = start(make_refused);
+	struct ckpt_op op;
+	struct ckpt_error err;
+	struct preflight_report rep;
+
+	op_init(&op, NULL);
+	cr_assert_eq(preflight(&op, pid, &rep), 0);
+	stop(pid);
+	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
+	expect(&rep, FD_EVENT, CKPT_REFUSED, "eventfd");
+	expect(&rep, FD_EPOLL, CKPT_REFUSED, "epoll");
+	expect(&rep, FD_LOCK, CKPT_REFUSED, "lock");
+	expect(&rep, FD_NS, CKPT_REFUSED, "namespace");
+	cr_assert(find(&rep, "mapping "));
+	cr_expect_str_eq(find(&rep, "mapping ")->resource, "sysvshm");
+	for (size_t i = 0; i < rep.r.n; i++)
+		cr_expect_neq(rep.r.items[i].verdict, CKPT_SAVED, "a quick look keeps no saved");
+	cr_expect(preflight_refuse(&op, &rep) < 0);
+	preflight_done(&rep);
+	op_done(&op, &err);
+	cr_expect_eq(err.kind, CKPT_E_REFUSED);
+	cr_expect_eq(err.target, CKPT_TARGET_RUNNING);
+	cr_expect(strstr(err.object, "fd 30 socket:["));
+	cr_expect(strstr(err.object, "fd 31 anon_inode:[eventfd]"));
+	cr_expect(strstr(err.object, "/SYSV00000000"));
+	ckpt_error_done(&err);
+}
+
+static void make_child(void)
+{
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+}
+
+Test(preflight, children_are_refused)
+{
+	pid_t pid = start(make_child);
+	struct ckpt_op op;
+	struct preflight_report rep;
+
+	op_init(&op, NULL);
+	cr_assert_eq(preflight(&op, pid, &rep), 0);
+	stop(pid);
+	cr_assert(find(&rep, "child pid "));
+	cr_expect_eq(find(&rep, "child pid ")->verdict, CKPT_REFUSED);
+	preflight_done(&rep);
+	op_done(&op, NULL);
+}
+
+Test(preflight, a_zombie_is_refused)
+{
+	pid_t pid = start(NULL);
+	struct ckpt_op op;
+	struct preflight_report rep;
+	siginfo_t si;
+
+	kill(pid, SIGKILL);
+	cr_assert_eq(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
+	op_init(&op, NULL);
+	cr_assert_eq(preflight(&op, pid, &rep), 0);
+	cr_expect_eq(rep.r.refused, 1);
+	cr_expect(preflight_refuse(&op, &rep) < 0);
+	preflight_done(&rep);
+	op_done(&op, NULL);
+	waitpid(pid, NULL, 0);
+}
+
+Test(preflight, a_process_that_is_not_there)
+{
+	pid_t pid = start(NULL);
+	struct ckpt_op op;
+	struct ckpt_error err;
+	struct preflight_report rep;
+
+	stop(pid);
+	op_init(&op, NULL);
+	cr_expect(preflight(&op, pid, &rep) < 0);
+	preflight_done(&rep);
+	op_done(&op, &err);
+	cr_expect_eq(err.kind, CKPT_E_TARGET);
+	ckpt_error_done(&err);
+}
