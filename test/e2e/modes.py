@@ -153,7 +153,15 @@ class Test:
         return text
 
     def dump(self, name, *more):
-        return self.ckpt("dump", "-t", str(self.pid), "-D", self.path(name), *more)
+        args = ["dump", "-t", str(self.pid), "-D", self.path(name), *more]
+        if not self.victim.may_fail:
+            return self.ckpt(*args)
+        status, text = self.ckpt(*args, ok=False)
+        if status < 0 or not text.strip():
+            raise Failure(f"ckpt {' '.join(args)}: {status_text(status)}\n{text}")
+        if status and os.path.exists(self.path(name)):
+            raise Failure(f"the failed dump left {name} behind:\n{text}")
+        return text
 
     def die(self, name):
         """A dump that ends the victim, up to its death."""

@@ -18,6 +18,7 @@ class Victim:
         self.name = base if arg is None else f"{base}-{arg}"
         self.settle, self.timeout = 0.05, 60.0
         self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
+        self.may_fail = False
         for key, args, value in re.findall(
                 r"e2e: (\w[\w ,]*?)(?: for ([\w,+-]+))?: *([^\n*]*?) *(?:\*/|\n)", text):
             if args and arg not in args.split(","):
@@ -34,6 +35,8 @@ class Victim:
             self.cflags = value.split()
         elif key == "session":
             self.session = value != "inherit"
+        elif key == "dump":
+            self.may_fail = value == "may fail"
         elif key == "stopped":
             self.stopped = True
         elif key == "refuse":
