@@ -228,7 +228,7 @@ $(B)/agent.bin: $(B)/agent.elf
 
 # ---- tests -------------------------------------------------------------------------------------
 
-.PHONY: check unit e2e e2e-bin test bench soak demo
+.PHONY: check unit e2e e2e-bin real test bench soak demo
 unit: $(B)/unit
 check: ## unit tests: no privilege, seconds (T=suite/test picks some)
 	@if [ -z "$(UNIT_SRC)" ]; then echo "no unit tests yet"; \
@@ -257,7 +257,10 @@ e2e: all $(E2E_BIN) ## end-to-end tests as root (T="name ..." picks some)
 	@if [ -f test/e2e/run.py ]; then E2E_BUILD=$(abspath $(B)) $(PYTHON) test/e2e/run.py $(E2E_ARGS) $(T); \
 	else echo "no end-to-end driver yet"; fi
 
-TEST_GROUPS ?= unit e2e lint
+real: all ## real programs as root, dumped and restored in a row (T="name ..." picks some)
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/real/run.py $(REAL_ARGS) $(T)
+
+TEST_GROUPS ?= unit e2e real lint
 test: ## everything: dependencies, build, unit, end to end, cheap lint; closes with a count
 	@contrib/install-deps.sh --test
 	@$(MAKE) --no-print-directory all

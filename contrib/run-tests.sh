@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs groups of tests and closes with one line that sums them: N passed, N failed, N skipped
 #
-#   contrib/run-tests.sh [GROUP...]     default: unit e2e lint
+#   contrib/run-tests.sh [GROUP...]     default: unit e2e real lint
 #
-# Groups: unit; e2e (needs root); lint (each cheap piece counts as one test); clang (builds with
+# Groups: unit; e2e and real (need root); lint (each cheap piece counts as one test); clang (builds with
 # clang, warnings are errors); san (the unit tests under ASan and UBSan). Logs: $B/log/GROUP.log.
-# Environment: B (build directory), E2E_JOBS, E2E_TIMEOUT_S.
+# Environment: B (build directory), E2E_JOBS, E2E_TIMEOUT_S, REAL_TIMEOUT_S.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -60,28 +60,33 @@ group_san() {
 	sum_unit $? san
 }
 
-group_e2e() {
-	local rc line
+# driven GROUP SECONDS MAKE-ARGUMENT...: a driver of tests that need root, and that ends with a count
+driven() {
+	local group=$1 seconds=$2 rc line
+	shift 2
 	if [ "$(id -u)" != 0 ]; then
-		echo 'the end-to-end tests need root'
-		add e2e 0 0 1
+		echo "the tests of '$group' need root"
+		add "$group" 0 0 1
 		return
 	fi
-	timeout -k 20 "${E2E_TIMEOUT_S:-1080}" make --no-print-directory e2e \
-		E2E_ARGS="-j ${E2E_JOBS:-$jobs}" 2>&1 | tee "$log/e2e.log"
+	timeout -k 20 "$seconds" make --no-print-directory "$group" "$@" 2>&1 | tee "$log/$group.log"
 	rc=${PIPESTATUS[0]}
-	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log/e2e.log" | tail -n 1)
+	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log/$group.log" | tail -n 1)
 	if [[ ! $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
-		echo "the end-to-end driver ended early (exit code $rc; 124 is a time-out)"
-		add e2e "$(count '^ok' "$log/e2e.log")" 1 0
+		echo "the driver of '$group' ended early (exit code $rc; 124 is a time-out)"
+		add "$group" "$(count '^ok' "$log/$group.log")" 1 0
 		return
 	fi
 	local ok=${BASH_REMATCH[1]} bad=${BASH_REMATCH[2]} skips=${BASH_REMATCH[3]}
 	if [ "$rc" != 0 ] && [ "$bad" = 0 ]; then
 		bad=1
 	fi
-	add e2e "$ok" "$bad" "$skips"
+	add "$group" "$ok" "$bad" "$skips"
 }
+
+group_e2e() { driven e2e "${E2E_TIMEOUT_S:-1080}" E2E_ARGS="-j ${E2E_JOBS:-$jobs}"; }
+
+group_real() { driven real "${REAL_TIMEOUT_S:-300}"; }
 
 # tried NAME TOOL COMMAND...: one piece as a test; skipped where the tool is not there
 tried() {
@@ -120,11 +125,11 @@ group_clang() {
 }
 
 if [ $# = 0 ]; then
-	set -- unit e2e lint
+	set -- unit e2e real lint
 fi
 for name; do
 	case $name in
-	unit | e2e | lint | clang | san) "group_$name" ;;
+	unit | e2e | real | lint | clang | san) "group_$name" ;;
 	*) echo "run-tests: no such group: $name" >&2; exit 2 ;;
 	esac
 done

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The demo: a real multithreaded program is saved, dies, and goes on where it was.
 # Every claim that it prints is checked; the first one that does not hold ends it with exit code 1.
-# Environment: CKPT  the tool (default: build/ckpt of this tree).
+# Environment: CKPT  the tool; E2E_BUILD  the build directory that has it (default: build).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-ckpt=${CKPT:-$here/../../build/ckpt}
+ckpt=${CKPT:-${E2E_BUILD:-$here/../../build}/ckpt}
 pid=
 scratch=
 dump_ms=0
