@@ -269,10 +269,9 @@ test: ## everything: dependencies, build, unit, end to end, cheap lint; closes w
 bench: all ## speed against the limit of the machine
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/bench/run.py $(BENCH_ARGS)
 
-# Each program of test/soak is one long loop.
-soak: all e2e-bin ## the long loops (T="name ..." picks some)
-	@for f in $(if $(T),$(T:%=test/soak/%.py),$(wildcard test/soak/*.py)); do \
-		echo "== $$f"; E2E_BUILD=$(abspath $(B)) $(PYTHON) $$f $(SOAK_ARGS) || exit 1; done
+SOAK_ARGS ?= --mode loop,kill
+soak: all e2e-bin ## the long loops as root (T="name ..." picks some)
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/e2e/run.py --soak $(SOAK_ARGS) $(T)
 
 demo: ## shows the tool at work, from nothing
 	@contrib/install-deps.sh
