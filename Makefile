@@ -270,8 +270,12 @@ bench: all ## speed against the limit of the machine
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/bench/run.py $(BENCH_ARGS)
 
 SOAK_ARGS ?= --mode loop,kill
-soak: all e2e-bin ## the long loops as root (T="name ..." picks some)
+.PHONY: soak-victims soak-real
+soak: soak-victims soak-real ## the long loops as root: hours (T="name ..." picks victims)
+soak-victims: all e2e-bin
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/e2e/run.py --soak $(SOAK_ARGS) $(T)
+soak-real: all
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/soak/real.py
 
 demo: ## shows the tool at work, from nothing
 	@contrib/install-deps.sh

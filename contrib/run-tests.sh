@@ -84,7 +84,7 @@ driven() {
 	add "$group" "$ok" "$bad" "$skips"
 }
 
-group_e2e() { driven e2e "${E2E_TIMEOUT_S:-1080}" E2E_ARGS="-j ${E2E_JOBS:-$jobs}"; }
+group_e2e() { driven e2e "${E2E_TIMEOUT_S:-900}" E2E_ARGS="-j ${E2E_JOBS:-$jobs}"; }
 
 group_real() { driven real "${REAL_TIMEOUT_S:-300}"; }
 
