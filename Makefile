@@ -284,9 +284,9 @@ demo: ## shows the tool at work, from nothing
 
 # ---- lint --------------------------------------------------------------------------------------
 
-.PHONY: format lint lint-quick lint-format lint-layers lint-cross lint-cppcheck lint-shell
+.PHONY: format lint lint-quick lint-format lint-layers lint-guards lint-cross lint-cppcheck lint-shell
 lint: lint-quick lint-cross lint-cppcheck lint-shell ## style, layers, aarch64 cross compile, cppcheck
-lint-quick: lint-format lint-layers
+lint-quick: lint-format lint-layers lint-guards
 
 C_FILES := $(filter %.c %.h,$(shell git ls-files 2>/dev/null))
 format: ## rewrites every source in the committed style
@@ -299,6 +299,10 @@ lint-format:
 lint-layers:
 	$(say) LINT layers
 	$(Q)$(PYTHON) contrib/check-layers.py
+
+lint-guards:
+	$(say) LINT 'guards of the build'
+	$(Q)test/build/guards.sh
 
 CROSS_CC := aarch64-linux-gnu-gcc
 CROSS_SRC := $(call find,src/agent,.c) $(call find,src/arch/aarch64,.c) \

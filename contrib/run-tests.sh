@@ -110,6 +110,7 @@ group_lint() {
 	local n_ok=0 n_bad=0 n_skip=0 group=lint
 	: >"$log/lint.log"
 	tried lint-layers python3 make_ lint-layers
+	tried lint-guards python3 make_ lint-guards
 	tried lint-format clang-format make_ lint-format
 	tried lint-cross aarch64-linux-gnu-gcc make_ lint-cross
 	tried lint-shell shellcheck make_ lint-shell
