@@ -123,7 +123,7 @@ OBJ_ALL := $(LIB_OBJ) $(CLI_OBJ) $(UNIT_OBJ) $(AGENT_OBJ)
 # ---- build -------------------------------------------------------------------------------------
 
 .PHONY: all lib agent
-all: $(if $(CLI_SRC),$(B)/ckpt) $(B)/libckpt.a ## build/ckpt and build/libckpt.a (the default)
+all: $(if $(CLI_SRC),$(B)/ckpt docs) $(B)/libckpt.a ## build/ckpt and build/libckpt.a (the default)
 lib: $(B)/libckpt.a
 agent: $(B)/agent.bin
 
@@ -152,6 +152,15 @@ $(B)/proto/%.pb-c.c $(B)/proto/%.pb-c.h &: proto/%.proto
 $(B)/proto/%.pb-c.o: $(B)/proto/%.pb-c.c $(B)/.flags | $(PROTO_H)
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -w $(DEPS) -c -o $@ $<
+
+# The names of the system calls, from the headers of the ISA that is built for.
+$(B)/gen/syscall_names.h: $(B)/.flags
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '#include <asm/unistd.h>' | $(CC) -E -dM - | \
+		sed -n 's/^#define __NR_\([a-z_0-9]*\) \([0-9][0-9]*\)$$/[\2] = "\1",/p' > $@
+
+$(B)/obj/src/kernel/syscall_name.o: $(B)/gen/syscall_names.h
 
 $(B)/obj/test/unit/%.o: ALL_CPPFLAGS += $(UNIT_CFLAGS)
 

@@ -22,8 +22,8 @@ ROWS = [["util"], ["kernel"], ["core"], ["arch"], ["image", "inject"], ["model"]
         ["dump", "restore"], ["lib"], ["cli", "serve"]]
 RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}
 # Not a layer's folder, but seen from there upwards.
-RANK_OF_OTHERS = {"ckpt.h": RANK["core"], "isa": RANK["arch"], "agent": RANK["arch"],
-                  "proto": RANK["image"]}
+RANK_OF_OTHERS = {"gen": RANK["util"], "ckpt.h": RANK["core"], "isa": RANK["arch"],
+                  "agent": RANK["arch"], "proto": RANK["image"]}
 FREESTANDING = re.compile(r"^(linux|asm|asm-generic)/|^(stdint|stddef|stdbool|stdarg|limits)\.h$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
