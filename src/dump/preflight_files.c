@@ -80,8 +80,7 @@ static const struct file_kind kinds[] = {
 	ANON("seccomp notify", "seccomp", NOT_YET("seccomp listeners")),
 	ANON("", "anonymous inode", NOT_YET("descriptors of this kind")),
 	{.link = "pidfd:", .kind = {"pidfd", CKPT_REFUSED, NOT_YET("pidfds"), CLOSE_IT}},
-	{.link = "/memfd:",
-		.kind = {"memfd", CKPT_REFUSED, NOT_YET("descriptors of a memfd"), CLOSE_IT}},
+	{.link = "/memfd:", .kind = {"shmem", CKPT_SAVED, NULL, NULL}},
 	{.link = "/secretmem",
 		.kind = {"secretmem", CKPT_REFUSED, NOT_YET("descriptors of memfd_secret(2)"),
 			CLOSE_IT}},
@@ -90,6 +89,7 @@ static const struct file_kind kinds[] = {
 	DEVICE(1, 5, 5, "zero", CKPT_SAVED, NULL, NULL),
 	DEVICE(1, 7, 7, "full", CKPT_SAVED, NULL, NULL),
 	DEVICE(1, 8, 9, "random", CKPT_SAVED, NULL, NULL),
+	DEVICE(1, 11, 11, "kmsg", CKPT_SAVED, NULL, NULL),
 	DEVICE(5, 0, 0, "terminal", CKPT_SAVED, NULL, NULL),
 	DEVICE(5, 2, 2, "pty", CKPT_REFUSED, NOT_YET("pseudo terminals' masters"), CLOSE_IT),
 	DEVICE(136, 0, UINT32_MAX, "terminal", CKPT_WARNED, OUTSIDE, FD_SAYS),
@@ -116,6 +116,8 @@ static const struct file_kind kinds[] = {
 static const struct look_kind kind_path = {"path", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_deleted = {
 	"file", CKPT_SAVED, "deleted: saved with its contents", NULL};
+static const struct look_kind kind_deleted_dir = {
+	"directory", CKPT_REFUSED, NOT_YET("deleted directories"), CLOSE_IT};
 static const struct look_kind kind_mqueue = {
 	"mqueue", CKPT_REFUSED, NOT_YET("POSIX message queues"), CLOSE_IT};
 static const struct look_kind kind_lock = {"lock", CKPT_REFUSED, NOT_YET("file locks and leases"),
@@ -242,8 +244,10 @@ static int judge(struct files_look *fl, const struct file_look *f)
 		return add_pipe(fl, f);
 	else if (is_mqueue(fl, f))
 		kind = &kind_mqueue;
-	else if (S_ISREG(f->st.st_mode) && !f->st.st_nlink && kind->verdict == CKPT_SAVED)
+	else if (S_ISREG(f->st.st_mode) && !f->st.st_nlink && str_eq(kind->resource, "file"))
 		kind = &kind_deleted;
+	else if (S_ISDIR(f->st.st_mode) && !f->st.st_nlink)
+		kind = &kind_deleted_dir;
 	if (S_ISSOCK(f->st.st_mode))
 		look_socket(fl->l, f->fd, socket, sizeof(socket));
 	return look_found(fl->l, kind, "fd %d %s%s%s%s", f->fd, f->link, *socket ? " (" : "",

@@ -48,6 +48,7 @@ static void make_plain(void)
 	move(open("/dev/full", O_PATH), FD_PATH);
 	move(mkstemp(name), FD_DELETED);
 	unlink(name);
+	move(memfd_create("m", 0), FD_MEMFD);
 }
 
 static void make_refused(void)
@@ -63,7 +64,6 @@ static void make_refused(void)
 	if (flock(FD_LOCK, LOCK_EX) < 0)
 		_exit(9);
 	move(open("/proc/self/ns/uts", O_RDONLY), FD_NS);
-	move(memfd_create("m", 0), FD_MEMFD);
 	if (shm < 0 || shmat(shm, NULL, 0) == (void *)-1 || shmctl(shm, IPC_RMID, NULL) < 0)
 		_exit(9);
 }
@@ -147,6 +147,7 @@ Test(preflight, plain_descriptors_are_saved)
 	expect(&rep, FD_HALF, CKPT_WARNED, "pipe");
 	expect(&rep, FD_PATH, CKPT_SAVED, "path");
 	expect(&rep, FD_DELETED, CKPT_SAVED, "file");
+	expect(&rep, FD_MEMFD, CKPT_SAVED, "shmem");
 	cr_expect_eq(preflight_refuse(&op, &rep), 0);
 	preflight_done(&rep);
 	op_done(&op, NULL);
