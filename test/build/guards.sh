@@ -19,7 +19,7 @@ verdict() { # NAME WANTED GOT
 # agent NAME WANTED CODE: the link of an agent that has this code besides its entry
 agent() {
 	local got=ok
-	printf '%s\n' '__attribute__((section(".text.head"))) void agent_main(void) {}' "$3" >"$dir/a.c"
+	printf '%s\n' "$3" '__attribute__((section(".text.head"))) void agent_main(void) {}' >"$dir/a.c"
 	"${CC:-gcc}" -O2 -ffreestanding -fPIC -fno-asynchronous-unwind-tables -c -o "$dir/a.o" "$dir/a.c"
 	ld -pie --no-dynamic-linker -z notext -z noexecstack --build-id=none --fatal-warnings \
 		-T src/agent/agent.lds -o "$dir/a.elf" "$dir/a.o" >"$dir/out" 2>&1 || got=refused
