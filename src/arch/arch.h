@@ -1,0 +1,92 @@
+/*
+ * arch.h - what differs between instruction sets, for host code. Implemented once per ISA under
+ * arch/<isa>/; an ISA is added by files.
+ */
+#ifndef CKPT_ARCH_ARCH_H
+#define CKPT_ARCH_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "isa/regs.h"
+
+/* ---- registers of a thread in a ptrace stop ---- */
+
+int arch_regs_get(pid_t tid, struct arch_regs *ret);
+int arch_regs_set(pid_t tid, const struct arch_regs *regs);
+
+uint64_t arch_ip(const struct arch_regs *r);
+uint64_t arch_sp(const struct arch_regs *r);
+void arch_ip_set(struct arch_regs *r, uint64_t ip);
+
+/** arch_syscall_nr() - the system call that the thread is in, or -1 in user code */
+long arch_syscall_nr(const struct arch_regs *r);
+
+/** arch_syscall_ret() - the call's result so far: -512..-516 ask the kernel to restart it */
+long arch_syscall_ret(const struct arch_regs *r);
+
+uint64_t arch_syscall_arg(const struct arch_regs *r, int i);
+
+/** arch_syscall_rewind() - make the thread issue its system call again, as if it had not begun */
+void arch_syscall_rewind(struct arch_regs *r);
+
+/**
+ * arch_regs_resume() - registers that, put into any stop, go on as the kernel would from @r
+ * A restart that the kernel owes (-ERESTARTSYS, -ERESTART_RESTARTBLOCK, ...) is expressed in
+ * registers, because code injected before it would use it up.
+ */
+void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret);
+
+/** arch_regs_call() - turn @r into one at the instruction @at with a system call's number and arguments */
+void arch_regs_call(struct arch_regs *r, uint64_t at, long nr, const uint64_t args[6]);
+
+/** arch_syscall_insn() - the bytes of the system call instruction */
+const uint8_t *arch_syscall_insn(size_t *ret_len);
+
+/* ---- code that is injected; it ends by itself in the context that it is given ---- */
+
+struct arch_call {
+	long nr;
+	uint64_t args[6];
+};
+
+/**
+ * arch_stub_calls() - code that makes up to ARCH_STUB_CALLS_MAX system calls, then resumes
+ * @buf:    at least ARCH_STUB_CALLS_SIZE bytes
+ * @at:     the address where it will be put
+ * @resume: context to end in (from arch_regs_resume())
+ * @entry:  registers to start it with
+ * Touches neither stack nor flags: a signal in its midst is handled on the right stack.
+ * Return: its length in bytes.
+ */
+size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls, unsigned n,
+	const struct arch_regs *resume, struct arch_regs *entry);
+
+/* A region that a stub maps, runs a program in, and unmaps. */
+struct arch_region {
+	uint64_t size;      /* whole */
+	uint64_t code_size; /* readable and executable part at its start; the rest is writable */
+	uint64_t entry;     /* offset of the function to call */
+	uint64_t arg;       /* offset of its argument */
+	uint64_t ask_key;   /* rendezvous getpid(ask_key, 0, region) ... */
+	uint32_t ask_answer; /* ... must return this, or the region is unmapped again */
+};
+
+/**
+ * arch_stub_region() - code that blocks all signals, maps a region, asks its tracer to fill it,
+ * calls the function in it, unmaps, sets @sigmask and resumes
+ * @buf: at least ARCH_STUB_REGION_SIZE bytes
+ * Return: its length in bytes.
+ */
+size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *region,
+	uint64_t sigmask, const struct arch_regs *resume, struct arch_regs *entry);
+
+/* ---- a new task ---- */
+
+/** arch_agent_start() - leave this program: call @entry(@prog) on the stack that ends at @stack_top */
+void arch_agent_start(uint64_t entry, uint64_t prog, uint64_t stack_top) __attribute__((noreturn));
+
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * regs.c - registers of a stopped thread, and what the kernel would do with them (x86_64).
+ *
+ * A thread that ptrace stopped inside a system call shows the call's result in rax: -512, -513 and
+ * -514 mean that the kernel will issue the call again, -516 that it will continue it by
+ * restart_syscall(2), with a deadline that it keeps in the task. It does so only when the thread
+ * leaves a stop of the signal path, and only when orig_rax still names a call.
+ * Source: arch/x86/kernel/signal.c arch_do_signal_or_restart().
+ */
+#include "arch/arch.h"
+
+#include <elf.h>
+#include <sys/syscall.h>
+
+#include "kernel/ptrace.h"
+
+#define ERESTARTSYS           512
+#define ERESTARTNOINTR        513
+#define ERESTARTNOHAND        514
+#define ERESTART_RESTARTBLOCK 516
+
+#define SYSCALL_INSN_LEN 2
+#define EFLAGS_DF        0x400UL
+#define EFLAGS_TF        0x100UL
+
+int arch_regs_get(pid_t tid, struct arch_regs *ret)
+{
+	size_t len = sizeof(ret->gp);
+
+	return ptrace_regset_get(tid, NT_PRSTATUS, &ret->gp, &len);
+}
+
+int arch_regs_set(pid_t tid, const struct arch_regs *regs)
+{
+	return ptrace_regset_set(tid, NT_PRSTATUS, &regs->gp, sizeof(regs->gp));
+}
+
+uint64_t arch_ip(const struct arch_regs *r)
+{
+	return r->gp.rip;
+}
+
+uint64_t arch_sp(const struct arch_regs *r)
+{
+	return r->gp.rsp;
+}
+
+void arch_ip_set(struct arch_regs *r, uint64_t ip)
+{
+	r->gp.rip = ip;
+}
+
+long arch_syscall_nr(const struct arch_regs *r)
+{
+	return (long)r->gp.orig_rax;
+}
+
+long arch_syscall_ret(const struct arch_regs *r)
+{
+	return (long)r->gp.rax;
+}
+
+uint64_t arch_syscall_arg(const struct arch_regs *r, int i)
+{
+	const uint64_t args[6] = {
+		r->gp.rdi, r->gp.rsi, r->gp.rdx, r->gp.r10, r->gp.r8, r->gp.r9};
+
+	return args[i];
+}
+
+void arch_syscall_rewind(struct arch_regs *r)
+{
+	r->gp.rip -= SYSCALL_INSN_LEN;
+	r->gp.rax = r->gp.orig_rax;
+	r->gp.orig_rax = -1;
+}
+
+void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret)
+{
+	long result = arch_syscall_ret(r);
+
+	*ret = *r;
+	if (arch_syscall_nr(r) >= 0) {
+		if (result == -ERESTARTSYS || result == -ERESTARTNOINTR ||
+			result == -ERESTARTNOHAND) {
+			arch_syscall_rewind(ret);
+		} else if (result == -ERESTART_RESTARTBLOCK) {
+			arch_syscall_rewind(ret);
+			ret->gp.rax = SYS_restart_syscall;
+		}
+	}
+	ret->gp.orig_rax = -1;
+}
+
+void arch_regs_call(struct arch_regs *r, uint64_t at, long nr, const uint64_t args[6])
+{
+	r->gp.rip = at;
+	r->gp.rax = nr;
+	r->gp.rdi = args[0];
+	r->gp.rsi = args[1];
+	r->gp.rdx = args[2];
+	r->gp.r10 = args[3];
+	r->gp.r8 = args[4];
+	r->gp.r9 = args[5];
+	r->gp.orig_rax = -1;
+	r->gp.eflags &= ~(EFLAGS_DF | EFLAGS_TF);
+}
+
+const uint8_t *arch_syscall_insn(size_t *ret_len)
+{
+	static const uint8_t insn[] = {0x0f, 0x05};
+
+	*ret_len = sizeof(insn);
+	return insn;
+}

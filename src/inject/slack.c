@@ -1,0 +1,113 @@
+/*
+ * slack.c - see slack.h.
+ */
+#include "inject/slack.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inject/tracees.h"
+#include "util/vec.h"
+
+#define SLACK_ALIGN 64
+#define SLACK_MAX   8192
+#define STACK_LOOK  (128 * 1024)
+
+void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end)
+{
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph[16];
+
+	if (!vdso_start || tracees_read(tr, vdso_start, &eh, sizeof(eh)) < 0 ||
+		memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_phnum > ARRAY_SIZE(ph) ||
+		eh.e_phentsize != sizeof(ph[0]) ||
+		tracees_read(tr, vdso_start + eh.e_phoff, ph, eh.e_phnum * sizeof(ph[0])) < 0)
+		return;
+	for (unsigned i = 0; i < eh.e_phnum; i++) {
+		uint64_t end = vdso_start + ph[i].p_offset + ph[i].p_filesz;
+
+		if (ph[i].p_type != PT_LOAD || end > vdso_end)
+			continue;
+		tr->slack_start = ALIGN_UP(end, SLACK_ALIGN);
+		tr->slack_end = vdso_end;
+		if (tr->slack_end - tr->slack_start > SLACK_MAX)
+			tr->slack_start = tr->slack_end - SLACK_MAX;
+	}
+}
+
+bool slack_holds(const struct tracees *tr, uint64_t addr)
+{
+	return addr >= tr->slack_start && addr < tr->slack_end;
+}
+
+static uint64_t zero_room(const uint8_t *bytes, size_t len, size_t want, size_t from)
+{
+	size_t run = 0;
+
+	for (size_t i = from; i < len; i++) {
+		if (bytes[i])
+			run = 0;
+		else if (++run >= want + SLACK_ALIGN)
+			return ALIGN_UP(i + 1 - run, SLACK_ALIGN);
+		else if (i + 1 == len && run >= want && (i + 1 - run) % SLACK_ALIGN == 0)
+			return i + 1 - run;
+	}
+	return UINT64_MAX;
+}
+
+/* Whether a signal frame on some stack may still return into the slack. */
+static bool stacks_point_here(struct tracees *tr)
+{
+	static const size_t words = 512;
+	uint64_t page[512];
+
+	for (size_t i = 0; i < tr->n; i++) {
+		uint64_t sp = (arch_sp(&tr->v[i].regs) - 128) & ~7ULL, stop = sp + STACK_LOOK;
+
+		while (sp < stop) {
+			size_t len = words * 8 - (sp & (words * 8 - 1));
+
+			if (tracees_read(tr, sp, page, len) < 0)
+				break;
+			for (size_t w = 0; w < len / 8; w++)
+				if (slack_holds(tr, page[w]))
+					return true;
+			sp += len;
+		}
+	}
+	return false;
+}
+
+uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
+{
+	uint8_t bytes[SLACK_MAX];
+	size_t len = tr->slack_end - tr->slack_start, skip = from ? from - tr->slack_start : 0;
+	uint64_t at;
+
+	if (len == 0 || skip >= len || tracees_read(tr, tr->slack_start, bytes, len) < 0)
+		return 0;
+	at = zero_room(bytes, len, want, skip);
+	if (at == UINT64_MAX && !from && !stacks_point_here(tr)) {
+		slack_clear(tr);
+		memset(bytes, 0, sizeof(bytes));
+		at = zero_room(bytes, len, want, 0);
+	}
+	return at == UINT64_MAX ? 0 : tr->slack_start + at;
+}
+
+void slack_clear(struct tracees *tr)
+{
+	uint8_t bytes[SLACK_MAX];
+	size_t len = tr->slack_end - tr->slack_start;
+
+	if (len == 0 || !tr->slack_used || tracees_read(tr, tr->slack_start, bytes, len) < 0)
+		return;
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i]) {
+			memset(bytes, 0, len);
+			tracees_write(tr, tr->slack_start, bytes, len);
+			return;
+		}
+	}
+}

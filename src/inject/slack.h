@@ -1,0 +1,38 @@
+/*
+ * slack.h - the place for injected code: the unused bytes behind the vdso's segment.
+ *
+ * The vdso is mapped readable and executable in every process, and its last page is longer than its
+ * code. A write through /proc/PID/mem makes that page private to the process; no text of the program
+ * is touched, and no system call in the target is needed first.
+ *
+ * A slot is never used again while a signal frame may return into it. So code goes only into bytes
+ * that are zero; our own bytes are zeroed after a clean run, and what a dead tracer left is zeroed
+ * only when no stack points to it.
+ */
+#ifndef CKPT_INJECT_SLACK_H
+#define CKPT_INJECT_SLACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tracees;
+
+/** slack_find() - find the slack of a vdso; none is found where the mapping is no ELF image */
+void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end);
+
+/** slack_holds() - whether an address lies in the slack */
+bool slack_holds(const struct tracees *tr, uint64_t addr);
+
+/**
+ * slack_take() - find room for code, all of it zero
+ * @want: bytes
+ * @from: look from this address on; 0: from the start
+ * Return: its address, 0 when there is none.
+ */
+uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from);
+
+/** slack_clear() - zero what was written, after a clean run */
+void slack_clear(struct tracees *tr);
+
+#endif

@@ -1,0 +1,420 @@
+/*
+ * tracees.c - seizing, holding and releasing the threads of a process.
+ *
+ * Rests on: PTRACE_SEIZE leaves no trace when the tracer dies; PTRACE_INTERRUPT makes an EVENT_STOP
+ * on the signal path, from which the kernel restarts an interrupted system call by itself once the
+ * thread is detached with its registers unchanged. Waits are never consuming (kernel/ptrace.h).
+ */
+#include "inject/tracees.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <linux/rseq.h>
+
+#include "inject/heal.h"
+#include "inject/slack.h"
+#include "kernel/ptrace.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/fd.h"
+#include "util/vec.h"
+
+#define STOP_TIMEOUT_NS (10ULL * 1000000000ULL)
+#define SPINS           64
+
+int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len)
+{
+	struct iovec l = {buf, len}, r = {(void *)addr, len};
+	ssize_t n = process_vm_readv(tr->pid, &l, 1, &r, 1, 0);
+
+	if (n == (ssize_t)len)
+		return 0;
+	return pread_full(tr->mem_fd, buf, len, addr);
+}
+
+int tracees_write(struct tracees *tr, uint64_t addr, const void *buf, size_t len)
+{
+	return pwrite_full(tr->mem_fd, buf, len, addr);
+}
+
+struct tracee *tracees_leader(struct tracees *tr)
+{
+	for (size_t i = 0; i < tr->n; i++)
+		if (!tr->v[i].dead)
+			return &tr->v[i];
+	return NULL;
+}
+
+/* Stops come within microseconds, unless the thread sleeps uninterruptibly: first spin, then doze. */
+static int stop_wait_timed(pid_t tid, struct stop *ret)
+{
+	uint64_t deadline = now_ns() + STOP_TIMEOUT_NS;
+	struct timespec doze = {.tv_nsec = 50000};
+
+	for (unsigned i = 0;; i++) {
+		int r = ptrace_stop_wait(tid, true, ret);
+
+		if (r != 0)
+			return r < 0 ? r : 0;
+		if (i < SPINS) {
+			sched_yield();
+			continue;
+		}
+		if (now_ns() > deadline)
+			return -ETIMEDOUT;
+		nanosleep(&doze, NULL);
+	}
+}
+
+/* Wait for the EVENT_STOP that an interrupt asked for; what stops the thread before it is let by. */
+static int tracee_wait_event(struct tracees *tr, struct tracee *t)
+{
+	for (;;) {
+		struct stop s;
+		int r = stop_wait_timed(t->tid, &s);
+
+		if (r < 0)
+			return r;
+		switch (s.kind) {
+		case STOP_EVENT:
+			t->held = true;
+			return 0;
+		case STOP_GROUP:
+			t->held = true;
+			tr->group_stopped = true;
+			return 0;
+		case STOP_EXITED:
+		case STOP_KILLED:
+			t->dead = true;
+			t->held = false;
+			return -ESRCH;
+		case STOP_SIGNAL:
+			r = ptrace_cont(t->tid, s.value);
+			break;
+		default:
+			r = ptrace_cont(t->tid, 0);
+			break;
+		}
+		if (r < 0 && r != -ESRCH)
+			return r;
+	}
+}
+
+int tracee_interrupt(struct tracees *tr, struct tracee *t)
+{
+	int r = ptrace_interrupt(t->tid);
+
+	if (r < 0)
+		return r;
+	if (t->held) {
+		t->held = false;
+		r = ptrace_cont(t->tid, 0);
+		if (r < 0)
+			return r;
+	}
+	return tracee_wait_event(tr, t);
+}
+
+/*
+ * A thread stopped inside a restartable sequence would be sent to its abort handler when it goes on
+ * by itself; code that we inject would make the kernel forget that. So its context is the handler.
+ */
+static void rseq_abort(struct tracees *tr, struct tracee *t)
+{
+	struct rseq_cs cs;
+	uint64_t cs_addr = 0;
+
+	if (tracees_read(tr, t->rseq_addr + offsetof(struct rseq, rseq_cs), &cs_addr, 8) < 0 ||
+		!cs_addr || tracees_read(tr, cs_addr, &cs, sizeof(cs)) < 0)
+		return;
+	if (arch_ip(&t->regs) - cs.start_ip < cs.post_commit_offset)
+		arch_ip_set(&t->regs, cs.abort_ip);
+}
+
+int tracee_snapshot(struct tracees *tr, struct tracee *t)
+{
+	struct __ptrace_rseq_configuration rc = {0};
+	int r = arch_regs_get(t->tid, &t->regs);
+
+	/* a tracer before us died in the midst: its code leads home, let it */
+	for (int tries = 0; r == 0 && tries < 1000 && slack_holds(tr, arch_ip(&t->regs)); tries++) {
+		r = tracee_interrupt(tr, t);
+		if (r == 0)
+			r = arch_regs_get(t->tid, &t->regs);
+	}
+	if (r < 0)
+		return r;
+	r = ptrace_sigmask_get(t->tid, &t->sigmask);
+	if (r < 0)
+		return r;
+	if (ptrace_call(PTRACE_GET_RSEQ_CONFIGURATION, t->tid, sizeof(rc), (uintptr_t)&rc) > 0 &&
+		rc.rseq_abi_pointer) {
+		t->rseq_addr = rc.rseq_abi_pointer;
+		t->rseq_len = rc.rseq_abi_size;
+		t->rseq_sig = rc.signature;
+		t->rseq_flags = rc.flags;
+		rseq_abort(tr, t);
+	} else {
+		t->rseq_addr = 0;
+	}
+	arch_regs_resume(&t->regs, &t->resume);
+	return 0;
+}
+
+static bool known(const struct tracees *tr, size_t sorted, pid_t tid)
+{
+	size_t lo = 0, hi = sorted;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (tr->v[mid].tid == tid)
+			return true;
+		if (tr->v[mid].tid < tid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+static int by_tid(const void *a, const void *b)
+{
+	const struct tracee *x = a, *y = b;
+
+	return (x->tid > y->tid) - (x->tid < y->tid);
+}
+
+/* The state letter of a thread: 'Z' for a leader that has exited before its threads. */
+static char thread_state(const struct tracees *tr, pid_t tid)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64], *end;
+
+	snprintf(path, sizeof(path), "task/%d/stat", tid);
+	if (file_read_at(tr->proc_fd, path, &text, NULL) < 0)
+		return 0;
+	end = strrchr(text, ')');
+	return end && end[1] == ' ' ? end[2] : 0;
+}
+
+static int seize_one(struct tracees *tr, pid_t tid)
+{
+	int r = vec_reserve(&tr->v, &tr->cap, tr->n + 1, sizeof(*tr->v));
+
+	if (r < 0)
+		return op_fail(tr->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d", tr->pid);
+	r = ptrace_seize(tid, 0);
+	if (r == 0) {
+		tr->v[tr->n++] = (struct tracee){.tid = tid};
+		r = ptrace_interrupt(tid);
+		return r == -ESRCH ? 0 : r;
+	}
+	if (r == -ESRCH)
+		return 0;
+	if (r == -EPERM) {
+		char state = thread_state(tr, tid);
+
+		if (state == 'Z' && tid == tr->pid)
+			tr->leader_dead = true;
+		if (state == 'Z' || state == 'X' || state == 0)
+			return 0;
+		return op_fail(tr->op, CKPT_E_PRIVILEGE, EPERM, "ptrace(PTRACE_SEIZE)",
+			"run as root or as the program's owner; detach another debugger first",
+			"pid %d (%s): thread %d", tr->pid, tr->comm, tid);
+	}
+	return op_fail(tr->op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_SEIZE)", NULL,
+		"pid %d (%s): thread %d", tr->pid, tr->comm, tid);
+}
+
+/* One walk over the threads. Return: how many new ones were found; negative after op_fail(). */
+static int seize_pass(struct tracees *tr)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	size_t sorted = tr->n;
+	struct dirent *e;
+	int fd = openat(tr->proc_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		dir = fdopendir(fd);
+	if (!dir)
+		return op_fail(tr->op, CKPT_E_TARGET, errno, "open", NULL, "/proc/%d/task", tr->pid);
+	while ((e = readdir(dir))) {
+		pid_t tid = atoi(e->d_name);
+		int r;
+
+		if (tid <= 0 || known(tr, sorted, tid))
+			continue;
+		r = seize_one(tr, tid);
+		if (r < 0)
+			return r;
+	}
+	return (int)(tr->n - sorted);
+}
+
+static int hold_from(struct tracees *tr, size_t first)
+{
+	for (size_t i = first; i < tr->n; i++) {
+		int r = tracee_wait_event(tr, &tr->v[i]);
+
+		if (r == 0 || r == -ESRCH || r == -ECHILD)
+			continue;
+		return op_fail(tr->op, CKPT_E_TARGET, -r, "waitid",
+			"the thread may be in an uninterruptible wait (see /proc/PID/stack); try again",
+			"pid %d (%s): thread %d does not stop", tr->pid, tr->comm, tr->v[i].tid);
+	}
+	return 0;
+}
+
+static void drop_dead(struct tracees *tr)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < tr->n; i++) {
+		if (tr->v[i].dead) {
+			if (tr->v[i].tid != tr->pid)
+				ptrace_reap(tr->v[i].tid);
+			else
+				tr->leader_dead = true;
+		} else {
+			tr->v[k++] = tr->v[i];
+		}
+	}
+	tr->n = k;
+}
+
+/* A thread that was not yet stopped may have made another: done when a walk finds nobody new. */
+static int seize_all(struct tracees *tr)
+{
+	for (;;) {
+		size_t first = tr->n;
+		int r = seize_pass(tr);
+
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+		r = hold_from(tr, first);
+		if (r < 0)
+			return r;
+		qsort(tr->v, tr->n, sizeof(*tr->v), by_tid);
+	}
+	drop_dead(tr);
+	if (tr->n == 0)
+		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL,
+			"pid %d (%s) died while it was being stopped", tr->pid, tr->comm);
+	for (size_t i = 0; i < tr->n; i++) {
+		int r = tracee_snapshot(tr, &tr->v[i]);
+
+		if (r < 0)
+			return op_fail(tr->op, CKPT_E_TARGET, -r, "ptrace(PTRACE_GETREGSET)", NULL,
+				"pid %d (%s): thread %d", tr->pid, tr->comm, tr->v[i].tid);
+	}
+	return 0;
+}
+
+static void read_comm(struct tracees *tr)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (file_read_at(tr->proc_fd, "comm", &text, &len) < 0)
+		return;
+	snprintf(tr->comm, sizeof(tr->comm), "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static int open_proc(struct tracees *tr)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", tr->pid);
+	tr->proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (tr->proc_fd < 0)
+		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, "see ps -e for what runs",
+			"pid %d", tr->pid);
+	read_comm(tr);
+	tr->mem_fd = openat(tr->proc_fd, "mem", O_RDWR | O_CLOEXEC);
+	if (tr->mem_fd < 0)
+		return op_fail(tr->op, errno == EACCES || errno == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET,
+			errno, "open", "run as root or as the program's owner", "/proc/%d/mem (%s)",
+			tr->pid, tr->comm);
+	return 0;
+}
+
+static void tracees_free(struct tracees *tr)
+{
+	fd_close(tr->mem_fd);
+	fd_close(tr->proc_fd);
+	free(tr->v);
+	free(tr);
+}
+
+int tracees_seize(struct ckpt_op *op, pid_t pid, uint64_t vdso_start, uint64_t vdso_end,
+	struct tracees **ret)
+{
+	struct tracees *tr = calloc(1, sizeof(*tr));
+	int r;
+
+	if (!tr)
+		return op_fail(op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d", pid);
+	*tr = (struct tracees){.op = op, .pid = pid, .proc_fd = -EBADF, .mem_fd = -EBADF};
+	op_target(op, CKPT_TARGET_NONE);
+	r = open_proc(tr);
+	if (r == 0) {
+		op_target(op, CKPT_TARGET_RUNNING);
+		slack_find(tr, vdso_start, vdso_end);
+		tr->stopped_at_ns = now_ns();
+		r = seize_all(tr);
+	}
+	if (r < 0) {
+		tracees_release(tr, false);
+		return r;
+	}
+	*ret = tr;
+	return 0;
+}
+
+void tracees_release(struct tracees *tr, bool stop)
+{
+	if (!tr)
+		return;
+	slack_clear(tr);
+	if (stop)
+		kill(tr->pid, SIGSTOP);
+	for (size_t i = 0; i < tr->n; i++) {
+		struct tracee *t = &tr->v[i];
+
+		if (t->dead)
+			continue;
+		if (!t->held && tracee_wait_event(tr, t) < 0)
+			continue;
+		heal_wait(tr, t);
+		ptrace_detach(t->tid, 0);
+	}
+	tracees_free(tr);
+}
+
+int tracees_kill(struct tracees *tr)
+{
+	int r = kill(tr->pid, SIGKILL) < 0 ? -errno : 0;
+
+	/* the leader last: its exit can't be waited for while traced threads are not yet reaped */
+	for (size_t i = tr->n; r == 0 && i-- > 0;)
+		if (tr->v[i].tid != tr->pid)
+			ptrace_reap(tr->v[i].tid);
+	if (r == 0 && !tr->leader_dead) {
+		struct stop s;
+
+		ptrace_stop_wait(tr->pid, false, &s);
+	}
+	tracees_free(tr);
+	return r;
+}

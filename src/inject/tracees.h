@@ -1,0 +1,87 @@
+/*
+ * tracees.h - the threads of one process, seized and held.
+ *
+ * The law of this folder: whatever happens to us, the target goes on exactly where it was. At every
+ * instant the registers of a stopped thread lead, without a tracer, back to its own context;
+ * nothing that depends on our survival is ever in force. The rules by which this holds are told
+ * where they are applied.
+ */
+#ifndef CKPT_INJECT_TRACEES_H
+#define CKPT_INJECT_TRACEES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "arch/arch.h"
+#include "core/op.h"
+
+struct tracee {
+	pid_t tid;
+	bool held; /* in an EVENT_STOP or a group stop */
+	bool dead; /* it exited while we held it */
+	struct arch_regs regs;   /* its own, as the kernel shows them at the stop */
+	struct arch_regs resume; /* the same, for code injected into it to end in */
+	uint64_t sigmask;
+	uint64_t rseq_addr; /* 0: not registered */
+	uint32_t rseq_len, rseq_sig, rseq_flags;
+};
+
+struct tracees {
+	struct ckpt_op *op;
+	pid_t pid;
+	char comm[32]; /* for messages */
+	int proc_fd;   /* /proc/PID */
+	int mem_fd;    /* /proc/PID/mem, read and write */
+	struct tracee *v;
+	size_t n, cap;
+	bool leader_dead;   /* the thread group's leader has exited; it is not in v */
+	bool group_stopped; /* by SIGSTOP or the like, before we came */
+	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */
+	bool slack_used; /* something of ours may be in it */
+	uint64_t stopped_at_ns; /* CLOCK_MONOTONIC, before the first interrupt */
+};
+
+/**
+ * tracees_seize() - attach to every thread and stop it where it is
+ * @vdso_start, @vdso_end: of the [vdso] mapping, 0 where there is none
+ * New threads that appear meanwhile are stopped too. Signals that come first are delivered.
+ * @ret: caller frees with tracees_release() or tracees_kill()
+ * Return: 0; negative after op_fail(), all threads released.
+ * Source: ptrace(2) PTRACE_SEIZE, Linux >= 3.4.
+ */
+int tracees_seize(struct ckpt_op *op, pid_t pid, uint64_t vdso_start, uint64_t vdso_end,
+	struct tracees **ret);
+
+/**
+ * tracees_release() - let all go on where they were, and free
+ * A wait that our stop alone has broken off (EINTR without a signal) is begun again, so that the
+ * program does not see it.
+ * @stop: leave the process stopped by SIGSTOP instead. NULL tr is fine.
+ */
+void tracees_release(struct tracees *tr, bool stop);
+
+/** tracees_kill() - SIGKILL the process, wait until every thread is dead, and free */
+int tracees_kill(struct tracees *tr);
+
+/** tracees_leader() - the thread that makes requests for the whole process */
+struct tracee *tracees_leader(struct tracees *tr);
+
+/**
+ * tracee_snapshot() - read registers, mask and rseq state of a thread that has just stopped
+ * Return: 0; -errno
+ */
+int tracee_snapshot(struct tracees *tr, struct tracee *t);
+
+/**
+ * tracee_interrupt() - from any state to an EVENT_STOP, delivering what comes before it
+ * Return: 0; -ESRCH it died; -ETIMEDOUT it does not stop (uninterruptible sleep)
+ */
+int tracee_interrupt(struct tracees *tr, struct tracee *t);
+
+/** tracees_write() - put bytes into the target, also where it may not write itself. 0 or -errno */
+int tracees_write(struct tracees *tr, uint64_t addr, const void *buf, size_t len);
+int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len);
+
+#endif
