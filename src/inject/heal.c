@@ -65,7 +65,7 @@ static bool signal_waits(const struct tracee *t)
 	return false;
 }
 
-void heal_wait(struct tracees *tr, struct tracee *t)
+void heal_wait(struct tracee *t)
 {
 	if (arch_syscall_nr(&t->regs) < 0 || arch_syscall_ret(&t->regs) != -EINTR)
 		return;

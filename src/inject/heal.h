@@ -8,10 +8,9 @@
 #ifndef CKPT_INJECT_HEAL_H
 #define CKPT_INJECT_HEAL_H
 
-struct tracees;
 struct tracee;
 
 /** heal_wait() - adjust the registers of a held thread, just before it is released or saved */
-void heal_wait(struct tracees *tr, struct tracee *t);
+void heal_wait(struct tracee *t);
 
 #endif

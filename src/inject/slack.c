@@ -89,6 +89,7 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
 		return 0;
 	at = zero_room(bytes, len, want, skip);
 	if (at == UINT64_MAX && !from && !stacks_point_here(tr)) {
+		tr->slack_used = true;
 		slack_clear(tr);
 		memset(bytes, 0, sizeof(bytes));
 		at = zero_room(bytes, len, want, 0);

@@ -396,7 +396,7 @@ void tracees_release(struct tracees *tr, bool stop)
 			continue;
 		if (!t->held && tracee_wait_event(tr, t) < 0)
 			continue;
-		heal_wait(tr, t);
+		heal_wait(t);
 		ptrace_detach(t->tid, 0);
 	}
 	tracees_free(tr);

@@ -60,6 +60,11 @@ long arch_syscall_ret(const struct arch_regs *r)
 	return (long)r->gp.rax;
 }
 
+void arch_syscall_ret_set(struct arch_regs *r, long ret)
+{
+	r->gp.rax = ret;
+}
+
 uint64_t arch_syscall_arg(const struct arch_regs *r, int i)
 {
 	const uint64_t args[6] = {

@@ -1,0 +1,81 @@
+/*
+ * prog.c - see prog.h.
+ */
+#include "inject/prog.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/vec.h"
+
+#define DATA_ALIGN 16
+
+void prog_done(struct prog *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->steps[i].object);
+	free(p->steps);
+	free(p->data);
+	*p = (struct prog){0};
+}
+
+size_t prog_add(struct prog *p, const struct prog_step *step)
+{
+	if (p->err || (p->err = vec_reserve(&p->steps, &p->cap, p->n + 1, sizeof(*p->steps))) < 0)
+		return 0;
+	p->steps[p->n] = *step;
+	return p->n++;
+}
+
+void prog_object(struct prog *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!p->describe || p->err || p->n == 0)
+		return;
+	free(p->steps[p->n - 1].object);
+	va_start(ap, fmt);
+	if (vasprintf(&p->steps[p->n - 1].object, fmt, ap) < 0) {
+		p->steps[p->n - 1].object = NULL;
+		p->err = -ENOMEM;
+	}
+	va_end(ap);
+}
+
+uint64_t prog_data(struct prog *p, const void *bytes, size_t len)
+{
+	size_t at = ALIGN_UP(p->data_len, DATA_ALIGN);
+
+	if (p->err || (p->err = vec_reserve(&p->data, &p->data_cap, at + len, 1)) < 0)
+		return 0;
+	memset(p->data + p->data_len, 0, at - p->data_len);
+	if (bytes)
+		memcpy(p->data + at, bytes, len);
+	else
+		memset(p->data + at, 0, len);
+	p->data_len = at + len;
+	return at;
+}
+
+uint64_t prog_value(const struct prog_arg *a, uint64_t data_addr)
+{
+	return a->kind == PROG_DATA ? data_addr + a->value : a->value;
+}
+
+void prog_lower(const struct prog *p, uint64_t data_addr, struct agent_step *out)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct prog_step *s = &p->steps[i];
+
+		out[i] = (struct agent_step){
+			.op = s->op, .expect = s->expect, .nr = (uint32_t)s->nr, .want = s->want};
+		for (int k = 0; k < 6; k++) {
+			out[i].args[k] = prog_value(&s->args[k], data_addr);
+			if (s->args[k].kind == PROG_RESULT)
+				out[i].result_mask |= 1 << k;
+		}
+	}
+}

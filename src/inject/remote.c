@@ -1,0 +1,409 @@
+/*
+ * remote.c - system calls inside the target, with no instant at which our death would harm it.
+ *
+ * One thread, the leader, runs a stub in the vdso's slack: block signals, map a region, ask us to
+ * fill it (a rendezvous, see arch_stub_region()), run the agent there, unmap, unblock, go home. While
+ * it waits at its second rendezvous the other threads run small stubs of their own, whose calls write
+ * into the region. All are driven from system-call stop to system-call stop; if we die, there are
+ * no stops, the second rendezvous is not answered, and every thread ends in its own context.
+ *
+ * Numbered events at which a signal may come: (1) before the leader's first call: it is delivered
+ * natively and the stub begun anew; (2) after it: blocked, save SIGKILL and SIGSTOP; (3) in a
+ * thread's stub, between any two calls: as (1).
+ */
+#include "inject/remote.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "inject/slack.h"
+#include "kernel/ptrace.h"
+#include "util/cleanup.h"
+#include "util/vec.h"
+
+#define WAVE_MAX   6
+#define STACK_SIZE 8192
+#define PAGE       4096UL
+
+extern const uint8_t agent_blob[], agent_blob_end[];
+
+struct remote {
+	struct tracees *tr;
+	struct prog *whole, *threads;
+	uint64_t leader_at;		/* its stub */
+	uint64_t wave_at;		/* the threads' stubs */
+	unsigned wave;			/* how many at once */
+	uint64_t code_size, data_size, size;
+	uint64_t region;		/* where the target mapped it */
+	uint64_t steps_off, whole_off, threads_off;
+	size_t leader; /* its index; its own thread's questions are asked by the agent too */
+	int err; /* first failure; the leader is still brought home */
+};
+
+/* ---- the region's layout: code | program, steps, data of all | stack ---- */
+
+static const struct prog *leader_prog(const struct remote *m)
+{
+	static const struct prog none;
+
+	return m->threads ? &m->threads[m->leader] : &none;
+}
+
+static size_t steps_count(const struct remote *m)
+{
+	return m->whole->n + leader_prog(m)->n + 1;
+}
+
+static void layout(struct remote *m)
+{
+	uint64_t off = sizeof(struct agent_prog);
+
+	m->code_size = ALIGN_UP((uint64_t)(agent_blob_end - agent_blob), PAGE);
+	m->steps_off = m->code_size + ALIGN_UP(off, 16);
+	m->whole_off = m->steps_off + ALIGN_UP(steps_count(m) * sizeof(struct agent_step), 16);
+	m->threads_off = m->whole_off + ALIGN_UP(m->whole->data_len, 16);
+	off = m->threads_off;
+	for (size_t i = 0; m->threads && i < m->tr->n; i++)
+		off += ALIGN_UP(m->threads[i].data_len, 16);
+	m->size = ALIGN_UP(off + STACK_SIZE, PAGE);
+}
+
+static uint64_t thread_data_off(const struct remote *m, size_t i)
+{
+	/* every thread is asked the same, so every block has the same length */
+	return m->threads_off + i * ALIGN_UP(m->threads[0].data_len, 16);
+}
+
+/* Put the agent, its program and all data into the region. */
+static int fill(struct remote *m)
+{
+	size_t nsteps = steps_count(m);
+	_cleanup_free_ uint8_t *buf = calloc(1, m->size);
+	struct agent_prog *prog;
+	struct agent_step *steps;
+
+	if (!buf)
+		return -ENOMEM;
+	memcpy(buf, agent_blob, agent_blob_end - agent_blob);
+	prog = (void *)(buf + m->code_size);
+	*prog = (struct agent_prog){.steps = m->region + m->steps_off, .n = nsteps};
+	steps = (void *)(buf + m->steps_off);
+	prog_lower(m->whole, m->region + m->whole_off, steps);
+	if (m->threads)
+		prog_lower(leader_prog(m), m->region + thread_data_off(m, m->leader),
+			steps + m->whole->n);
+	steps[nsteps - 1] = (struct agent_step){.op = AGENT_ASK, .args = {1}};
+	memcpy(buf + m->whole_off, m->whole->data, m->whole->data_len);
+	for (size_t i = 0; m->threads && i < m->tr->n; i++)
+		memcpy(buf + thread_data_off(m, i), m->threads[i].data, m->threads[i].data_len);
+	return tracees_write(m->tr, m->region, buf, m->size - STACK_SIZE);
+}
+
+static int collect_whole(struct remote *m)
+{
+	size_t len = m->whole->n * sizeof(struct agent_step);
+	_cleanup_free_ struct agent_step *steps = malloc(len + 1);
+	int r;
+
+	if (!steps)
+		return -ENOMEM;
+	r = tracees_read(m->tr, m->region + m->steps_off, steps, len);
+	if (r == 0)
+		r = tracees_read(
+			m->tr, m->region + m->whole_off, m->whole->data, m->whole->data_len);
+	for (size_t i = 0; r == 0 && i < m->whole->n; i++)
+		m->whole->steps[i].ret = steps[i].ret;
+	return r;
+}
+
+/* ---- one stop further ---- */
+
+/* From a stop to the next system-call stop. Return: 0; 1 a signal stop (value in *sig); -errno */
+static int step(struct tracee *t, int *sig)
+{
+	for (;;) {
+		struct stop s;
+		int r = ptrace_syscall(t->tid, 0);
+
+		if (r == 0)
+			r = ptrace_stop_wait(t->tid, false, &s);
+		if (r < 0)
+			return r;
+		if (s.kind == STOP_SYSCALL)
+			return 0;
+		if (s.kind == STOP_EXITED || s.kind == STOP_KILLED) {
+			t->dead = true;
+			t->held = false;
+			return -ESRCH;
+		}
+		if (s.kind == STOP_SIGNAL) {
+			*sig = s.value;
+			return 1;
+		}
+	}
+}
+
+/* Deliver a signal in the program's own context, stop again, look anew. */
+static int deliver(struct tracees *tr, struct tracee *t, int sig)
+{
+	int r = arch_regs_set(t->tid, &t->regs);
+
+	if (r == 0)
+		r = ptrace_cont(t->tid, sig);
+	t->held = false;
+	if (r == 0)
+		r = tracee_interrupt(tr, t);
+	if (r == 0)
+		r = tracee_snapshot(tr, t);
+	return r;
+}
+
+/* From a syscall-exit-stop into an EVENT_STOP, where its own registers lead home by the signal path. */
+static int go_home(struct tracees *tr, struct tracee *t)
+{
+	int r = tracee_interrupt(tr, t);
+
+	return r < 0 ? r : arch_regs_set(t->tid, &t->regs);
+}
+
+/* ---- the threads' stubs ---- */
+
+static unsigned stub_make(const struct remote *m, size_t i, uint8_t *buf, uint64_t at,
+	struct arch_regs *entry)
+{
+	const struct prog *p = &m->threads[i];
+	struct arch_call calls[ARCH_STUB_CALLS_MAX];
+	uint64_t data = m->region + thread_data_off(m, i);
+
+	for (size_t k = 0; k < p->n; k++) {
+		calls[k].nr = p->steps[k].nr;
+		for (int a = 0; a < 6; a++)
+			calls[k].args[a] = prog_value(&p->steps[k].args[a], data);
+	}
+	arch_stub_calls(buf, at, calls, p->n, &m->tr->v[i].resume, entry);
+	return p->n;
+}
+
+static int stub_start(struct remote *m, size_t i, uint64_t at)
+{
+	uint8_t buf[ARCH_STUB_CALLS_SIZE] = {0};
+	struct arch_regs entry;
+	int r;
+
+	stub_make(m, i, buf, at, &entry);
+	r = tracees_write(m->tr, at, buf, sizeof(buf));
+	if (r == 0)
+		r = arch_regs_set(m->tr->v[i].tid, &entry);
+	if (r == 0)
+		r = ptrace_syscall(m->tr->v[i].tid, 0);
+	m->tr->v[i].held = false;
+	return r;
+}
+
+/* Drive one started thread to the end of its stub. */
+static int stub_finish(struct remote *m, size_t i, uint64_t at)
+{
+	struct tracee *t = &m->tr->v[i];
+	unsigned stops = 2 * (unsigned)m->threads[i].n, seen = 0;
+
+	for (;;) {
+		struct stop s;
+		int r = ptrace_stop_wait(t->tid, false, &s);
+
+		if (r < 0)
+			return r;
+		if (s.kind == STOP_EXITED || s.kind == STOP_KILLED) {
+			t->dead = true;
+			return -ESRCH;
+		}
+		if (s.kind == STOP_SIGNAL) {
+			t->held = true;
+			r = deliver(m->tr, t, s.value);
+			if (r == 0)
+				r = stub_start(m, i, at);
+			seen = 0;
+		} else if (s.kind == STOP_SYSCALL && ++seen == stops) {
+			t->held = true;
+			return go_home(m->tr, t);
+		} else {
+			r = ptrace_syscall(t->tid, 0);
+		}
+		if (r < 0)
+			return r;
+	}
+}
+
+static int wave_run(struct remote *m, const size_t *who, unsigned n)
+{
+	int r = 0, started = 0;
+
+	for (unsigned k = 0; k < n && r == 0; k++, started++)
+		r = stub_start(m, who[k], m->wave_at + k * ARCH_STUB_CALLS_SIZE);
+	for (int k = 0; k < started; k++) {
+		int r2 = stub_finish(m, who[k], m->wave_at + k * ARCH_STUB_CALLS_SIZE);
+
+		if (r2 < 0 && r == 0)
+			r = r2;
+	}
+	return r;
+}
+
+static int threads_run(struct remote *m)
+{
+	size_t who[WAVE_MAX];
+	unsigned n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < m->tr->n && r == 0; i++) {
+		if (i == m->leader || m->tr->v[i].dead || m->threads[i].n == 0)
+			continue;
+		who[n++] = i;
+		if (n == m->wave) {
+			r = wave_run(m, who, n);
+			n = 0;
+		}
+	}
+	if (r == 0 && n)
+		r = wave_run(m, who, n);
+	return r;
+}
+
+static int threads_collect(struct remote *m)
+{
+	for (size_t i = 0; i < m->tr->n; i++) {
+		struct prog *p = &m->threads[i];
+		int r = p->data_len == 0 || m->tr->v[i].dead
+			? 0
+			: tracees_read(m->tr, m->region + thread_data_off(m, i), p->data, p->data_len);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- the leader ---- */
+
+/* The leader stands at the entry of a rendezvous. */
+static int rendezvous(struct remote *m, struct tracee *t, const struct arch_regs *at)
+{
+	struct arch_regs regs;
+	int sig, r = 0;
+
+	if (arch_syscall_arg(at, 1) == 0) {
+		m->region = arch_syscall_arg(at, 2);
+		r = fill(m);
+	} else {
+		r = collect_whole(m);
+		if (r == 0 && m->threads)
+			r = threads_run(m);
+		if (r == 0 && m->threads)
+			r = threads_collect(m);
+		m->err = r;
+		return step(t, &sig); /* not answered: the program ends */
+	}
+	m->err = r;
+	if (step(t, &sig) != 0)
+		return -ESRCH;
+	if (r < 0)
+		return 0; /* not answered: the region goes */
+	r = arch_regs_get(t->tid, &regs);
+	arch_syscall_ret_set(&regs, AGENT_ASK_ANSWER);
+	return r < 0 ? r : arch_regs_set(t->tid, &regs);
+}
+
+static int leader_start(struct remote *m, struct tracee *t)
+{
+	struct arch_region region = {.size = m->size,
+		.code_size = m->code_size,
+		.arg = m->code_size,
+		.ask_key = AGENT_ASK_KEY,
+		.ask_answer = AGENT_ASK_ANSWER};
+
+	for (;;) {
+		uint8_t buf[ARCH_STUB_REGION_SIZE] = {0};
+		struct arch_regs entry;
+		int sig, r;
+
+		arch_stub_region(buf, m->leader_at, &region, t->sigmask, &t->resume, &entry);
+		r = tracees_write(m->tr, m->leader_at, buf, sizeof(buf));
+		if (r == 0)
+			r = arch_regs_set(t->tid, &entry);
+		if (r == 0)
+			r = step(t, &sig);
+		if (r <= 0)
+			return r;
+		r = deliver(m->tr, t, sig);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int leader_run(struct remote *m, struct tracee *t)
+{
+	struct arch_regs regs;
+	unsigned masks = 0;
+	int sig, r = leader_start(m, t);
+
+	/* at the entry of the first rt_sigprocmask; from here on entries and exits alternate */
+	for (bool entry = true; r == 0; entry = !entry) {
+		bool ask = false;
+
+		if (entry) {
+			r = arch_regs_get(t->tid, &regs);
+			if (r < 0)
+				break;
+			ask = arch_syscall_nr(&regs) == SYS_getpid &&
+				arch_syscall_arg(&regs, 0) == AGENT_ASK_KEY;
+			masks += arch_syscall_nr(&regs) == SYS_rt_sigprocmask;
+		} else if (masks == 2) {
+			return go_home(m->tr, t);
+		}
+		if (ask) {
+			r = rendezvous(m, t, &regs);
+			entry = false; /* now at its exit */
+		}
+		if (r == 0)
+			r = step(t, &sig);
+	}
+	return r < 0 ? r : -EIO;
+}
+
+static int place(struct remote *m)
+{
+	for (m->wave = WAVE_MAX; m->wave > 0; m->wave--) {
+		m->leader_at = slack_take(
+			m->tr, ARCH_STUB_REGION_SIZE + m->wave * ARCH_STUB_CALLS_SIZE, 0);
+		if (m->leader_at) {
+			m->wave_at = m->leader_at + ARCH_STUB_REGION_SIZE;
+			m->tr->slack_used = true;
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
+{
+	struct remote m = {.tr = tr, .whole = whole, .threads = threads};
+	struct tracee *t = tracees_leader(tr);
+	int r = place(&m);
+
+	if (r < 0)
+		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject", NULL,
+			"pid %d (%s) has no room behind its vdso for injected code", tr->pid, tr->comm);
+	m.leader = t - tr->v;
+	layout(&m);
+	t->held = false;
+	r = leader_run(&m, t);
+	t->held = !t->dead;
+	if (r == 0)
+		r = m.err;
+	if (r < 0)
+		return op_fail(tr->op, r == -ESRCH ? CKPT_E_TARGET : CKPT_E_SYSTEM, -r, "inject", NULL,
+			"pid %d (%s): asking the process for its state", tr->pid, tr->comm);
+	return 0;
+}
