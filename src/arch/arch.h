@@ -40,6 +40,12 @@ void arch_syscall_rewind(struct arch_regs *r);
  */
 void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret);
 
+/**
+ * arch_regs_restored() - adapt registers of another life to a thread that has none of its memory in
+ * the kernel: what the kernel would continue from there (restart_syscall) is issued anew
+ */
+void arch_regs_restored(struct arch_regs *r);
+
 /** arch_regs_call() - turn @r into one at the instruction @at with a system call's number and arguments */
 void arch_regs_call(struct arch_regs *r, uint64_t at, long nr, const uint64_t args[6]);
 

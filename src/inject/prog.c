@@ -19,6 +19,7 @@ void prog_done(struct prog *p)
 		free(p->steps[i].object);
 	free(p->steps);
 	free(p->data);
+	free(p->pointers);
 	*p = (struct prog){0};
 }
 
@@ -60,12 +61,32 @@ uint64_t prog_data(struct prog *p, const void *bytes, size_t len)
 	return at;
 }
 
-uint64_t prog_value(const struct prog_arg *a, uint64_t data_addr)
+void prog_pointer(struct prog *p, uint64_t at, uint64_t to)
 {
-	return a->kind == PROG_DATA ? data_addr + a->value : a->value;
+	if (p->err || (p->err = vec_reserve(&p->pointers, &p->cap_pointers, p->n_pointers + 1,
+			       sizeof(*p->pointers))) < 0)
+		return;
+	p->pointers[p->n_pointers].at = at;
+	p->pointers[p->n_pointers++].to = to;
 }
 
-void prog_lower(const struct prog *p, uint64_t data_addr, struct agent_step *out)
+uint64_t prog_value(const struct prog_arg *a, const struct prog_place *place)
+{
+	switch (a->kind) {
+	case PROG_DATA:
+		return place->data + a->value;
+	case PROG_START_OF_AREA:
+		return place->area_start;
+	case PROG_END_OF_AREA:
+		return place->area_end;
+	case PROG_SPACE_ABOVE_AREA:
+		return a->value - place->area_end;
+	default:
+		return a->value;
+	}
+}
+
+void prog_lower(const struct prog *p, const struct prog_place *place, struct agent_step *out)
 {
 	for (size_t i = 0; i < p->n; i++) {
 		const struct prog_step *s = &p->steps[i];
@@ -73,9 +94,20 @@ void prog_lower(const struct prog *p, uint64_t data_addr, struct agent_step *out
 		out[i] = (struct agent_step){
 			.op = s->op, .expect = s->expect, .nr = (uint32_t)s->nr, .want = s->want};
 		for (int k = 0; k < 6; k++) {
-			out[i].args[k] = prog_value(&s->args[k], data_addr);
+			out[i].args[k] = prog_value(&s->args[k], place);
 			if (s->args[k].kind == PROG_RESULT)
 				out[i].result_mask |= 1 << k;
 		}
+	}
+}
+
+void prog_lower_data(const struct prog *p, const struct prog_place *place, void *out)
+{
+	if (p->data_len)
+		memcpy(out, p->data, p->data_len);
+	for (size_t i = 0; i < p->n_pointers; i++) {
+		uint64_t addr = place->data + p->pointers[i].to;
+
+		memcpy((uint8_t *)out + p->pointers[i].at, &addr, sizeof(addr));
 	}
 }

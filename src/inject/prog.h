@@ -14,15 +14,27 @@
 
 #include "agent/abi.h"
 
-/* An argument: a value, an offset into the program's data, or an earlier step's result. */
+/* An argument: a value; an offset into the program's data; an earlier step's result; or something
+ * about the area of memory that the agent and its programs live in during a restore. */
 struct prog_arg {
-	enum { PROG_IMM, PROG_DATA, PROG_RESULT } kind;
+	enum {
+		PROG_IMM,
+		PROG_DATA,
+		PROG_RESULT,
+		PROG_START_OF_AREA,
+		PROG_END_OF_AREA,
+		PROG_SPACE_ABOVE_AREA /* value: end of the address space */
+	} kind;
 	uint64_t value;
 };
 
 #define IMM(v)  ((struct prog_arg){PROG_IMM, (uint64_t)(v)})
 #define DATA(v) ((struct prog_arg){PROG_DATA, (uint64_t)(v)})
 #define RES(v)  ((struct prog_arg){PROG_RESULT, (uint64_t)(v)})
+
+#define PROG_AREA_START      ((struct prog_arg){PROG_START_OF_AREA, 0})
+#define PROG_AREA_END	     ((struct prog_arg){PROG_END_OF_AREA, 0})
+#define PROG_ABOVE_AREA(top) ((struct prog_arg){PROG_SPACE_ABOVE_AREA, (top)})
 
 struct prog_step {
 	enum agent_op op;
@@ -40,6 +52,10 @@ struct prog {
 	size_t n, cap;
 	uint8_t *data;
 	size_t data_len, data_cap;
+	struct {
+		uint64_t at, to;
+	} *pointers;
+	size_t n_pointers, cap_pointers;
 	bool describe; /* make objects' texts: for --plan and for the text of an error */
 	int err;       /* sticky */
 };
@@ -58,6 +74,9 @@ void prog_object(struct prog *p, const char *fmt, ...) __attribute__((format(pri
 /** prog_data() - append bytes (zeros if NULL), aligned to 16. Return: offset, for DATA() */
 uint64_t prog_data(struct prog *p, const void *bytes, size_t len);
 
+/** prog_pointer() - have the 8 bytes of data at @at hold the address of the data at @to */
+void prog_pointer(struct prog *p, uint64_t at, uint64_t to);
+
 /* A call that must not fail; one whose result must be @w; one whose result does not matter. */
 #define PROG_CALL(p, text, number, ...)                                                            \
 	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL, .what = (text), .nr = (number),       \
@@ -70,10 +89,19 @@ uint64_t prog_data(struct prog *p, const void *bytes, size_t len);
 	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL, .what = (text), .nr = (number),       \
 			    .expect = AGENT_EXPECT_ANY, .args = {__VA_ARGS__}})
 
-/** prog_value() - what an argument becomes when data lies at @data_addr (a result: its step) */
-uint64_t prog_value(const struct prog_arg *a, uint64_t data_addr);
+/* Where a program will lie. */
+struct prog_place {
+	uint64_t data;		       /* address of its data */
+	uint64_t area_start, area_end; /* at a restore */
+};
+
+/** prog_value() - what an argument becomes in a place (a result: the number of its step) */
+uint64_t prog_value(const struct prog_arg *a, const struct prog_place *place);
 
 /** prog_lower() - write the steps as the agent reads them; out has room for p->n */
-void prog_lower(const struct prog *p, uint64_t data_addr, struct agent_step *out);
+void prog_lower(const struct prog *p, const struct prog_place *place, struct agent_step *out);
+
+/** prog_lower_data() - write the data, with its pointers set; out has room for p->data_len */
+void prog_lower_data(const struct prog *p, const struct prog_place *place, void *out);
 
 #endif

@@ -91,9 +91,10 @@ static int fill(struct remote *m)
 	prog = (void *)(buf + m->code_size);
 	*prog = (struct agent_prog){.steps = m->region + m->steps_off, .n = nsteps};
 	steps = (void *)(buf + m->steps_off);
-	prog_lower(m->whole, m->region + m->whole_off, steps);
+	prog_lower(m->whole, &(struct prog_place){.data = m->region + m->whole_off}, steps);
 	if (m->threads)
-		prog_lower(leader_prog(m), m->region + thread_data_off(m, m->leader),
+		prog_lower(leader_prog(m),
+			&(struct prog_place){.data = m->region + thread_data_off(m, m->leader)},
 			steps + m->whole->n);
 	steps[nsteps - 1] = (struct agent_step){.op = AGENT_ASK, .args = {1}};
 	memcpy(buf + m->whole_off, m->whole->data, m->whole->data_len);
@@ -176,12 +177,12 @@ static unsigned stub_make(const struct remote *m, size_t i, uint8_t *buf, uint64
 {
 	const struct prog *p = &m->threads[i];
 	struct arch_call calls[ARCH_STUB_CALLS_MAX];
-	uint64_t data = m->region + thread_data_off(m, i);
+	struct prog_place place = {.data = m->region + thread_data_off(m, i)};
 
 	for (size_t k = 0; k < p->n; k++) {
 		calls[k].nr = p->steps[k].nr;
 		for (int a = 0; a < 6; a++)
-			calls[k].args[a] = prog_value(&p->steps[k].args[a], data);
+			calls[k].args[a] = prog_value(&p->steps[k].args[a], &place);
 	}
 	arch_stub_calls(buf, at, calls, p->n, &m->tr->v[i].resume, entry);
 	return p->n;

@@ -97,6 +97,12 @@ void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret)
 	ret->gp.orig_rax = -1;
 }
 
+void arch_regs_restored(struct arch_regs *r)
+{
+	if (arch_syscall_nr(r) >= 0 && arch_syscall_ret(r) == -ERESTART_RESTARTBLOCK)
+		r->gp.rax = -ERESTARTNOHAND;
+}
+
 void arch_regs_call(struct arch_regs *r, uint64_t at, long nr, const uint64_t args[6])
 {
 	r->gp.rip = at;

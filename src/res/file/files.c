@@ -1,0 +1,294 @@
+/*
+ * files.c - the descriptors of a process and the descriptions behind them.
+ *
+ * A description comes into our hands by pidfd_getfd (Linux >= 5.6): it is looked at through a
+ * duplicate and never opened again by its name, which could have effects (a lease broken, a device
+ * opened). Two descriptors share a description if kcmp says so; it is asked only where device and
+ * inode are the same.
+ */
+#include "res/file/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/kcmp.h>
+
+#include "kernel/proc.h"
+#include "proto/fdtable.pb-c.h"
+#include "res/registry.h"
+#include "util/cleanup.h"
+#include "util/str.h"
+#include "util/vec.h"
+
+/* Flags that only had a meaning when the file was opened. */
+#define CREATION_FLAGS (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
+
+/* A description that has got an id. */
+struct collect_file {
+	uint32_t id;
+	dev_t dev;
+	ino_t ino;
+	int target_fd;	    /* -1: a mapped file */
+	uint32_t map_flags; /* mapped: O_RDONLY or O_RDWR */
+	bool map_exec;
+};
+
+void files_done(struct collect *c)
+{
+	free(c->files);
+	c->files = NULL;
+	c->n_files = c->cap_files = 0;
+}
+
+static const struct res *kind_of(const struct file_look *l)
+{
+	for (const struct res *const *r = registry(); *r; r++)
+		if ((*r)->file && (*r)->file->match(l))
+			return *r;
+	return NULL;
+}
+
+static int files_remember(struct collect *c, const struct collect_file *f)
+{
+	if (vec_reserve(&c->files, &c->cap_files, c->n_files + 1, sizeof(*c->files)) < 0)
+		return collect_oom(c);
+	c->files[c->n_files++] = *f;
+	return 0;
+}
+
+static int kind_collect(struct collect *c, uint32_t id, const struct file_look *l)
+{
+	const struct res *kind = kind_of(l);
+
+	if (!kind)
+		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "close it before the dump",
+			"pid %d (%s): %s is %s, which can't be saved yet", c->pid, c->tr->comm, l->at,
+			l->link);
+	return kind->file->collect(c, id, l);
+}
+
+/* ---- mapped files ---- */
+
+static int look_at_link(struct collect *c, const char *at, struct file_look *l, char **ret_link)
+{
+	int r = link_read_at(c->proc_fd, at, ret_link);
+	char *tail;
+
+	if (r == 0 && fstatat(c->proc_fd, at, &l->st, 0) < 0)
+		r = -errno;
+	if (r < 0)
+		return op_fail(c->op, r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "stat", NULL,
+			"/proc/%d/%s", c->pid, at);
+	tail = strlen(*ret_link) > 10 ? *ret_link + strlen(*ret_link) - 10 : NULL;
+	l->deleted = tail && strcmp(tail, " (deleted)") == 0 && l->st.st_nlink == 0;
+	if (l->deleted)
+		*tail = 0;
+	l->link = *ret_link;
+	l->at = at;
+	return 0;
+}
+
+static int mapped(struct collect *c, const char *at, uint32_t flags, bool exec, uint32_t *ret_id)
+{
+	_cleanup_free_ char *link = NULL;
+	struct file_look l = {.fd = -EBADF,
+		.target_fd = -1,
+		.flags = flags,
+		.map_flags = flags,
+		.map_exec = exec};
+	struct collect_file f = {.target_fd = -1, .map_flags = flags, .map_exec = exec};
+	int r = look_at_link(c, at, &l, &link);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < c->n_files; i++) {
+		const struct collect_file *k = &c->files[i];
+
+		if (k->target_fd < 0 && k->dev == l.st.st_dev && k->ino == l.st.st_ino &&
+			k->map_flags == flags && k->map_exec >= exec) {
+			*ret_id = k->id;
+			return 0;
+		}
+	}
+	f.id = c->n_files + 1;
+	f.dev = l.st.st_dev;
+	f.ino = l.st.st_ino;
+	*ret_id = f.id;
+	r = files_remember(c, &f);
+	return r < 0 ? r : kind_collect(c, f.id, &l);
+}
+
+int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id)
+{
+	char at[64];
+	bool shared_rw = v->prot & VMA_SHARED && v->vmflags & VMF_MW;
+
+	snprintf(at, sizeof(at), "map_files/%llx-%llx", (unsigned long long)v->start,
+		(unsigned long long)v->end);
+	return mapped(c, at, shared_rw ? O_RDWR : O_RDONLY, v->prot & VMA_EXEC, ret_id);
+}
+
+int files_of_exe(struct collect *c, uint32_t *ret_id)
+{
+	return mapped(c, "exe", O_RDONLY, true, ret_id);
+}
+
+/* ---- descriptors ---- */
+
+static bool same_description(const struct collect *c, const struct collect_file *f, int fd)
+{
+	return syscall(SYS_kcmp, c->pid, c->pid, KCMP_FILE, f->target_fd, fd) == 0;
+}
+
+static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flags, uint64_t pos)
+{
+	Ckpt__File *m = msg_new(Ckpt__File, CKPT__FILE__INIT);
+	struct f_owner_ex owner = {0};
+
+	if (!m)
+		return collect_oom(c);
+	m->flags = flags;
+	m->pos = pos;
+	if (!(flags & O_PATH)) {
+		if (fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid) {
+			m->owner_pid = owner.pid;
+			m->owner_type = owner.type;
+		}
+		m->signal = fcntl(fd, F_GETSIG);
+		m->signal = m->signal < 0 ? 0 : m->signal;
+	}
+	return collect_add_take(c, &res_file.type, id, m);
+}
+
+static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
+{
+	_cleanup_close_ int dup = syscall(SYS_pidfd_getfd, c->pidfd, fd, 0);
+	_cleanup_free_ char *link = NULL;
+	struct file_look l = {.fd = dup, .target_fd = fd};
+	struct collect_file f = {.target_fd = fd};
+	char at[32];
+	off_t pos;
+	int r;
+
+	snprintf(at, sizeof(at), "fd/%d", fd);
+	if (dup < 0)
+		return op_fail(c->op, CKPT_E_PRIVILEGE, errno, "pidfd_getfd", NULL,
+			"pid %d (%s): fd %d", c->pid, c->tr->comm, fd);
+	r = look_at_link(c, at, &l, &link);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < c->n_files; i++) {
+		const struct collect_file *k = &c->files[i];
+
+		if (k->target_fd >= 0 && k->ino == l.st.st_ino && k->dev == l.st.st_dev &&
+			same_description(c, k, fd)) {
+			*ret_id = k->id;
+			return 0;
+		}
+	}
+	l.flags = fcntl(dup, F_GETFL) & ~CREATION_FLAGS;
+	pos = l.flags & O_PATH ? 0 : lseek(dup, 0, SEEK_CUR);
+	l.pos = pos < 0 ? 0 : pos;
+	f.id = *ret_id = c->n_files + 1;
+	f.dev = l.st.st_dev;
+	f.ino = l.st.st_ino;
+	r = files_remember(c, &f);
+	if (r == 0)
+		r = kind_collect(c, f.id, &l);
+	return r < 0 ? r : add_file_record(c, f.id, dup, l.flags, l.pos);
+}
+
+/* The close-on-exec flag belongs to the descriptor, so a duplicate does not show it. */
+static bool is_cloexec(struct collect *c, int fd)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *p;
+	uint64_t flags = 0;
+	char at[32];
+
+	snprintf(at, sizeof(at), "fdinfo/%d", fd);
+	if (file_read_at(c->proc_fd, at, &text, NULL) < 0)
+		return false;
+	p = strstr(text, "flags:");
+	if (!p)
+		return false;
+	p += strlen("flags:");
+	str_skip_blanks(&p);
+	str_u64(&p, 8, &flags);
+	return flags & O_CLOEXEC;
+}
+
+static int collect(struct collect *c, struct tracee *t, const struct answer *a)
+{
+	_cleanup_free_ int *fds = NULL;
+	size_t n = 0;
+	Ckpt__FdTable *m;
+	int r = proc_numbers(c->proc_fd, "fd", &fds, &n);
+
+	if (r < 0)
+		return op_fail(c->op, CKPT_E_TARGET, -r, "readdir", NULL, "/proc/%d/fd", c->pid);
+	m = msg_new(Ckpt__FdTable, CKPT__FD_TABLE__INIT);
+	if (!m || (n && !(m->fds = calloc(n, sizeof(*m->fds))))) {
+		free(m);
+		return collect_oom(c);
+	}
+	for (size_t i = 0; i < n && r == 0; i++) {
+		Ckpt__Fd *e = msg_new(Ckpt__Fd, CKPT__FD__INIT);
+
+		if (!e) {
+			r = collect_oom(c);
+			break;
+		}
+		m->fds[m->n_fds++] = e;
+		e->fd = fds[i];
+		e->cloexec = is_cloexec(c, fds[i]);
+		r = descriptor(c, fds[i], &e->file);
+	}
+	if (r < 0) {
+		protobuf_c_message_free_unpacked(&m->base, NULL);
+		return r;
+	}
+	return collect_add_take(c, &res_fdtable.type, c->pid, m);
+}
+
+/*
+ * The coordinator's numbers for descriptions are none of the task's, so the order of the dup3 calls
+ * does not matter, and everything between the task's numbers can be closed at the end.
+ */
+static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
+	struct prog *prog)
+{
+	const Ckpt__FdTable *m = (const void *)rec->msg;
+	unsigned next = 0;
+
+	if (phase != PLAN_EARLY)
+		return;
+	for (size_t i = 0; i < m->n_fds; i++) {
+		const Ckpt__Fd *e = m->fds[i];
+
+		PROG_CALL(prog, "fdtable: put", SYS_dup3, IMM(plan_fd(p, e->file)), IMM(e->fd),
+			IMM(e->cloexec ? O_CLOEXEC : 0));
+		prog_object(prog, "fd %u", e->fd);
+	}
+	for (size_t i = 0; i < m->n_fds; i++) {
+		if (m->fds[i]->fd > next)
+			PROG_CALL(prog, "fdtable: close what is not the program's", SYS_close_range,
+				IMM(next), IMM(m->fds[i]->fd - 1), IMM(0));
+		next = m->fds[i]->fd + 1;
+	}
+	PROG_CALL(prog, "fdtable: close what is not the program's", SYS_close_range, IMM(next),
+		IMM(~0U), IMM(0));
+}
+
+const struct res res_fdtable = {
+	.type = {"fdtable", SCOPE_TASK, &ckpt__fd_table__descriptor, NULL},
+	.collect = collect,
+	.plan = plan,
+};
+
+const struct res res_file = {
+	.type = {"file", SCOPE_FILE, &ckpt__file__descriptor, NULL},
+};

@@ -1,0 +1,58 @@
+/*
+ * files.h - open file descriptions: finding out their kind, who shares them, opening them again.
+ *
+ * A description has an id in the image. Its common part is a File record (fdtable.proto), its kind's
+ * own part a record of the kind (RegFile, Pipe, ...), both owned by the id.
+ */
+#ifndef CKPT_RES_FILE_FILES_H
+#define CKPT_RES_FILE_FILES_H
+
+#include "res/res.h"
+
+/* What is known of a description before its kind is. */
+struct file_look {
+	int fd;		/* a duplicate in our hands, borrowed; -EBADF for a mapped file */
+	int target_fd;	/* its number in the target, -1 for a mapped file */
+	const char *link; /* where /proc/PID/fd/N or map_files points to */
+	const char *at;   /* path of that link below /proc/PID */
+	bool deleted;
+	struct stat st;
+	uint32_t flags; /* open flags */
+	uint64_t pos;
+	uint32_t map_flags; /* mapped files: O_RDONLY or O_RDWR; map_exec */
+	bool map_exec;
+};
+
+/* What opening needs. */
+struct open_ctx {
+	struct ckpt_op *op;
+	const struct ckpt_restore_req *req;
+	const struct model *model;
+	struct plan *plan; /* files opened so far are at plan_fd() */
+	const struct image *image;
+	/* write the contents that the image has for a file into fd */
+	int (*contents)(struct open_ctx *o, uint64_t file_id, int fd);
+};
+
+struct file_ops {
+	/* Is a description of this kind? */
+	bool (*match)(const struct file_look *l);
+	/* Add the kind's own record under id. 0 or negative after op_fail(). */
+	int (*collect)(struct collect *c, uint64_t id, const struct file_look *l);
+	/* Open it again. Return: a descriptor, owned by the caller; negative after op_fail(). */
+	int (*open)(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
+		const void *file_record);
+};
+
+/** files_of_vma() - the id of the file behind a mapping; made on first use. 0 or after op_fail() */
+int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id);
+
+/** files_of_exe() - the id of /proc/PID/exe */
+int files_of_exe(struct collect *c, uint32_t *ret_id);
+
+/** files_done() - free what files.c keeps in c */
+void files_done(struct collect *c);
+
+extern const struct res res_fdtable, res_file, res_regfile, res_shmem;
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * registry.c - one line per resource. The order is the order in which a task plans them, so it
+ * matters: the memory map stands before the descriptors (which close the files that were mapped),
+ * credentials stand last (they take away what the others need).
+ */
+#include "res/registry.h"
+
+#include "res/file/files.h"
+#include "res/mm/mm.h"
+#include "res/task/task.h"
+#include "res/thread/thread.h"
+#include "util/vec.h"
+
+static const struct res *const table[] = {
+	&res_task,
+	&res_fs,
+	&res_mm,
+	&res_pages,
+	&res_contents,
+	&res_file,
+	&res_regfile,
+	&res_shmem,
+	&res_fdtable,
+	&res_sigaction,
+	&res_userptrs,
+	&res_sigaltstack,
+	&res_threadname,
+	&res_regs,
+	NULL,
+};
+
+const struct res *const *registry(void)
+{
+	return table;
+}
+
+const struct model_type *const *res_types(void)
+{
+	static const struct model_type *types[ARRAY_SIZE(table)];
+
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(table); i++)
+		types[i] = &table[i]->type;
+	return types;
+}
+
+const struct res *registry_find(const struct model_type *type)
+{
+	for (size_t i = 0; table[i]; i++)
+		if (&table[i]->type == type)
+			return table[i];
+	return NULL;
+}

@@ -1,0 +1,67 @@
+/*
+ * res.c - helpers for resources.
+ */
+#include "res/res.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/fd.h"
+#include "util/vec.h"
+
+int collect_oom(struct collect *c)
+{
+	return op_fail(c->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d (%s): collecting its state",
+		c->pid, c->tr->comm);
+}
+
+int collect_add_take(struct collect *c, const struct model_type *type, uint64_t owner, void *msg)
+{
+	int r = msg ? model_add_take(c->model, type, owner, msg) : -ENOMEM;
+
+	if (r == -ENOMEM)
+		return collect_oom(c);
+	if (r < 0)
+		return op_fail(c->op, CKPT_E_SYSTEM, -r, NULL, NULL, "record %s of %llu", type->name,
+			(unsigned long long)owner);
+	return 0;
+}
+
+int collect_want_take(struct collect *c, const struct page_want *want)
+{
+	if (vec_reserve(&c->wants, &c->cap_wants, c->n_wants + 1, sizeof(*c->wants)) < 0) {
+		fd_close(want->fd);
+		return collect_oom(c);
+	}
+	c->wants[c->n_wants++] = *want;
+	return 0;
+}
+
+ProtobufCBinaryData msg_bytes(const void *data, size_t len)
+{
+	ProtobufCBinaryData b = {.len = len, .data = malloc(len ? len : 1)};
+
+	if (!b.data)
+		b.len = 0;
+	else
+		memcpy(b.data, data, len);
+	return b;
+}
+
+int plan_fd(const struct plan *p, uint64_t file_id)
+{
+	size_t lo = 0, hi = p->n_files;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (p->files[mid].id == file_id)
+			return p->files[mid].fd;
+		if (p->files[mid].id < file_id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return -1;
+}

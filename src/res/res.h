@@ -1,0 +1,141 @@
+/*
+ * res.h - what a resource is: the verbs by which one kind of kernel state is asked for, collected,
+ * opened again and planned. All knowledge of a resource is in one file that defines one struct res
+ * and stands with one line in the registry (registry.c).
+ */
+#ifndef CKPT_RES_RES_H
+#define CKPT_RES_RES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "core/op.h"
+#include "inject/prog.h"
+#include "inject/tracees.h"
+#include "kernel/proc_maps.h"
+#include "kernel/proc_stat.h"
+#include "kernel/proc_status.h"
+#include "model/model.h"
+
+/* ------------------------------------------------------------------ dump: kernel -> model */
+
+/* Bytes that go into the page files: a range of the process's memory, or of a file. */
+struct page_want {
+	const struct model_type *type; /* of the Pages record that will name the runs */
+	uint64_t owner;
+	int fd; /* owned; -EBADF: the process's memory */
+	uint64_t start, end;
+	bool keep_zero; /* a page of zeros is contents here, not absence */
+	uint64_t resident_bytes; /* what the kernel counts in the range, for old kernels */
+};
+
+struct collect_file; /* one open file description already seen, see files.h */
+
+/* What a dump knows while it collects; /proc is read once. */
+struct collect {
+	struct ckpt_op *op;
+	struct tracees *tr;
+	struct model *model;
+	pid_t pid;
+	int proc_fd; /* borrowed from tr */
+	int pidfd;
+	struct vma_list maps;
+	struct proc_stat stat;	   /* of the leader */
+	struct proc_status status; /* of the leader */
+
+	struct page_want *wants;
+	size_t n_wants, cap_wants;
+
+	struct collect_file *files;
+	size_t n_files, cap_files;
+};
+
+/* Where a resource's questions begin in a batch that has been run. */
+struct answer {
+	const struct prog *prog;
+	size_t step;   /* of its first step */
+	uint64_t data; /* offset of its first data */
+};
+
+static inline const void *answer_data(const struct answer *a, size_t off)
+{
+	return a->prog->data + a->data + off;
+}
+
+static inline int64_t answer_ret(const struct answer *a, size_t step)
+{
+	return a->prog->steps[a->step + step].ret;
+}
+
+/** collect_add() - put a record into the model; msg is taken. 0 or negative after op_fail() */
+int collect_add_take(struct collect *c, const struct model_type *type, uint64_t owner, void *msg);
+
+/** collect_want() - have bytes saved; want->fd is taken. 0 or negative after op_fail() */
+int collect_want_take(struct collect *c, const struct page_want *want);
+
+/** collect_oom() - note that memory ran out. Return: negative */
+int collect_oom(struct collect *c);
+
+/* msg_new(Task, TASK): a zeroed protobuf message on the heap, or NULL */
+#define msg_new(type, init)                                                                        \
+	({                                                                                         \
+		type *msg_ = malloc(sizeof(*msg_));                                                \
+		if (msg_)                                                                          \
+			*msg_ = (type)init;                                                        \
+		msg_;                                                                              \
+	})
+
+/** msg_bytes() - a copy for a `bytes` field; both zero when memory ran out */
+ProtobufCBinaryData msg_bytes(const void *data, size_t len);
+
+/* ------------------------------------------------------------------ restore: model -> plan */
+
+/* The parts of a thread's program. Tasks meet at the ends of MEMORY and of THREAD. */
+enum plan_phase {
+	PLAN_EARLY,   /* leader: session, memory map, descriptors */
+	PLAN_PROCESS, /* leader, memory filled: what all threads share */
+	PLAN_THREAD,  /* every thread: its own state; all threads exist */
+	PLAN_LATE,    /* leader, then every thread: what takes away rights, or starts clocks */
+	PLAN_PHASES
+};
+
+struct plan_file {
+	uint64_t id;
+	int fd;		   /* the number that the coordinator gives it; tasks inherit it */
+	bool opened;
+};
+
+struct plan {
+	struct ckpt_op *op;
+	const struct ckpt_restore_req *req;
+	const struct model *model;
+	struct plan_file *files; /* ascending by id */
+	size_t n_files;
+	bool describe;
+};
+
+/** plan_fd() - the number under which an open file description reaches the tasks, -1: none */
+int plan_fd(const struct plan *p, uint64_t file_id);
+
+/* ------------------------------------------------------------------ a resource */
+
+struct res {
+	struct model_type type;
+
+	/* Append questions for the process (t NULL, scope task) or for a thread. */
+	void (*ask)(struct collect *c, struct tracee *t, struct prog *p);
+
+	/* Read the state into the model. 0 or negative after op_fail(). */
+	int (*collect)(struct collect *c, struct tracee *t, const struct answer *a);
+
+	/* Append the steps of one phase; pure. */
+	void (*plan)(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
+		struct prog *prog);
+
+	/* Files only: whether a description is of this kind, its own record, opening it again. */
+	const struct file_ops *file;
+};
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * regs.c - the register sets of a thread. Read from an EVENT_STOP at a dump, written into one at a
+ * restore (regs_put()): mirror images. The kernel then does with a broken-off system call what it
+ * would have done in the original: the general registers say so (see arch/x86_64/regs.c).
+ */
+#include "res/thread/regs.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inject/heal.h"
+#include "kernel/ptrace.h"
+#include "proto/regs.pb-c.h"
+#include "res/thread/thread.h"
+
+#define XSTATE_MAX 16384
+
+static int collect(struct collect *c, struct tracee *t, const struct answer *a)
+{
+	uint8_t xstate[XSTATE_MAX];
+	size_t len = sizeof(xstate);
+	Ckpt__Regs *m;
+	int r = ptrace_regset_get(t->tid, NT_X86_XSTATE, xstate, &len);
+
+	if (r < 0)
+		return op_fail(c->op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_GETREGSET)", NULL,
+			"pid %d (%s): thread %d: extended registers", c->pid, c->tr->comm, t->tid);
+	m = msg_new(Ckpt__Regs, CKPT__REGS__INIT);
+	if (!m)
+		return collect_oom(c);
+	m->general = msg_bytes(&t->regs, sizeof(t->regs));
+	m->extended = msg_bytes(xstate, len);
+	m->sigmask = t->sigmask;
+	m->ip = arch_ip(&t->regs);
+	m->sp = arch_sp(&t->regs);
+	m->syscall = arch_syscall_nr(&t->regs);
+	return collect_add_take(c, &res_regs.type, t->tid, m);
+}
+
+int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m)
+{
+	struct arch_regs regs;
+	int r;
+
+	if (m->general.len != sizeof(regs))
+		return op_fail(op, CKPT_E_IMAGE, 0, NULL, NULL,
+			"thread %d: %zu bytes of general registers, not %zu", tid, m->general.len,
+			sizeof(regs));
+	memcpy(&regs, m->general.data, sizeof(regs));
+	arch_regs_restored(&regs);
+	r = ptrace_regset_set(tid, NT_X86_XSTATE, m->extended.data, m->extended.len);
+	if (r < 0)
+		return op_fail(op, CKPT_E_REFUSED, -r, "ptrace(PTRACE_SETREGSET)",
+			"the image may come from a CPU with other extensions", "thread %d: extended registers",
+			tid);
+	r = ptrace_sigmask_set(tid, m->sigmask);
+	if (r == 0)
+		r = arch_regs_set(tid, &regs);
+	if (r < 0)
+		return op_fail(op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_SETREGSET)", NULL,
+			"thread %d: registers", tid);
+	return 0;
+}
+
+const struct res res_regs = {
+	.type = {"regs", SCOPE_THREAD, &ckpt__regs__descriptor, NULL},
+	.collect = collect,
+};
