@@ -10,6 +10,7 @@
 
 #include "inject/tracees.h"
 #include "kernel/ptrace.h"
+#include "util/cleanup.h"
 #include "util/vec.h"
 
 /* Calls that a mere stop ends with EINTR, and that can be issued again without harm.
@@ -49,18 +50,15 @@ static bool is_breakable(long nr)
 /* Whether a signal waits that will be delivered: then the EINTR is rightfully the program's. */
 static bool signal_waits(const struct tracee *t)
 {
-	siginfo_t si[32];
-
 	for (int shared = 0; shared < 2; shared++) {
-		uint64_t off = 0;
-		int n;
+		_cleanup_free_ siginfo_t *si = NULL;
+		size_t n = 0;
 
-		while ((n = ptrace_siginfo_peek(t->tid, shared, off, si, ARRAY_SIZE(si))) > 0) {
-			for (int i = 0; i < n; i++)
-				if (!(t->sigmask & 1ULL << (si[i].si_signo - 1)))
-					return true;
-			off += n;
-		}
+		if (ptrace_peeksiginfo(t->tid, shared, &si, &n) < 0)
+			return true;
+		for (size_t i = 0; i < n; i++)
+			if (!(t->sigmask & 1ULL << (si[i].si_signo - 1)))
+				return true;
 	}
 	return false;
 }

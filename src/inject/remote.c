@@ -126,22 +126,22 @@ static int collect_whole(struct remote *m)
 static int step(struct tracee *t, int *sig)
 {
 	for (;;) {
-		struct stop s;
+		struct wait_status s;
 		int r = ptrace_syscall(t->tid, 0);
 
 		if (r == 0)
-			r = ptrace_stop_wait(t->tid, false, &s);
+			r = ptrace_wait(t->tid, 0, &s);
 		if (r < 0)
 			return r;
-		if (s.kind == STOP_SYSCALL)
+		if (s.kind == WAIT_SYSCALL_STOP)
 			return 0;
-		if (s.kind == STOP_EXITED || s.kind == STOP_KILLED) {
+		if (wait_is_dead(&s)) {
 			t->dead = true;
 			t->held = false;
 			return -ESRCH;
 		}
-		if (s.kind == STOP_SIGNAL) {
-			*sig = s.value;
+		if (s.kind == WAIT_SIGNAL_STOP) {
+			*sig = s.sig;
 			return 1;
 		}
 	}
@@ -211,22 +211,22 @@ static int stub_finish(struct remote *m, size_t i, uint64_t at)
 	unsigned stops = 2 * (unsigned)m->threads[i].n, seen = 0;
 
 	for (;;) {
-		struct stop s;
-		int r = ptrace_stop_wait(t->tid, false, &s);
+		struct wait_status s;
+		int r = ptrace_wait(t->tid, 0, &s);
 
 		if (r < 0)
 			return r;
-		if (s.kind == STOP_EXITED || s.kind == STOP_KILLED) {
+		if (wait_is_dead(&s)) {
 			t->dead = true;
 			return -ESRCH;
 		}
-		if (s.kind == STOP_SIGNAL) {
+		if (s.kind == WAIT_SIGNAL_STOP) {
 			t->held = true;
-			r = deliver(m->tr, t, s.value);
+			r = deliver(m->tr, t, s.sig);
 			if (r == 0)
 				r = stub_start(m, i, at);
 			seen = 0;
-		} else if (s.kind == STOP_SYSCALL && ++seen == stops) {
+		} else if (s.kind == WAIT_SYSCALL_STOP && ++seen == stops) {
 			t->held = true;
 			return go_home(m->tr, t);
 		} else {

@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <linux/rseq.h>
 
@@ -54,16 +56,16 @@ struct tracee *tracees_leader(struct tracees *tr)
 }
 
 /* Stops come within microseconds, unless the thread sleeps uninterruptibly: first spin, then doze. */
-static int stop_wait_timed(pid_t tid, struct stop *ret)
+static int stop_wait_timed(pid_t tid, struct wait_status *ret)
 {
 	uint64_t deadline = now_ns() + STOP_TIMEOUT_NS;
 	struct timespec doze = {.tv_nsec = 50000};
 
 	for (unsigned i = 0;; i++) {
-		int r = ptrace_stop_wait(tid, true, ret);
+		int r = ptrace_wait(tid, WNOHANG, ret);
 
-		if (r != 0)
-			return r < 0 ? r : 0;
+		if (r != -EAGAIN)
+			return r;
 		if (i < SPINS) {
 			sched_yield();
 			continue;
@@ -78,26 +80,26 @@ static int stop_wait_timed(pid_t tid, struct stop *ret)
 static int tracee_wait_event(struct tracees *tr, struct tracee *t)
 {
 	for (;;) {
-		struct stop s;
+		struct wait_status s;
 		int r = stop_wait_timed(t->tid, &s);
 
 		if (r < 0)
 			return r;
 		switch (s.kind) {
-		case STOP_EVENT:
+		case WAIT_EVENT_STOP:
 			t->held = true;
 			return 0;
-		case STOP_GROUP:
+		case WAIT_GROUP_STOP:
 			t->held = true;
 			tr->group_stopped = true;
 			return 0;
-		case STOP_EXITED:
-		case STOP_KILLED:
+		case WAIT_EXITED:
+		case WAIT_KILLED:
 			t->dead = true;
 			t->held = false;
 			return -ESRCH;
-		case STOP_SIGNAL:
-			r = ptrace_cont(t->tid, s.value);
+		case WAIT_SIGNAL_STOP:
+			r = ptrace_cont(t->tid, s.sig);
 			break;
 		default:
 			r = ptrace_cont(t->tid, 0);
@@ -132,7 +134,7 @@ static void rseq_abort(struct tracees *tr, struct tracee *t)
 	struct rseq_cs cs;
 	uint64_t cs_addr = 0;
 
-	if (tracees_read(tr, t->rseq_addr + offsetof(struct rseq, rseq_cs), &cs_addr, 8) < 0 ||
+	if (tracees_read(tr, t->rseq.address + offsetof(struct rseq, rseq_cs), &cs_addr, 8) < 0 ||
 		!cs_addr || tracees_read(tr, cs_addr, &cs, sizeof(cs)) < 0)
 		return;
 	if (arch_ip(&t->regs) - cs.start_ip < cs.post_commit_offset)
@@ -141,7 +143,7 @@ static void rseq_abort(struct tracees *tr, struct tracee *t)
 
 int tracee_snapshot(struct tracees *tr, struct tracee *t)
 {
-	struct __ptrace_rseq_configuration rc = {0};
+	struct rseq_config rc = {0};
 	int r = arch_regs_get(t->tid, &t->regs);
 
 	/* a tracer before us died in the midst: its code leads home, let it */
@@ -152,19 +154,13 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 	}
 	if (r < 0)
 		return r;
-	r = ptrace_sigmask_get(t->tid, &t->sigmask);
+	r = ptrace_getsigmask(t->tid, &t->sigmask);
 	if (r < 0)
 		return r;
-	if (ptrace_call(PTRACE_GET_RSEQ_CONFIGURATION, t->tid, sizeof(rc), (uintptr_t)&rc) > 0 &&
-		rc.rseq_abi_pointer) {
-		t->rseq_addr = rc.rseq_abi_pointer;
-		t->rseq_len = rc.rseq_abi_size;
-		t->rseq_sig = rc.signature;
-		t->rseq_flags = rc.flags;
+	ptrace_rseq_config(t->tid, &rc);
+	t->rseq = rc;
+	if (rc.address)
 		rseq_abort(tr, t);
-	} else {
-		t->rseq_addr = 0;
-	}
 	arch_regs_resume(&t->regs, &t->resume);
 	return 0;
 }
@@ -212,7 +208,7 @@ static int seize_one(struct tracees *tr, pid_t tid)
 
 	if (r < 0)
 		return op_fail(tr->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d", tr->pid);
-	r = ptrace_seize(tid, 0);
+	r = ptrace_seize(tid, PTRACE_O_TRACESYSGOOD);
 	if (r == 0) {
 		tr->v[tr->n++] = (struct tracee){.tid = tid};
 		r = ptrace_interrupt(tid);
@@ -402,19 +398,27 @@ void tracees_release(struct tracees *tr, bool stop)
 	tracees_free(tr);
 }
 
+static int wait_dead(pid_t tid)
+{
+	struct wait_status s = {0};
+	int r;
+
+	do {
+		r = ptrace_wait(tid, 0, &s);
+	} while (r == 0 && !wait_is_dead(&s));
+	return r;
+}
+
 int tracees_kill(struct tracees *tr)
 {
 	int r = kill(tr->pid, SIGKILL) < 0 ? -errno : 0;
 
 	/* the leader last: its exit can't be waited for while traced threads are not yet reaped */
 	for (size_t i = tr->n; r == 0 && i-- > 0;)
-		if (tr->v[i].tid != tr->pid)
+		if (tr->v[i].tid != tr->pid && wait_dead(tr->v[i].tid) == 0)
 			ptrace_reap(tr->v[i].tid);
-	if (r == 0 && !tr->leader_dead) {
-		struct stop s;
-
-		ptrace_stop_wait(tr->pid, false, &s);
-	}
+	if (r == 0 && !tr->leader_dead)
+		wait_dead(tr->pid);
 	tracees_free(tr);
 	return r;
 }

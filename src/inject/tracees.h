@@ -16,6 +16,7 @@
 
 #include "arch/arch.h"
 #include "core/op.h"
+#include "kernel/ptrace.h"
 
 struct tracee {
 	pid_t tid;
@@ -24,8 +25,7 @@ struct tracee {
 	struct arch_regs regs;   /* its own, as the kernel shows them at the stop */
 	struct arch_regs resume; /* the same, for code injected into it to end in */
 	uint64_t sigmask;
-	uint64_t rseq_addr; /* 0: not registered */
-	uint32_t rseq_len, rseq_sig, rseq_flags;
+	struct rseq_config rseq;
 };
 
 struct tracees {

@@ -25,14 +25,12 @@
 
 int arch_regs_get(pid_t tid, struct arch_regs *ret)
 {
-	size_t len = sizeof(ret->gp);
-
-	return ptrace_regset_get(tid, NT_PRSTATUS, &ret->gp, &len);
+	return ptrace_getregset(tid, NT_PRSTATUS, &ret->gp, sizeof(ret->gp), NULL);
 }
 
 int arch_regs_set(pid_t tid, const struct arch_regs *regs)
 {
-	return ptrace_regset_set(tid, NT_PRSTATUS, &regs->gp, sizeof(regs->gp));
+	return ptrace_setregset(tid, NT_PRSTATUS, &regs->gp, sizeof(regs->gp));
 }
 
 uint64_t arch_ip(const struct arch_regs *r)

@@ -14,13 +14,13 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <linux/kcmp.h>
 
-#include "kernel/proc.h"
+#include "kernel/fdinfo.h"
+#include "kernel/kcmp.h"
+#include "kernel/pidfd.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/registry.h"
 #include "util/cleanup.h"
-#include "util/str.h"
 #include "util/vec.h"
 
 /* Flags that only had a meaning when the file was opened. */
@@ -138,11 +138,6 @@ int files_of_exe(struct collect *c, uint32_t *ret_id)
 
 /* ---- descriptors ---- */
 
-static bool same_description(const struct collect *c, const struct collect_file *f, int fd)
-{
-	return syscall(SYS_kcmp, c->pid, c->pid, KCMP_FILE, f->target_fd, fd) == 0;
-}
-
 static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flags, uint64_t pos)
 {
 	Ckpt__File *m = msg_new(Ckpt__File, CKPT__FILE__INIT);
@@ -165,7 +160,7 @@ static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flag
 
 static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 {
-	_cleanup_close_ int dup = syscall(SYS_pidfd_getfd, c->pidfd, fd, 0);
+	_cleanup_close_ int dup = pidfd_take(c->pidfd, fd);
 	_cleanup_free_ char *link = NULL;
 	struct file_look l = {.fd = dup, .target_fd = fd};
 	struct collect_file f = {.target_fd = fd};
@@ -175,7 +170,7 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 
 	snprintf(at, sizeof(at), "fd/%d", fd);
 	if (dup < 0)
-		return op_fail(c->op, CKPT_E_PRIVILEGE, errno, "pidfd_getfd", NULL,
+		return op_fail(c->op, CKPT_E_PRIVILEGE, -dup, "pidfd_getfd", NULL,
 			"pid %d (%s): fd %d", c->pid, c->tr->comm, fd);
 	r = look_at_link(c, at, &l, &link);
 	if (r < 0)
@@ -184,7 +179,7 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 		const struct collect_file *k = &c->files[i];
 
 		if (k->target_fd >= 0 && k->ino == l.st.st_ino && k->dev == l.st.st_dev &&
-			same_description(c, k, fd)) {
+			kcmp_files(c->pid, k->target_fd, c->pid, fd) == KCMP_EQUAL) {
 			*ret_id = k->id;
 			return 0;
 		}
@@ -204,21 +199,9 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 /* The close-on-exec flag belongs to the descriptor, so a duplicate does not show it. */
 static bool is_cloexec(struct collect *c, int fd)
 {
-	_cleanup_free_ char *text = NULL;
-	const char *p;
-	uint64_t flags = 0;
-	char at[32];
+	struct fdinfo info;
 
-	snprintf(at, sizeof(at), "fdinfo/%d", fd);
-	if (file_read_at(c->proc_fd, at, &text, NULL) < 0)
-		return false;
-	p = strstr(text, "flags:");
-	if (!p)
-		return false;
-	p += strlen("flags:");
-	str_skip_blanks(&p);
-	str_u64(&p, 8, &flags);
-	return flags & O_CLOEXEC;
+	return fdinfo_read(c->proc_fd, fd, &info, NULL, NULL) == 0 && info.flags & O_CLOEXEC;
 }
 
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
@@ -226,7 +209,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	_cleanup_free_ int *fds = NULL;
 	size_t n = 0;
 	Ckpt__FdTable *m;
-	int r = proc_numbers(c->proc_fd, "fd", &fds, &n);
+	int r = fdinfo_list(c->proc_fd, &fds, &n);
 
 	if (r < 0)
 		return op_fail(c->op, CKPT_E_TARGET, -r, "readdir", NULL, "/proc/%d/fd", c->pid);

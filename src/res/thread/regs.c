@@ -20,9 +20,9 @@
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 {
 	uint8_t xstate[XSTATE_MAX];
-	size_t len = sizeof(xstate);
+	size_t len;
 	Ckpt__Regs *m;
-	int r = ptrace_regset_get(t->tid, NT_X86_XSTATE, xstate, &len);
+	int r = ptrace_getregset(t->tid, NT_X86_XSTATE, xstate, sizeof(xstate), &len);
 
 	if (r < 0)
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_GETREGSET)", NULL,
@@ -50,12 +50,12 @@ int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m)
 			sizeof(regs));
 	memcpy(&regs, m->general.data, sizeof(regs));
 	arch_regs_restored(&regs);
-	r = ptrace_regset_set(tid, NT_X86_XSTATE, m->extended.data, m->extended.len);
+	r = ptrace_setregset(tid, NT_X86_XSTATE, m->extended.data, m->extended.len);
 	if (r < 0)
 		return op_fail(op, CKPT_E_REFUSED, -r, "ptrace(PTRACE_SETREGSET)",
 			"the image may come from a CPU with other extensions", "thread %d: extended registers",
 			tid);
-	r = ptrace_sigmask_set(tid, m->sigmask);
+	r = ptrace_setsigmask(tid, m->sigmask);
 	if (r == 0)
 		r = arch_regs_set(tid, &regs);
 	if (r < 0)

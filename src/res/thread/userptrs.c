@@ -6,11 +6,9 @@
  * CONFIG_CHECKPOINT_RESTORE). The kernel writes into the rseq area as soon as it is registered, so at
  * a restore the memory is filled before.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "proto/userptrs.pb-c.h"
 #include "res/thread/thread.h"
@@ -24,23 +22,25 @@ static void ask(struct collect *c, struct tracee *t, struct prog *p)
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 {
 	Ckpt__UserPtrs *m = msg_new(Ckpt__UserPtrs, CKPT__USER_PTRS__INIT);
-	uintptr_t head = 0;
+	uint64_t head = 0;
 	size_t len = 0;
+	int r;
 
 	if (!m)
 		return collect_oom(c);
 	m->clear_child_tid = *(const uint64_t *)answer_data(a, 0);
-	if (syscall(SYS_get_robust_list, t->tid, &head, &len) < 0) {
+	r = tracee_robust_list(t->tid, &head, &len);
+	if (r < 0) {
 		free(m);
-		return op_fail(c->op, CKPT_E_SYSTEM, errno, "get_robust_list", NULL,
+		return op_fail(c->op, CKPT_E_SYSTEM, -r, "get_robust_list", NULL,
 			"pid %d (%s): thread %d", c->pid, c->tr->comm, t->tid);
 	}
 	m->robust_list = head;
 	m->robust_list_len = head ? len : 0;
-	m->rseq = t->rseq_addr;
-	m->rseq_len = t->rseq_addr ? t->rseq_len : 0;
-	m->rseq_sig = t->rseq_addr ? t->rseq_sig : 0;
-	m->rseq_flags = t->rseq_addr ? t->rseq_flags : 0;
+	m->rseq = t->rseq.address;
+	m->rseq_len = t->rseq.address ? t->rseq.size_bytes : 0;
+	m->rseq_sig = t->rseq.address ? t->rseq.signature : 0;
+	m->rseq_flags = t->rseq.address ? t->rseq.flags : 0;
 	return collect_add_take(c, &res_userptrs.type, t->tid, m);
 }
 
