@@ -1,0 +1,138 @@
+/*
+ * collect.c - see collect.h.
+ */
+#include "dump/collect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/fault.h"
+#include "core/trace.h"
+#include "inject/remote.h"
+#include "kernel/pidfd.h"
+#include "res/file/files.h"
+#include "res/registry.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+
+#define RES_MAX 128
+
+/* Where each resource's questions begin, alike for all threads. */
+struct asked {
+	struct answer at[RES_MAX];
+};
+
+static int read_proc(struct collect *c)
+{
+	int r = c->pidfd = pidfd_of(c->pid);
+
+	if (r >= 0)
+		r = proc_stat_read(c->proc_fd, 0, &c->stat);
+	if (r >= 0)
+		r = proc_status_read(c->proc_fd, 0, &c->status);
+	if (r >= 0)
+		r = proc_smaps_read(c->proc_fd, &c->maps);
+	if (r < 0)
+		return op_fail(c->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d (%s)", c->pid,
+			c->tr->comm);
+	return 0;
+}
+
+static void ask_all(struct collect *c, struct tracee *t, struct prog *p, struct asked *asked)
+{
+	const struct res *const *reg = registry();
+	enum model_scope scope = t ? SCOPE_THREAD : SCOPE_TASK;
+
+	for (size_t i = 0; reg[i]; i++) {
+		if (reg[i]->type.scope != scope || !reg[i]->ask)
+			continue;
+		if (asked)
+			asked->at[i] = (struct answer){NULL, p->n, prog_data(p, NULL, 0)};
+		else
+			prog_data(p, NULL, 0);
+		reg[i]->ask(c, t, p);
+	}
+}
+
+static int collect_scope(struct collect *c, struct tracee *t, const struct prog *p,
+	const struct asked *asked)
+{
+	const struct res *const *reg = registry();
+	enum model_scope scope = t ? SCOPE_THREAD : SCOPE_TASK;
+
+	for (size_t i = 0; reg[i]; i++) {
+		struct answer a = asked->at[i];
+		int r;
+
+		if (reg[i]->type.scope != scope || !reg[i]->collect)
+			continue;
+		a.prog = p;
+		r = reg[i]->collect(c, t, &a);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct questions {
+	struct prog whole, *threads;
+	size_t n;
+};
+
+static void questions_done(struct questions *q)
+{
+	prog_done(&q->whole);
+	for (size_t i = 0; q->threads && i < q->n; i++)
+		prog_done(&q->threads[i]);
+	free(q->threads);
+}
+
+static int ask_and_collect(struct collect *c, struct questions *q)
+{
+	struct asked task = {0}, thread = {0};
+	int r;
+
+	ask_all(c, NULL, &q->whole, &task);
+	for (size_t i = 0; i < q->n; i++)
+		ask_all(c, &c->tr->v[i], &q->threads[i], i ? NULL : &thread);
+	if (q->whole.err || (q->n && q->threads[q->n - 1].err))
+		return collect_oom(c);
+	r = fault_point(c->op, "dump.ask");
+	if (r == 0)
+		r = remote_run(c->tr, &q->whole, q->threads);
+	if (r == 0)
+		r = collect_scope(c, NULL, &q->whole, &task);
+	for (size_t i = 0; r == 0 && i < q->n; i++)
+		if (!c->tr->v[i].dead)
+			r = collect_scope(c, &c->tr->v[i], &q->threads[i], &thread);
+	return r;
+}
+
+int collect_all(struct collect *c)
+{
+	struct questions q = {.n = c->tr->n};
+	int r;
+
+	c->pid = c->tr->pid;
+	c->proc_fd = c->tr->proc_fd;
+	r = fault_point(c->op, "dump.collect");
+	if (r == 0)
+		r = read_proc(c);
+	if (r < 0)
+		return r;
+	q.threads = calloc(q.n, sizeof(*q.threads));
+	r = q.threads ? ask_and_collect(c, &q) : collect_oom(c);
+	questions_done(&q);
+	return r;
+}
+
+void collect_done(struct collect *c)
+{
+	for (size_t i = 0; i < c->n_wants; i++)
+		fd_close(c->wants[i].fd);
+	free(c->wants);
+	files_done(c);
+	vma_list_done(&c->maps);
+	proc_status_done(&c->status);
+	fd_close(c->pidfd);
+}

@@ -1,0 +1,19 @@
+/*
+ * collect.h - the stage of a dump that fills the model: from /proc, from ptrace, and by asking the
+ * process itself.
+ */
+#ifndef CKPT_DUMP_COLLECT_H
+#define CKPT_DUMP_COLLECT_H
+
+#include "res/res.h"
+
+/**
+ * collect_all() - run every resource's verbs over a held process
+ * @c: op, tr and model are set; the rest is filled here and freed by collect_done()
+ * Return: 0; negative after op_fail().
+ */
+int collect_all(struct collect *c);
+
+void collect_done(struct collect *c);
+
+#endif

@@ -1,0 +1,238 @@
+/*
+ * dump.c - the stages of a dump, in their order:
+ *
+ *   preflight  from /proc alone: what can't be saved is refused, all of it, before anything is touched
+ *   open       the image's files: a full disk or a taken directory is found before the stop
+ *   seize      every thread stops where it is
+ *   collect    kernel -> model
+ *   pages      memory -> page files
+ *   commit     one rename; from here on the image exists
+ *   let go     the process goes on, stays stopped, or dies: commit first, kill last
+ *
+ * Whatever fails, the process goes on unharmed and no image is left.
+ */
+#include "dump/dump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/fault.h"
+#include "core/trace.h"
+#include "dump/collect.h"
+#include "dump/pages.h"
+#include "dump/preflight.h"
+#include "image/image.h"
+#include "kernel/proc.h"
+#include "model/store.h"
+#include "proto/core.pb-c.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+#define WORKERS_MAX 4
+#define NS_PER_S    1000000000ULL
+
+struct dump {
+	struct ckpt_op *op;
+	const struct ckpt_dump_req *req;
+	struct ckpt_dump_result *ret;
+	struct image_writer *writer;
+	struct tracees *tr;
+	struct model model;
+	unsigned workers;
+	uint64_t monotonic_ns, boottime_ns, realtime_ns; /* at the stop */
+};
+
+static unsigned workers_count(void)
+{
+	cpu_set_t set;
+	unsigned n = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+
+	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : n;
+}
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts = {0};
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static int stage_preflight(struct dump *d)
+{
+	struct preflight_report report = {0};
+	int r = preflight(d->op, d->req->pid, &report);
+
+	if (r == 0)
+		r = preflight_refuse(d->op, &report);
+	preflight_done(&report);
+	return r;
+}
+
+static int stage_open(struct dump *d)
+{
+	struct image_writer_req req = {.force = d->req->force, .shards = d->workers};
+	_cleanup_free_ char *store = NULL;
+
+	d->ret->crid = image_crid_new();
+	if (!d->req->dir) {
+		int r = image_store_dir(d->op, d->ret->crid, &store);
+
+		if (r < 0)
+			return r;
+	}
+	req.dir = d->req->dir ? d->req->dir : store;
+	d->ret->dir = strdup(req.dir);
+	if (!d->ret->dir)
+		return op_fail(d->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", req.dir);
+	return image_writer_open(d->op, &req, &d->writer);
+}
+
+/* The place for injected code is found before the stop: the vdso does not move by itself. */
+static int find_vdso(struct dump *d, uint64_t *ret_start, uint64_t *ret_end)
+{
+	_cleanup_close_ int proc_fd = proc_open(d->req->pid);
+	struct vma_list maps = {0};
+	int r = proc_fd < 0 ? proc_fd : proc_maps_read(proc_fd, &maps);
+
+	*ret_start = *ret_end = 0;
+	if (r < 0)
+		return op_fail(d->op, r == -EACCES || r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r,
+			"read", "run as root or as the program's owner", "/proc/%d/maps", d->req->pid);
+	for (size_t i = 0; i < maps.n; i++) {
+		if (maps.v[i].path && strcmp(maps.v[i].path, "[vdso]") == 0) {
+			*ret_start = maps.v[i].start;
+			*ret_end = maps.v[i].end;
+		}
+	}
+	vma_list_done(&maps);
+	return 0;
+}
+
+static int stage_seize(struct dump *d)
+{
+	uint64_t start, end;
+	int r = fault_point(d->op, "dump.seize");
+
+	if (r == 0)
+		r = find_vdso(d, &start, &end);
+	if (r == 0)
+		r = tracees_seize(d->op, d->req->pid, start, end, &d->tr);
+	if (r < 0)
+		return r;
+	d->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+	d->boottime_ns = clock_ns(CLOCK_BOOTTIME);
+	d->realtime_ns = clock_ns(CLOCK_REALTIME);
+	d->ret->tasks = 1;
+	d->ret->threads = d->tr->n;
+	return 0;
+}
+
+static int stage_collect(struct dump *d)
+{
+	struct collect c = {.op = d->op, .tr = d->tr, .model = &d->model, .pidfd = -EBADF};
+	struct trace_span span = trace_begin(d->op->trace, "collect", d->req->pid, 0);
+	int r = collect_all(&c);
+
+	trace_end(&span);
+	if (r == 0)
+		r = pages_dump(&c, d->writer, d->workers, &d->ret->page_bytes);
+	collect_done(&c);
+	return r;
+}
+
+static void read_boot_id(char *buf, size_t len)
+{
+	_cleanup_free_ char *text = NULL;
+
+	buf[0] = 0;
+	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, NULL) == 0)
+		snprintf(buf, len, "%.36s", text);
+}
+
+static int stage_commit(struct dump *d)
+{
+	bool dies = !d->req->leave_running && !d->req->leave_stopped;
+	struct Ckpt__Manifest m = CKPT__MANIFEST__INIT;
+	struct utsname uts;
+	char boot_id[40];
+	int r = fault_point(d->op, "dump.write");
+
+	if (r == 0)
+		r = model_save(d->op, &d->model, d->writer);
+	if (r == 0)
+		r = fault_point(d->op, "dump.commit");
+	if (r < 0)
+		return r;
+	uname(&uts);
+	read_boot_id(boot_id, sizeof(boot_id));
+	m.version = 1;
+	m.crid = d->ret->crid;
+	m.created_ns = d->realtime_ns;
+	m.hostname = uts.nodename;
+	m.kernel = uts.release;
+	m.isa = uts.machine;
+	m.boot_id = boot_id;
+	m.monotonic_ns = d->monotonic_ns;
+	m.boottime_ns = d->boottime_ns;
+	m.root_pid = d->req->pid;
+	m.tasks = d->ret->tasks;
+	m.threads = d->ret->threads;
+	m.page_bytes = d->ret->page_bytes;
+	m.stopped_ns = now_ns() - d->tr->stopped_at_ns;
+	/* when the program dies its image is all that is left of it: it must be on the disk */
+	return image_commit(d->op, TAKE_PTR(d->writer), &m, dies, &d->ret->bytes);
+}
+
+static int let_go(struct dump *d, int r)
+{
+	uint64_t stopped_at = d->tr ? d->tr->stopped_at_ns : 0;
+	bool dies = !d->req->leave_running && !d->req->leave_stopped;
+
+	if (r == 0 && dies) {
+		r = fault_point(d->op, "dump.kill");
+		if (r == 0) {
+			r = tracees_kill(TAKE_PTR(d->tr));
+			op_target(d->op, CKPT_TARGET_GONE);
+			if (r < 0)
+				r = op_fail(d->op, CKPT_E_SYSTEM, -r, "kill", NULL, "pid %d",
+					d->req->pid);
+		}
+	}
+	if (d->tr) {
+		tracees_release(TAKE_PTR(d->tr), r == 0 && d->req->leave_stopped);
+		if (r == 0 && d->req->leave_stopped)
+			op_target(d->op, CKPT_TARGET_STOPPED);
+	}
+	if (stopped_at)
+		d->ret->stopped_ns = now_ns() - stopped_at;
+	return r;
+}
+
+int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_dump_result *ret)
+{
+	struct dump d = {.op = op, .req = req, .ret = ret, .workers = workers_count()};
+	uint64_t start = now_ns();
+	int r = stage_preflight(&d);
+
+	model_init(&d.model);
+	if (r == 0)
+		r = stage_open(&d);
+	if (r == 0)
+		r = stage_seize(&d);
+	if (r == 0)
+		r = stage_collect(&d);
+	if (r == 0)
+		r = stage_commit(&d);
+	r = let_go(&d, r);
+	image_writer_abort(d.writer);
+	model_done(&d.model);
+	ret->total_ns = now_ns() - start;
+	return r;
+}

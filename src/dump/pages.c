@@ -1,0 +1,466 @@
+/*
+ * pages.c - see pages.h.
+ *
+ * The work is cut into chunks of up to CHUNK bytes beforehand, each a list of ranges of one want. A
+ * worker takes the next chunk, and writes it to its own page file: one inode's lock would make two
+ * writers wait for each other. Measured: 1 GiB by two workers within 1.2 times of two plain writers.
+ */
+#include "dump/pages.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "core/fault.h"
+#include "core/trace.h"
+#include "kernel/pagemap.h"
+#include "proto/pages.pb-c.h"
+#include "util/cleanup.h"
+#include "util/vec.h"
+
+#define PAGE	     4096UL
+#define CHUNK	     (512UL * 1024)
+#define RANGES_MAX   512
+#define SMALL_BYTES  (4UL << 20)
+
+struct range {
+	uint64_t start, len;
+};
+
+struct chunk {
+	uint32_t want;
+	uint32_t first, n; /* in ranges */
+	uint64_t bytes;
+};
+
+struct run {
+	uint32_t want, shard;
+	uint64_t start, pages, offset, hash;
+};
+
+struct work {
+	struct collect *c;
+	struct range *ranges;
+	size_t n_ranges, cap_ranges;
+	struct chunk *chunks;
+	size_t n_chunks, cap_chunks;
+	uint64_t bytes;
+	atomic_size_t next;
+	atomic_bool stop;
+};
+
+struct worker {
+	struct work *work;
+	pthread_t thread;
+	bool started;
+	unsigned shard;
+	int fd;
+	uint8_t *buf;
+	uint64_t offset; /* in its page file */
+	struct run *runs;
+	size_t n_runs, cap_runs;
+	int err; /* errno, positive */
+	const char *call;
+};
+
+/* ------------------------------------------------------------------ cutting */
+
+static int add_range(struct work *w, uint32_t want, uint64_t start, uint64_t end)
+{
+	while (start < end) {
+		struct chunk *k = w->n_chunks ? &w->chunks[w->n_chunks - 1] : NULL;
+		uint64_t len;
+
+		if (!k || k->want != want || k->bytes == CHUNK || k->n == RANGES_MAX) {
+			if (vec_reserve(&w->chunks, &w->cap_chunks, w->n_chunks + 1, sizeof(*w->chunks)) < 0)
+				return -ENOMEM;
+			k = &w->chunks[w->n_chunks++];
+			*k = (struct chunk){.want = want, .first = w->n_ranges};
+		}
+		len = MIN(end - start, CHUNK - k->bytes);
+		if (vec_reserve(&w->ranges, &w->cap_ranges, w->n_ranges + 1, sizeof(*w->ranges)) < 0)
+			return -ENOMEM;
+		w->ranges[w->n_ranges++] = (struct range){start, len};
+		k->n++;
+		k->bytes += len;
+		w->bytes += len;
+		start += len;
+	}
+	return 0;
+}
+
+/* Pages that are the process's own: not the zero page, not a page of a file. */
+static int cut_memory(struct work *w, const struct pagemap *pm, uint32_t want)
+{
+	const struct page_want *x = &w->c->wants[want];
+	struct vma as_vma = {.start = x->start, .end = x->end, .rss_bytes = x->resident_bytes};
+	struct page_runs runs = {0};
+	int r = pagemap_scan_vma(pm, &as_vma, &runs);
+
+	for (size_t i = 0; r == 0 && i < runs.n; i++)
+		if (!(runs.v[i].categories & (PAGE_IS_FILE | PAGE_IS_GUARD | PAGE_IS_PFNZERO)))
+			r = add_range(w, want, runs.v[i].start, runs.v[i].end);
+	page_runs_done(&runs);
+	return r;
+}
+
+static int cut_file(struct work *w, uint32_t want)
+{
+	const struct page_want *x = &w->c->wants[want];
+	uint64_t at = x->start;
+	int r = 0;
+
+	while (r == 0 && at < x->end) {
+		off_t data = lseek(x->fd, at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO)
+			break;
+		if (data < 0) { /* no holes known: all of it */
+			data = at;
+			hole = x->end;
+		} else {
+			hole = lseek(x->fd, data, SEEK_HOLE);
+		}
+		if (hole < 0)
+			return -errno;
+		r = add_range(w, want, ALIGN_DOWN((uint64_t)data, PAGE), ALIGN_UP((uint64_t)hole, PAGE));
+		at = ALIGN_UP((uint64_t)hole, PAGE);
+	}
+	return r;
+}
+
+static int cut(struct work *w)
+{
+	struct pagemap pm = {.fd = -EBADF};
+	int r = pagemap_open(w->c->proc_fd, &pm);
+
+	for (uint32_t i = 0; r == 0 && i < w->c->n_wants; i++)
+		r = w->c->wants[i].fd < 0 ? cut_memory(w, &pm, i) : cut_file(w, i);
+	pagemap_close(&pm);
+	if (r < 0)
+		return op_fail(w->c->op, r == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -r, "pagemap", NULL,
+			"pid %d (%s): finding its pages", w->c->pid, w->c->tr->comm);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ copying */
+
+/* Past protections, page by page: a page that can't be read at all (a guard) holds nothing. */
+static int read_forced(const struct worker *k, uint8_t *buf, uint64_t start, uint64_t len)
+{
+	for (uint64_t off = 0; off < len; off += PAGE) {
+		int r = pread_full(k->work->c->tr->mem_fd, buf + off, PAGE, start + off);
+
+		if (r == -EIO || r == -EFAULT)
+			memset(buf + off, 0, PAGE);
+		else if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int read_memory(const struct worker *k, const struct chunk *c)
+{
+	const struct range *v = &k->work->ranges[c->first];
+	struct iovec local = {k->buf, c->bytes}, remote[RANGES_MAX];
+	uint8_t *to = k->buf;
+	ssize_t n;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		remote[i] = (struct iovec){(void *)v[i].start, v[i].len};
+	n = process_vm_readv(k->work->c->pid, &local, 1, remote, c->n, 0);
+	if (n == (ssize_t)c->bytes)
+		return 0;
+	if (n < 0 && errno != EFAULT && errno != EPERM)
+		return -errno;
+	for (uint32_t i = 0; i < c->n; i++) {
+		int r = read_forced(k, to, v[i].start, v[i].len);
+
+		if (r < 0)
+			return r;
+		to += v[i].len;
+	}
+	return 0;
+}
+
+/* The end of a file may lie within a page: the rest of that is zero. */
+static int read_file(const struct worker *k, const struct chunk *c, int fd)
+{
+	const struct range *v = &k->work->ranges[c->first];
+	uint8_t *to = k->buf;
+
+	for (uint32_t i = 0; i < c->n; i++) {
+		uint64_t done = 0;
+
+		while (done < v[i].len) {
+			ssize_t n = pread(fd, to + done, v[i].len - done, v[i].start + done);
+
+			if (n < 0)
+				return -errno;
+			if (n == 0)
+				break;
+			done += n;
+		}
+		memset(to + done, 0, v[i].len - done);
+		to += v[i].len;
+	}
+	return 0;
+}
+
+static bool page_is_zero(const uint8_t *page)
+{
+	const uint64_t *w = (const void *)page;
+
+	for (size_t i = 0; i < PAGE / 8; i += 16) {
+		uint64_t any = 0;
+
+		for (size_t j = 0; j < 16; j++)
+			any |= w[i + j];
+		if (any)
+			return false;
+	}
+	return true;
+}
+
+static int add_run(struct worker *k, const struct run *r)
+{
+	if (vec_reserve(&k->runs, &k->cap_runs, k->n_runs + 1, sizeof(*k->runs)) < 0)
+		return -ENOMEM;
+	k->runs[k->n_runs++] = *r;
+	return 0;
+}
+
+/* Close up over pages of zeros, and note what remains as runs. Return: bytes to write, or -ENOMEM. */
+static ssize_t pack(struct worker *k, const struct chunk *c)
+{
+	const struct range *v = &k->work->ranges[c->first];
+	bool keep_zero = k->work->c->wants[c->want].keep_zero;
+	uint8_t *from = k->buf, *to = k->buf;
+
+	for (uint32_t i = 0; i < c->n; i++) {
+		for (uint64_t off = 0; off < v[i].len;) {
+			struct run r = {.want = c->want, .shard = k->shard, .start = v[i].start + off};
+			uint8_t *first = to;
+
+			while (off < v[i].len && (keep_zero || !page_is_zero(from))) {
+				if (to != from)
+					memcpy(to, from, PAGE);
+				to += PAGE;
+				from += PAGE;
+				off += PAGE;
+			}
+			r.pages = (to - first) / PAGE;
+			r.offset = k->offset + (first - k->buf);
+			if (r.pages) {
+				r.hash = XXH3_64bits(first, to - first);
+				if (add_run(k, &r) < 0)
+					return -ENOMEM;
+			}
+			while (off < v[i].len && !keep_zero && page_is_zero(from)) {
+				from += PAGE;
+				off += PAGE;
+			}
+		}
+	}
+	return to - k->buf;
+}
+
+static int copy_chunk(struct worker *k, const struct chunk *c)
+{
+	const struct page_want *want = &k->work->c->wants[c->want];
+	ssize_t len;
+	int r;
+
+	k->call = want->fd < 0 ? "process_vm_readv" : "pread";
+	r = want->fd < 0 ? read_memory(k, c) : read_file(k, c, want->fd);
+	if (r < 0)
+		return r;
+	len = pack(k, c);
+	if (len < 0)
+		return len;
+	k->call = "write";
+	r = write_full(k->fd, k->buf, len);
+	k->offset += len;
+	return r;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *k = arg;
+	struct trace_span span =
+		trace_begin(k->work->c->op->trace, "pages", k->work->c->pid, k->shard);
+
+	while (!atomic_load(&k->work->stop)) {
+		size_t i = atomic_fetch_add(&k->work->next, 1);
+		int r;
+
+		if (i >= k->work->n_chunks)
+			break;
+		r = copy_chunk(k, &k->work->chunks[i]);
+		if (r < 0) {
+			k->err = -r;
+			atomic_store(&k->work->stop, true);
+		}
+	}
+	trace_end(&span);
+	return NULL;
+}
+
+static int copy_all(struct work *w, struct worker *v, unsigned n)
+{
+	struct ckpt_op *op = w->c->op;
+
+	for (unsigned i = 1; i < n; i++)
+		v[i].started = pthread_create(&v[i].thread, NULL, worker_main, &v[i]) == 0;
+	worker_main(&v[0]);
+	for (unsigned i = 1; i < n; i++)
+		if (v[i].started)
+			pthread_join(v[i].thread, NULL);
+	for (unsigned i = 0; i < n; i++)
+		if (v[i].err)
+			return op_fail(op,
+				v[i].err == ENOSPC || v[i].err == ENOMEM ? CKPT_E_SPACE
+				: v[i].err == ESRCH			 ? CKPT_E_TARGET
+									 : CKPT_E_SYSTEM,
+				v[i].err, v[i].call,
+				v[i].err == ENOSPC ? "free space, or dump to another file system" : NULL,
+				"pid %d (%s): saving its memory", w->c->pid, w->c->tr->comm);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ records */
+
+static int by_want_and_start(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	if (x->want != y->want)
+		return x->want < y->want ? -1 : 1;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static Ckpt__PageRun *run_msg(const struct run *r)
+{
+	Ckpt__PageRun *m = msg_new(Ckpt__PageRun, CKPT__PAGE_RUN__INIT);
+
+	if (m) {
+		m->start = r->start;
+		m->pages = r->pages;
+		m->shard = r->shard;
+		m->offset = r->offset;
+		m->xxh3 = r->hash;
+	}
+	return m;
+}
+
+/* Runs of wants that follow each other and belong to one record; they are sorted already. */
+static int add_record(struct collect *c, const struct page_want *want, const struct run *v, size_t n)
+{
+	Ckpt__Pages *m = msg_new(Ckpt__Pages, CKPT__PAGES__INIT);
+
+	if (!m || !(m->runs = calloc(n, sizeof(*m->runs)))) {
+		free(m);
+		return collect_oom(c);
+	}
+	for (size_t i = 0; i < n; i++) {
+		m->runs[i] = run_msg(&v[i]);
+		if (!m->runs[i]) {
+			protobuf_c_message_free_unpacked(&m->base, NULL);
+			return collect_oom(c);
+		}
+		m->n_runs++;
+	}
+	return collect_add_take(c, want->type, want->owner, m);
+}
+
+static int add_records(struct collect *c, struct run *v, size_t n)
+{
+	size_t first = 0;
+
+	qsort(v, n, sizeof(*v), by_want_and_start);
+	for (size_t i = 0; i < n; i++) {
+		const struct page_want *want = &c->wants[v[i].want];
+		const struct page_want *next = i + 1 < n ? &c->wants[v[i + 1].want] : NULL;
+		int r;
+
+		if (next && next->type == want->type && next->owner == want->owner)
+			continue;
+		r = add_record(c, want, v + first, i + 1 - first);
+		if (r < 0)
+			return r;
+		first = i + 1;
+	}
+	return 0;
+}
+
+/* Wants of one record must follow each other. */
+static int want_order(const void *a, const void *b)
+{
+	const struct page_want *x = a, *y = b;
+
+	if (x->type != y->type)
+		return x->type < y->type ? -1 : 1;
+	if (x->owner != y->owner)
+		return x->owner < y->owner ? -1 : 1;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static int gather(struct collect *c, struct worker *v, unsigned n, uint64_t *ret_bytes)
+{
+	_cleanup_free_ struct run *all = NULL;
+	size_t total = 0, at = 0;
+
+	*ret_bytes = 0;
+	for (unsigned i = 0; i < n; i++) {
+		total += v[i].n_runs;
+		*ret_bytes += v[i].offset;
+	}
+	if (total == 0)
+		return 0;
+	all = malloc(total * sizeof(*all));
+	if (!all)
+		return collect_oom(c);
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(all + at, v[i].runs, v[i].n_runs * sizeof(*all));
+		at += v[i].n_runs;
+	}
+	return add_records(c, all, total);
+}
+
+int pages_dump(struct collect *c, struct image_writer *w, unsigned workers, uint64_t *ret_bytes)
+{
+	struct work work = {.c = c};
+	struct worker v[IMAGE_SHARDS_MAX] = {0};
+	int r = fault_point(c->op, "dump.pages");
+
+	if (r < 0)
+		return r;
+	if (c->n_wants)
+		qsort(c->wants, c->n_wants, sizeof(*c->wants), want_order);
+	r = cut(&work);
+	if (work.bytes < SMALL_BYTES)
+		workers = 1;
+	for (unsigned i = 0; r == 0 && i < workers; i++) {
+		v[i] = (struct worker){.work = &work, .shard = i, .fd = image_shard_fd(w, i)};
+		v[i].buf = aligned_alloc(PAGE, CHUNK);
+		if (!v[i].buf)
+			r = collect_oom(c);
+	}
+	if (r == 0)
+		r = copy_all(&work, v, workers);
+	if (r == 0)
+		r = gather(c, v, workers, ret_bytes);
+	for (unsigned i = 0; i < workers; i++) {
+		free(v[i].buf);
+		free(v[i].runs);
+	}
+	free(work.ranges);
+	free(work.chunks);
+	return r;
+}
