@@ -1,0 +1,155 @@
+"""Scenes of the two commands themselves: directories, pids, and what stays stopped."""
+import os
+import signal
+import time
+
+from harness import CKPT, Failure, proc_state, wait_for
+
+WAITER = "ready()"
+CONFLICT = 6  # ckpt's exit status: a pid, path or image is in the way
+
+
+def scene_directory(s):
+    """An image goes into a directory that holds other files; a second one only by force."""
+    os.mkdir(s.image)
+    with open(os.path.join(s.image, "notes"), "w", encoding="ascii") as f:
+        f.write("mine")
+    s.begin(WAITER)
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-R")
+    before = sorted(os.listdir(s.image))
+    status, text = s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-R", ok=False)
+    if status != CONFLICT:
+        raise Failure(f"a second image: expected exit status {CONFLICT}, got {status}\n{text}")
+    s.words(text, s.image, "--force")
+    if sorted(os.listdir(s.image)) != before:
+        raise Failure(f"the refused dump changed the directory: {before}, now {os.listdir(s.image)}")
+    s.undisturbed()
+    s.save("--force")
+    with open(os.path.join(s.image, "notes"), encoding="ascii") as f:
+        if f.read() != "mine":
+            raise Failure("the other file in the directory was changed")
+    s.restore()
+    s.finish()
+
+
+def pid_take(pid):
+    """A process of ours with this pid, by the kernel's own counter; others may come between."""
+    for _ in range(200):
+        with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as f:
+            f.write(str(pid - 1))
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        if child == pid:
+            return
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    raise Failure(f"the test could not take pid {pid}")
+
+
+def scene_pid_taken(s):
+    """The pid is taken: the message names it and the program that has it; later it works."""
+    s.begin(WAITER)
+    s.save()
+    pid_take(s.pid)
+    with open(f"/proc/{s.pid}/comm", encoding="ascii") as f:
+        comm = f.read().strip()
+    status, text = s.ckpt("restore", "-D", s.image, "-d", ok=False)
+    if status != CONFLICT:
+        raise Failure(f"expected exit status {CONFLICT}, got {status}\n{text}")
+    s.words(text, s.pid, comm)
+    if proc_state(s.pid) is None:
+        raise Failure("the process that had the pid is gone")
+    os.kill(s.pid, signal.SIGKILL)
+    os.waitpid(s.pid, 0)
+    s.restore()
+    s.finish()
+
+
+def scene_leave_stopped(s):
+    """-s leaves the process stopped, as SIGSTOP does; SIGCONT lets it go on."""
+    s.begin(WAITER)
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-s")
+    time.sleep(0.05)
+    if proc_state(s.pid) != "T":
+        raise Failure(f"expected state T, got {proc_state(s.pid)}")
+    os.kill(s.pid, signal.SIGCONT)
+    wait_for("running after SIGCONT", 5, lambda: proc_state(s.pid) != "T")
+    s.finish()
+
+
+def scene_frozen(s):
+    """--frozen leaves the restored process stopped until SIGCONT."""
+    s.begin(WAITER)
+    s.save()
+    s.restore("--frozen")
+    if proc_state(s.pid) != "T":
+        raise Failure(f"expected state T, got {proc_state(s.pid)}")
+    os.kill(s.pid, signal.SIGCONT)
+    wait_for("running after SIGCONT", 5, lambda: proc_state(s.pid) != "T")
+    s.finish()
+
+
+def scene_plan(s):
+    """--plan prints the steps and starts nothing."""
+    s.begin(WAITER)
+    s.save()
+    text = s.ckpt("restore", "-D", s.image, "--plan")
+    s.words(text, "mmap", s.pid, "python")
+    s.nothing_left()
+    if proc_state(s.pid) is not None:
+        raise Failure("--plan has started the process")
+
+
+def scene_twice(s):
+    """One image is restored, ends, and is restored again."""
+    s.begin(WAITER)
+    s.save()
+    for _ in range(2):
+        s.restore()
+        s.finish()
+
+
+def scene_no_such_pid(s):
+    """A pid that nobody has: exit status 4, and no directory is left."""
+    s.begin(WAITER)
+    s.finish()
+    status, text = s.ckpt("dump", "-t", str(s.pid), "-D", s.image, ok=False)
+    if status != 4:
+        raise Failure(f"expected exit status 4, got {status}\n{text}")
+    s.words(text, s.pid)
+    if os.path.exists(s.image):
+        raise Failure("the failed dump left its directory behind")
+
+
+def scene_full_disk(s):
+    """No space for the image: the message says so, the process goes on, nothing is left."""
+    where = s.file("small")
+    os.mkdir(where)
+    if os.system(f"mount -t tmpfs -o size=64k none {where}"):
+        raise Failure("the test cannot mount a tmpfs")
+    try:
+        s.begin(WAITER)
+        status, text = s.ckpt("dump", "-t", str(s.pid), "-D", os.path.join(where, "image"), ok=False)
+        if status != 7:
+            raise Failure(f"expected exit status 7 (space), got {status}\n{text}")
+        s.words(text, "No space left")
+        s.undisturbed()
+        if os.listdir(where):
+            raise Failure(f"the failed dump left {os.listdir(where)} behind")
+        s.finish()
+    finally:
+        os.system(f"umount {where}")
+
+
+def scene_usage(s):
+    """A request that makes no sense is exit status 2, and touches nothing."""
+    s.begin(WAITER)
+    for args in (["dump"], ["dump", "-t", "0"], ["dump", "-t", str(s.pid), "--no-such-option"], ["no-such-verb"],
+                 ["restore"], ["restore", "-D", s.image, "--fd", "5"]):
+        status, text = s.ckpt(*args, ok=False)
+        if status != 2:
+            raise Failure(f"{CKPT} {args}: expected exit status 2, got {status}\n{text}")
+    s.undisturbed()
+    s.finish()
