@@ -237,7 +237,7 @@ $(B)/agent.bin: $(B)/agent.elf
 
 # ---- tests -------------------------------------------------------------------------------------
 
-.PHONY: check unit e2e e2e-bin real test bench soak demo
+.PHONY: check unit e2e e2e-bin real scene test bench soak demo
 unit: $(B)/unit
 check: ## unit tests: no privilege, seconds (T=suite/test picks some)
 	@if [ -z "$(UNIT_SRC)" ]; then echo "no unit tests yet"; \
@@ -269,7 +269,10 @@ e2e: all $(E2E_BIN) ## end-to-end tests as root (T="name ..." picks some)
 real: all ## real programs as root, dumped and restored in a row (T="name ..." picks some)
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/real/run.py $(REAL_ARGS) $(T)
 
-TEST_GROUPS ?= unit e2e real lint
+scene: all ## the command in an odd world: changed files, taken pids (T="name ..." picks some)
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/scene/run.py $(T)
+
+TEST_GROUPS ?= unit e2e real scene lint
 test: ## everything: dependencies, build, unit, end to end, cheap lint; closes with a count
 	@contrib/install-deps.sh --test
 	@$(MAKE) --no-print-directory all
@@ -284,7 +287,7 @@ soak: soak-victims soak-real ## the long loops as root: hours (T="name ..." pick
 soak-victims: all e2e-bin
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/e2e/run.py --soak $(SOAK_ARGS) $(T)
 soak-real: all
-	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/soak/real.py
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/real/run.py --rounds 200
 
 demo: ## shows the tool at work, from nothing
 	@contrib/install-deps.sh
