@@ -122,8 +122,8 @@ static int scan_ioctl(
 		got = ioctl(pm->fd, PAGEMAP_SCAN, &arg);
 		if (got < 0)
 			return -errno;
-		/* Where the walk took several rounds of the kernel's own buffer, walk_end is left at
-		 * the start of its last round although all of it was walked (seen on 6.18): what
+		/* Where the walk took several rounds of the kernel's own buffer, walk_end is left
+		 * at the start of its last round although all of it was walked (seen on 6.18): what
 		 * was reported must not be asked for again. */
 		next = arg.walk_end;
 		if (got > 0)

@@ -135,8 +135,8 @@ static int tracee_ask(pid_t pid, long what)
 	case TRACEE_SUD:
 		return ptrace_sud_get(pid, &sud);
 	case TRACEE_FILTER:
-		/* A thread without filters: EINVAL comes after the checks of what is allowed. A filter
-		 * that this very process has makes us EACCES. */
+		/* A thread without filters: EINVAL comes after the checks of what is allowed. A
+		 * filter that this very process has gives EACCES. */
 		r = ptrace_seccomp_filter(pid, 0, &filter, &n);
 		return r == -EINVAL ? 0 : r;
 	case TRACEE_SUSPEND:

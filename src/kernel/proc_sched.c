@@ -33,7 +33,7 @@ static int scan_ms(const char *p, uint64_t *ret)
 int proc_sched_parse(const char *text, uint64_t *ret_exec_start_ns)
 {
 	/* The first line is the program's name, which is not escaped and may hold a newline: a line
-	 * that does not scan may be the rest of it. Its 15 characters do not suffice for a number. */
+	 * that does not scan may be the rest of it. Its 15 characters cannot hold a number. */
 	str_skip_line(&text);
 	for (; *text; str_skip_line(&text)) {
 		const char *p = str_startswith(text, "se.exec_start");

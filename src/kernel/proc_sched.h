@@ -21,7 +21,11 @@
  */
 int proc_sched_parse(const char *text, uint64_t *ret_exec_start_ns);
 
-/** proc_sched_read() - of thread @tid, 0: the process. Return: 0; -ENOENT gone, or no such file; -EBADMSG. */
+/**
+ * proc_sched_read() - read and parse
+ * @tid:  a thread, or 0 for the process
+ * Return: 0; -ENOENT gone, or the kernel has no such file; -EBADMSG; -ENOMEM; -errno.
+ */
 int proc_sched_read(int procfd, pid_t tid, uint64_t *ret_exec_start_ns);
 
 #endif

@@ -16,8 +16,8 @@ struct proc_timer {
 	int sigev_signo;
 	uint64_t sigev_value;
 	int sigev_notify; /* SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD or SIGEV_THREAD_ID */
-	pid_t target; /* thread for SIGEV_THREAD_ID, else the process; as /proc's namespace sees it */
-	int clock;    /* clockid_t; negative for a CPU-time clock */
+	pid_t target;     /* SIGEV_THREAD_ID: the thread, else the process; in /proc's namespace */
+	int clock;        /* clockid_t; negative for a CPU-time clock */
 };
 
 /**

@@ -102,7 +102,7 @@ int ptrace_reap(pid_t tid)
 	int r;
 
 	/* The kernel reports, and consumes, the stops of a tracee even where only WEXITED is asked
-	 * for (wait_task_stopped()): so look before. A death is final, the look cannot be outdated. */
+	 * for (wait_task_stopped()): so look before. A death is final: the look holds. */
 	r = ptrace_wait(tid, WNOHANG, &w);
 	if (r < 0)
 		return r;
@@ -296,7 +296,7 @@ int ptrace_seccomp_filter(pid_t tid, unsigned long index, struct sock_filter **r
 	v = calloc((size_t)n + 1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
-	/* The tracee is stopped, and a filter never changes: the second answer has the same length. */
+	/* The tracee is stopped, a filter never changes: the second answer is as long. */
 	r = request(PTRACE_SECCOMP_GET_FILTER, tid, index, v);
 	if (r < 0)
 		return (int)r;

@@ -2,8 +2,8 @@
  * ptrace(2) with types and -errno, and the stops of a tracee decoded once.
  *
  * Two rules shape this file; both were found with tracers that were killed at random instants:
- *  - A stop is waited for with WNOWAIT. A plain wait zeroes the tracee's exit_code, so that a tracer
- *    that dies between the wait and the resumption loses the signal which the stop was about. The
+ *  - A stop is waited for with WNOWAIT. A plain wait zeroes the tracee's exit_code: a tracer that
+ *    dies between the wait and the resumption loses the signal which the stop was about. The
  *    price: a stop is reported again until the tracee is resumed, and a dead tracee stays a zombie
  *    until ptrace_reap().
  *  - PTRACE_O_TRACESYSGOOD is always set before ptrace_syscall(): without it a tracer that dies in
@@ -22,9 +22,9 @@
 #include <sys/types.h>
 
 enum wait_kind {
-	WAIT_EXITED,     /* dead: exit_code */
-	WAIT_KILLED,     /* dead: sig, core_dumped */
-	WAIT_EVENT_STOP, /* PTRACE_EVENT_STOP with SIGTRAP: after PTRACE_INTERRUPT, or a new child */
+	WAIT_EXITED,       /* dead: exit_code */
+	WAIT_KILLED,       /* dead: sig, core_dumped */
+	WAIT_EVENT_STOP,   /* PTRACE_EVENT_STOP with SIGTRAP: interrupted, or a new child */
 	WAIT_GROUP_STOP,   /* stopped by job control: sig is SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU */
 	WAIT_SYSCALL_STOP, /* entry or exit: PTRACE_O_TRACESYSGOOD */
 	WAIT_SIGNAL_STOP,  /* sig is about to be delivered */
@@ -95,10 +95,13 @@ int ptrace_set_options(pid_t tid, unsigned long options);
  */
 int ptrace_cont(pid_t tid, int sig);
 
-/** ptrace_syscall() - resume until the next system call entry or exit; otherwise as ptrace_cont() */
+/** ptrace_syscall() - resume until the next system call entry or exit. Return: as ptrace_cont() */
 int ptrace_syscall(pid_t tid, int sig);
 
-/** ptrace_listen() - leave a WAIT_GROUP_STOP stopped, but able to see SIGCONT. Return: 0; -ESRCH; -EIO. */
+/**
+ * ptrace_listen() - leave a WAIT_GROUP_STOP stopped, but able to see SIGCONT
+ * Return: 0; -ESRCH; -EIO not in such a stop.
+ */
 int ptrace_listen(pid_t tid);
 
 /** ptrace_detach() - stop tracing and resume; @sig as of ptrace_cont(). Return: 0; -ESRCH; -EIO. */

@@ -103,7 +103,7 @@ int str_int(const char **p, int *ret);
  * @s:       NUL-terminated
  * @escaped: the characters that this file of the kernel escapes; a backslash sequence for any other
  *           character is part of the text. /proc/PID/maps escapes only "\n", mountinfo " \t\n\\#".
- * Where the backslash is not among them, a text that really holds the sequence cannot be told apart.
+ * Where the backslash is not among them, a text that holds the very sequence cannot be told apart.
  * Return: the new length in bytes.
  * Source: Linux fs/seq_file.c seq_path(), mangle_path().
  */
