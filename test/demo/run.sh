@@ -114,7 +114,14 @@ python=$(python3 -c 'import sys; print(sys.executable)')
 printf '%sckpt: a running program survives its own death%s\n' "$bold" "$plain"
 
 head_line "1. A python3 program with six threads is at work"
-setsid "$python" "$here/program.py" "$log" </dev/null >"$scratch/program.out" 2>&1 &
+(
+	# What a terminal or an editor leaves open in its shells is none of the program's business.
+	for fd in /proc/"$BASHPID"/fd/*; do
+		fd=${fd##*/}
+		[ "$fd" -le 2 ] || eval "exec $fd>&-"
+	done
+	exec setsid "$python" "$here/program.py" "$log"
+) </dev/null >"$scratch/program.out" 2>&1 &
 pid=$!
 wait_for 30 log_has 500 || fail "the program did not start: $(cat "$scratch/program.out")"
 threads_before=$(threads)
