@@ -114,17 +114,17 @@ static void deleted_linked(void)
 
 static void deleted_replaced(void)
 {
-	int fd = fds_file("log", 0, 4, LEN), fresh;
+	int fd = fds_file("journal", 0, 4, LEN), fresh;
 
-	MUST(rename("log", "log.1"));
-	MUST(unlink("log.1"));
-	close(fds_file("log", 0, 5, 100));
+	MUST(rename("journal", "journal.1"));
+	MUST(unlink("journal.1"));
+	close(fds_file("journal", 0, 5, 100));
 	handshake(fd, -1);
 	fds_expect(fd, &was, false, "replaced file");
 	fds_put(fd, 4, LEN, 100);
 	MUST(lseek(fd, 0, SEEK_SET));
 	fds_expect_read(fd, 4, 0, LEN + 100, "replaced file");
-	fresh = MUST(open("log", O_RDONLY));
+	fresh = MUST(open("journal", O_RDONLY));
 	fds_expect_read(fresh, 5, 0, 100, "the new file of that name");
 	CHECK(read(fresh, &fd, 1) == 0, "the new file of that name has grown");
 }
