@@ -86,7 +86,8 @@ timed() {
 	local from=$EPOCHREALTIME to code=0
 	shift
 	printf '   $ ckpt %s\n' "${*:2}"
-	"$@" >"$scratch/said" 2>&1 </dev/null || code=$?
+	# The outer redirection is for bash, which reports the death of the program that a dump ends.
+	{ "$@" >"$scratch/said" 2>&1 </dev/null || code=$?; } 2>/dev/null
 	to=$EPOCHREALTIME
 	# shellcheck disable=SC2034 # written for the caller
 	ms=$(((${to/[.,]/} - ${from/[.,]/}) / 1000))
