@@ -75,8 +75,8 @@ def interpreter(words):
 class Run:
     """One program through its rounds."""
 
-    def __init__(self, program, rounds, directory):
-        self.program, self.rounds, self.dir = program, rounds, directory
+    def __init__(self, program, opts, directory):
+        self.program, self.rounds, self.goon, self.dir = program, opts.rounds, opts.goon, directory
         self.out = os.path.join(directory, "out")
         self.img = os.path.join(directory, "img")
         self.pid = 0
@@ -129,10 +129,10 @@ class Run:
         with open(f"/proc/{self.pid}/maps", "rb") as f:
             return f.read().count(b"\n")
 
-    def dump(self):
+    def dump(self, *more):
         """A state that is only there at times, such as a lock held for a moment, is tried again."""
         for _ in range(50):
-            status, text, seconds = self.ckpt("dump", "-t", str(self.pid), "-D", self.img)
+            status, text, seconds = self.ckpt("dump", "-t", str(self.pid), "-D", self.img, *more)
             if status != REFUSED:
                 break
             time.sleep(0.013)
@@ -140,6 +140,17 @@ class Run:
             raise Skip(text.splitlines()[-1] if text else "refused without a reason")
         if status != 0:
             raise Failure(f"dump: {status_text(status)}\n{text}")
+        return seconds
+
+    def look(self):
+        """A dump that lets the program go on."""
+        stood = self.lines()
+        self.dump("-R")
+        self.wait_lines(stood + STEPS)
+        shutil.rmtree(self.img)
+
+    def die(self):
+        seconds = self.dump()
         status = wait_for("the program's death after the dump", 20, lambda: self.reap(os.WNOHANG))
         if status != -signal.SIGKILL:
             raise Failure(f"the program ended by itself: {status_text(status)}")
@@ -147,7 +158,7 @@ class Run:
 
     def round(self):
         threads = self.threads()
-        dump_s = self.dump()
+        dump_s = self.die()
         stood = self.lines()
         status, text, restore_s = self.ckpt("restore", "-D", self.img, "-d")
         if status != 0:
@@ -196,7 +207,9 @@ class Run:
         files, vmas = self.files(), self.vmas()
         for n in range(self.rounds):
             try:
-                self.round()
+                self.look()
+                if not self.goon:
+                    self.round()
             except Failure as e:
                 raise Failure(f"round {n + 1}: {e}") from None
             except Skip as e:
@@ -223,7 +236,7 @@ def run_one(program, opts):
     directory = os.path.join(opts.dir, program.name)
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
-    run, word, text = Run(program, opts.rounds, directory), "passed", ""
+    run, word, text = Run(program, opts, directory), "passed", ""
     try:
         program.prepare()
         run.whole()
@@ -241,7 +254,7 @@ def run_one(program, opts):
         if run.times:
             took = (f", dump {middle([t[0] for t in run.times]) * 1000:.0f} ms,"
                     f" restore {middle([t[1] for t in run.times]) * 1000:.0f} ms")
-        print(f"ok      {program.name} ({len(run.times)} rounds, {lines} lines{took})", flush=True)
+        print(f"ok      {program.name} ({opts.rounds} rounds, {lines} lines{took})", flush=True)
     elif word == "skipped":
         print(f"skipped {program.name}: {text}", flush=True)
     else:
@@ -261,6 +274,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("names", nargs="*", help="programs, as their files are called (all)")
     p.add_argument("--rounds", type=int, default=4, help="dumps and restores in a row; 0: undisturbed (4)")
+    p.add_argument("--goon", action="store_true", help="only dumps that let the program go on")
     p.add_argument("--dir", default=os.path.join(BUILD, "real-run"), help="where the programs run")
     opts = p.parse_args()
     opts.dir = os.path.abspath(opts.dir)
