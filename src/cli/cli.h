@@ -18,6 +18,7 @@
 
 #include "ckpt.h"
 #include "lib/options.h"
+#include "util/units.h"
 
 /** One run of the command. */
 struct cli {
@@ -28,6 +29,12 @@ struct cli {
 	bool tty;             /* stderr is a terminal */
 	uint64_t progress_ns; /* when it was drawn */
 	uint64_t started_ns;
+};
+
+/** The two fields of a request that name an image. */
+struct image_arg {
+	const char **dir;
+	uint64_t *crid;
 };
 
 typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
@@ -56,11 +63,11 @@ int cli_image(const char *arg, const char **ret_dir, uint64_t *ret_crid, struct 
 /**
  * cli_start() - everything between arguments and work: cli_parse(), the image of a positional
  * argument, help, the log and the progress line
- * @dir, @crid:  fields of the request for an image named by position, or NULL
+ * @images:  where the verb's images go that are named by position (as many as verb->args says), or NULL
  * Return: 0 go on; 1 all was done (help), *ret_status is 0; -1 failed and reported, *ret_status is
  * the exit status
  */
-int cli_start(struct cli *cli, int argc, char **argv, void *req, const char **dir, uint64_t *crid,
+int cli_start(struct cli *cli, int argc, char **argv, void *req, const struct image_arg *images,
 	int *ret_status);
 
 /** cli_fail() - report an error as text or JSON, free it. Return: the exit status */
@@ -89,16 +96,5 @@ void cli_progress(void *arg, const char *stage, uint64_t done_bytes, uint64_t to
 
 /** cli_progress_erase() - take the progress line away, if one is shown */
 void cli_progress_erase(struct cli *cli);
-
-/** A size or a time for people: "1.5 GiB", "3.2 ms". Return: buf. */
-#define TEXT_UNIT_LEN 24
-const char *bytes_text(uint64_t bytes, char buf[TEXT_UNIT_LEN]);
-const char *time_text(uint64_t ns, char buf[TEXT_UNIT_LEN]);
-
-/** plural() - Return: "s" unless n is 1 */
-static inline const char *plural(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
 
 #endif

@@ -3,11 +3,9 @@
  */
 #include "cli/cli.h"
 
-#include "util/cleanup.h"
-
 static void print_text(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
 {
-	char size[TEXT_UNIT_LEN], stopped[TEXT_UNIT_LEN], total[TEXT_UNIT_LEN];
+	char size[UNITS_LEN], stopped[UNITS_LEN], total[UNITS_LEN];
 	const char *now = req->leave_running   ? "it goes on"
 			  : req->leave_stopped ? "it stays stopped"
 					       : "it is gone";
@@ -38,7 +36,7 @@ int cli_dump(struct cli *cli, int argc, char **argv)
 	struct ckpt_error err = {};
 	int r, status;
 
-	if (cli_start(cli, argc, argv, &req, NULL, NULL, &status) != 0)
+	if (cli_start(cli, argc, argv, &req, NULL, &status) != 0)
 		return status;
 	r = ckpt_dump(&req, &result, &err);
 	options_done(VERB_DUMP, &req);

@@ -44,7 +44,7 @@ static void print_section(
 
 static void print_text(const struct ckpt_explain_result *r)
 {
-	char total[TEXT_UNIT_LEN];
+	char total[UNITS_LEN];
 
 	if (r->refused)
 		printf("pid %d (%s): a dump would refuse it, because of %zu thing%s\n", r->pid,
@@ -83,7 +83,7 @@ int cli_explain(struct cli *cli, int argc, char **argv)
 	struct ckpt_error err = {};
 	int status;
 
-	if (cli_start(cli, argc, argv, &req, NULL, NULL, &status) != 0)
+	if (cli_start(cli, argc, argv, &req, NULL, &status) != 0)
 		return status;
 	if (ckpt_explain(&req, &result, &err) < 0)
 		return cli_fail(cli, &err);

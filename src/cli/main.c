@@ -11,6 +11,7 @@ static const struct {
 } commands[] = {
 	{VERB_DUMP, cli_dump},
 	{VERB_RESTORE, cli_restore},
+	{VERB_CHECK, cli_check},
 	{VERB_EXPLAIN, cli_explain},
 	{VERB_HELP, cli_help},
 };

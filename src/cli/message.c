@@ -13,38 +13,10 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/str.h"
+#include "util/units.h"
 
 #define PROGRESS_FIRST_NS 300000000ULL
 #define PROGRESS_EVERY_NS 100000000ULL
-
-const char *bytes_text(uint64_t bytes, char buf[TEXT_UNIT_LEN])
-{
-	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-	double value = (double)bytes / 1024;
-	size_t u = 0;
-
-	if (bytes < 1024) {
-		snprintf(buf, TEXT_UNIT_LEN, "%u B", (unsigned)bytes);
-		return buf;
-	}
-	while (value >= 1023.95 && u + 1 < sizeof(units) / sizeof(units[0])) {
-		value /= 1024;
-		u++;
-	}
-	snprintf(buf, TEXT_UNIT_LEN, "%.1f %s", value, units[u]);
-	return buf;
-}
-
-const char *time_text(uint64_t ns, char buf[TEXT_UNIT_LEN])
-{
-	if (ns < 1000000)
-		snprintf(buf, TEXT_UNIT_LEN, "%.0f us", (double)ns / 1e3);
-	else if (ns < 1000000000)
-		snprintf(buf, TEXT_UNIT_LEN, "%.1f ms", (double)ns / 1e6);
-	else
-		snprintf(buf, TEXT_UNIT_LEN, "%.2f s", (double)ns / 1e9);
-	return buf;
-}
 
 void cli_progress_erase(struct cli *cli)
 {
@@ -59,7 +31,7 @@ void cli_progress(void *arg, const char *stage, uint64_t done_bytes, uint64_t to
 {
 	struct cli *cli = arg;
 	uint64_t now = now_ns();
-	char done[TEXT_UNIT_LEN], total[TEXT_UNIT_LEN];
+	char done[UNITS_LEN], total[UNITS_LEN];
 
 	if (now - cli->started_ns < PROGRESS_FIRST_NS || now - cli->progress_ns < PROGRESS_EVERY_NS)
 		return;

@@ -11,7 +11,7 @@
 /* A detached restore says what runs now. In the foreground stdout belongs to the program. */
 static void print_text(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
 {
-	char size[TEXT_UNIT_LEN], total[TEXT_UNIT_LEN];
+	char size[UNITS_LEN], total[UNITS_LEN];
 
 	if (!req->detach)
 		return;
@@ -83,9 +83,10 @@ static int plan(struct cli *cli, const struct ckpt_restore_req *req)
 int cli_restore(struct cli *cli, int argc, char **argv)
 {
 	struct ckpt_restore_req req = {};
+	const struct image_arg image = {&req.dir, &req.crid};
 	int status;
 
-	if (cli_start(cli, argc, argv, &req, &req.dir, &req.crid, &status) != 0)
+	if (cli_start(cli, argc, argv, &req, &image, &status) != 0)
 		return status;
 	status = cli->front.plan ? plan(cli, &req) : restore(cli, &req);
 	options_done(VERB_RESTORE, &req);

@@ -30,43 +30,45 @@ static int open_log(struct cli *cli, struct ckpt_error *err)
 
 /* The image by position, or by --dir or --crid: exactly one. */
 static int take_image(
-	struct cli *cli, const char *arg, const char **dir, uint64_t *crid, struct ckpt_error *err)
+	struct cli *cli, const char *arg, const struct image_arg *image, struct ckpt_error *err)
 {
-	if (arg && (*dir || *crid))
+	if (arg && (*image->dir || *image->crid))
 		return usage_error(err, "name the image once", "%s: both '%s' and %s",
-			cli->verb->name, arg, *dir ? "--dir" : "--crid");
+			cli->verb->name, arg, *image->dir ? "--dir" : "--crid");
 	if (arg)
-		return cli_image(arg, dir, crid, err);
-	if (!*dir && !*crid)
+		return cli_image(arg, image->dir, image->crid, err);
+	if (!*image->dir && !*image->crid)
 		return usage_error(err, NULL, "%s: which image? ckpt %s %s", cli->verb->name,
 			cli->verb->name, cli->verb->synopsis);
 	return 0;
 }
 
 static int prepare(struct cli *cli, int argc, char **argv, struct ckpt_common *common,
-	const char **dir, uint64_t *crid, struct ckpt_error *err)
+	const struct image_arg *images, struct ckpt_error *err)
 {
 	const char *args[2];
+	int n = cli->verb->args == ARGS_IMAGES ? 2 : cli->verb->args == ARGS_IMAGE ? 1 : 0;
 
 	if (cli_parse(cli, argc, argv, common, args, err) < 0)
 		return -1;
 	if (cli->front.help)
 		return 0;
-	if (dir && take_image(cli, args[0], dir, crid, err) < 0)
-		return -1;
+	for (int i = 0; i < n; i++)
+		if (take_image(cli, args[i], &images[i], err) < 0)
+			return -1;
 	if (options_complete(cli->verb->verb, common, err) < 0)
 		return -1;
 	return open_log(cli, err);
 }
 
-int cli_start(struct cli *cli, int argc, char **argv, void *req, const char **dir, uint64_t *crid,
+int cli_start(struct cli *cli, int argc, char **argv, void *req, const struct image_arg *images,
 	int *ret_status)
 {
 	struct ckpt_common *common = req; /* the first field of every request */
 	struct ckpt_error err = {};
 
 	common->log_level = CKPT_LOG_WARN;
-	if (prepare(cli, argc, argv, common, dir, crid, &err) < 0) {
+	if (prepare(cli, argc, argv, common, images, &err) < 0) {
 		options_done(cli->verb->verb, req);
 		*ret_status = cli_fail(cli, &err);
 		return -1;

@@ -103,22 +103,6 @@ Test(message, json_text_takes_any_bytes)
 	cr_expect(json_is_null(json_text(NULL)));
 }
 
-Test(message, sizes_and_times)
-{
-	char buf[TEXT_UNIT_LEN];
-
-	cr_expect_str_eq(bytes_text(0, buf), "0 B");
-	cr_expect_str_eq(bytes_text(1023, buf), "1023 B");
-	cr_expect_str_eq(bytes_text(1024, buf), "1.0 KiB");
-	cr_expect_str_eq(bytes_text(1536, buf), "1.5 KiB");
-	cr_expect_str_eq(bytes_text(1048575, buf), "1.0 MiB");
-	cr_expect_str_eq(bytes_text(1ULL << 30, buf), "1.0 GiB");
-	cr_expect_str_eq(bytes_text(UINT64_MAX, buf), "16.0 EiB");
-	cr_expect_str_eq(time_text(1000, buf), "1 us");
-	cr_expect_str_eq(time_text(1500000, buf), "1.5 ms");
-	cr_expect_str_eq(time_text(2500000000, buf), "2.50 s");
-}
-
 Test(message, progress_waits_and_is_rate_limited, .init = cr_redirect_stderr)
 {
 	struct cli cli = {.log = stderr, .started_ns = now_ns()};
