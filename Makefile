@@ -99,6 +99,9 @@ find = $(sort $(foreach d,$(wildcard $(1)/*),$(call find,$(d),$(2)) $(filter %$(
 PROTO    := $(call find,proto,.proto)
 PROTO_C  := $(PROTO:%.proto=$(B)/%.pb-c.c)
 PROTO_H  := $(PROTO_C:.c=.h)
+# Messages that only unit tests use.
+UNIT_PROTO_C := $(patsubst %.proto,$(B)/%.pb-c.c,$(call find,test/unit,.proto))
+UNIT_PROTO_H := $(UNIT_PROTO_C:.c=.h)
 
 # Of src/arch, the files at its top and those of the target's ISA.
 ARCH_SRC := $(wildcard src/arch/*.c src/arch/*.S) \
@@ -114,7 +117,7 @@ E2E_SRC  := $(sort $(wildcard test/e2e/*.c))
 obj = $(addprefix $(B)/obj/,$(addsuffix .o,$(basename $(1))))
 LIB_OBJ   := $(call obj,$(LIB_SRC)) $(PROTO_C:.c=.o)
 CLI_OBJ   := $(call obj,$(CLI_SRC))
-UNIT_OBJ  := $(call obj,$(UNIT_SRC))
+UNIT_OBJ  := $(call obj,$(UNIT_SRC)) $(UNIT_PROTO_C:.c=.o)
 AGENT_OBJ := $(patsubst %,$(B)/agent/%.o,$(basename $(AGENT_SRC)))
 E2E_BIN   := $(patsubst test/e2e/%.c,$(B)/e2e/%,$(E2E_SRC))
 
@@ -149,7 +152,12 @@ $(B)/proto/%.pb-c.c $(B)/proto/%.pb-c.h &: proto/%.proto
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROTOC_C) -I. --c_out=$(B) $<
 
-$(B)/proto/%.pb-c.o: $(B)/proto/%.pb-c.c $(B)/.flags | $(PROTO_H)
+$(B)/test/unit/%.pb-c.c $(B)/test/unit/%.pb-c.h &: test/unit/%.proto
+	$(say) PROTOC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROTOC_C) -I. --c_out=$(B) $<
+
+$(B)/%.pb-c.o: $(B)/%.pb-c.c $(B)/.flags | $(PROTO_H) $(UNIT_PROTO_H)
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -w $(DEPS) -c -o $@ $<
 
@@ -163,6 +171,7 @@ $(B)/gen/syscall_names.h: $(B)/.flags
 $(B)/obj/src/kernel/syscall_name.o: $(B)/gen/syscall_names.h
 
 $(B)/obj/test/unit/%.o: ALL_CPPFLAGS += $(UNIT_CFLAGS)
+$(filter %.o,$(UNIT_OBJ)): | $(UNIT_PROTO_H)
 
 $(B)/obj/%.o: %.c $(B)/.flags | $(PROTO_H)
 	$(say) CC $<

@@ -21,7 +21,6 @@
 
 struct scratch {
 	char dir[64]; /* removed by scratch_done() */
-	char path[256];
 };
 
 static inline void scratch_init(struct scratch *s)
@@ -30,11 +29,15 @@ static inline void scratch_init(struct scratch *s)
 	cr_assert_not_null(mkdtemp(s->dir));
 }
 
-/* A path inside the scratch directory, valid until the next call. */
+/* A path inside the scratch directory, valid for the next seven calls. */
 static inline const char *in(struct scratch *s, const char *name)
 {
-	snprintf(s->path, sizeof(s->path), "%s/%s", s->dir, name);
-	return s->path;
+	static char paths[8][256];
+	static unsigned turn;
+	char *path = paths[turn++ % 8];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", s->dir, name);
+	return path;
 }
 
 static inline void remove_tree(int at, const char *name)
