@@ -60,28 +60,31 @@ void place_undo(struct place *p)
 {
 	if (p->tmp)
 		unlinkat(p->parent_fd, p->tmp, AT_REMOVEDIR);
-	for (size_t i = p->n_made; i-- > 0;)
-		unlinkat(p->made[i].parent_fd, p->made[i].name, AT_REMOVEDIR);
+	for (size_t i = p->n_made; i-- > 0;) {
+		if (p->made[i].name)
+			unlinkat(p->made[i].parent_fd, p->made[i].name, AT_REMOVEDIR);
+	}
 	place_done(p);
 }
 
 /* Remember that @name was just made in @parent_fd. Return: 0; -errno, it is removed again. */
 static int made_note(struct place *p, int parent_fd, const char *name)
 {
-	_cleanup_close_ int fd = fcntl(parent_fd, F_DUPFD_CLOEXEC, 0);
-	_cleanup_free_ char *own = strdup(name);
-	int r = fd < 0 ? -errno : 0;
+	int r = vec_reserve(&p->made, &p->cap_made, p->n_made + 1, sizeof(*p->made));
 
-	if (r == 0 && !own)
-		r = -ENOMEM;
-	if (r == 0)
-		r = vec_reserve(&p->made, &p->cap_made, p->n_made + 1, sizeof(*p->made));
-	if (r < 0) {
-		unlinkat(parent_fd, name, AT_REMOVEDIR);
-		return r;
+	if (r == 0) {
+		struct place_made *made = &p->made[p->n_made++];
+
+		made->parent_fd = fcntl(parent_fd, F_DUPFD_CLOEXEC, 0);
+		if (made->parent_fd < 0)
+			r = -errno;
+		made->name = strdup(name);
+		if (!made->name)
+			r = -ENOMEM;
 	}
-	p->made[p->n_made++] = (struct place_made){TAKE_FD(fd), TAKE_PTR(own)};
-	return 0;
+	if (r < 0)
+		unlinkat(parent_fd, name, AT_REMOVEDIR);
+	return r;
 }
 
 /* Open the directory @name in @fd, making it where it is missing. Return: fd, or -errno. */

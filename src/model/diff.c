@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "model/pages.h"
 #include "model/reflect.h"
 #include "util/str.h"
 #include "util/vec.h"
@@ -224,7 +225,7 @@ static void diff_field(struct diff *d, const ProtobufCFieldDescriptor *f, const 
 {
 	size_t na = reflect_count(a, f), nb = reflect_count(b, f), len = d->path.len;
 
-	if (is_volatile(d))
+	if (pages_field(f) || is_volatile(d))
 		return;
 	for (size_t i = 0; i < MAX(na, nb); i++) {
 		if (f->label == PROTOBUF_C_LABEL_REPEATED)
@@ -251,15 +252,13 @@ static void diff_msg(struct diff *d, const ProtobufCMessage *a, const ProtobufCM
 }
 
 /* Records of @m that @other has not, or both: told as seen from the side @is_a. */
-static void diff_records(struct diff *d, const struct model *m, const struct model *other,
-	const struct model_type *skip, bool is_a)
+static void diff_records(
+	struct diff *d, const struct model *m, const struct model *other, bool is_a)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		const ProtobufCMessage *msg;
 
 		d->rec = &m->recs[i];
-		if (d->rec->type == skip)
-			continue;
 		msg = model_get(other, d->rec->type, d->rec->owner);
 		if (msg && is_a)
 			diff_msg(d, d->rec->msg, msg);
@@ -268,13 +267,12 @@ static void diff_records(struct diff *d, const struct model *m, const struct mod
 	}
 }
 
-int diff_models(const struct model *a, const struct model *b, const struct model_type *skip,
-	diff_fn *fn, void *arg, size_t *ret_n)
+int diff_models(const struct model *a, const struct model *b, diff_fn *fn, void *arg, size_t *ret_n)
 {
 	struct diff d = {.fn = fn, .arg = arg};
 
-	diff_records(&d, a, b, skip, true);
-	diff_records(&d, b, a, skip, false);
+	diff_records(&d, a, b, true);
+	diff_records(&d, b, a, false);
 	if (d.path.err || d.plain.err)
 		d.err = -ENOMEM;
 	strbuf_done(&d.path);

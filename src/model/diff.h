@@ -31,24 +31,23 @@ typedef void diff_fn(void *arg, const struct diff_item *item);
  * record's message, or a dotted path to one further inside ("vmas.rss_pages").
  * Numbers of 64 bits are told in hexadecimal from 2^32 on, as they are mostly addresses then. For
  * long bytes of equal length the path tells where they first differ ("xstate@0x200").
- * @skip:  a type that is passed over (that of the page runs, see diff_pages()), or NULL
+ * Where contents are in the page files is not compared; diff_pages() compares what is there.
  * @ret_n: number of differences
  * Return: 0, whether there are differences or not; -ENOMEM.
  */
-int diff_models(const struct model *a, const struct model *b, const struct model_type *skip,
-	diff_fn *fn, void *arg, size_t *ret_n);
+int diff_models(
+	const struct model *a, const struct model *b, diff_fn *fn, void *arg, size_t *ret_n);
 
 struct diff_pages_req {
 	const struct image *img_a, *img_b;
-	const struct model *a, *b;     /* of these images */
-	const struct model_type *type; /* whose records hold the runs of pages */
+	const struct model *a, *b; /* of these images */
 	bool zero_is_absent; /* a page of zeros is the same as no page: true of anonymous memory */
 	diff_fn *fn;
 	void *arg;
 };
 
 /**
- * diff_pages() - compare memory contents, address by address
+ * diff_pages() - compare the contents of all records that have runs of pages, address by address
  * Where contents are stored does not matter, nor how they are cut into runs. Neighbouring pages
  * that differ in the same way are one item: its path is the address range, a and b are one of
  * "contents", "zeros", or NULL for a page that is not there.

@@ -12,23 +12,23 @@
 #include <string.h>
 
 #include "model/pages.h"
-#include "util/cleanup.h"
+#include "util/fd.h"
 #include "util/vec.h"
 
-#define CHUNK_PAGES 64
+#define CHUNK_BYTES ((size_t)64 * IMAGE_PAGE_BYTES)
 
 /* One side of the comparison. */
 struct side {
 	const struct image *img;
 	Ckpt__PageRun *const *runs;
 	size_t n, i;    /* the run at or behind the sweep is i */
-	uint8_t *chunk; /* CHUNK_PAGES of contents */
+	uint8_t *chunk; /* CHUNK_BYTES of contents */
 };
 
 struct page_diff {
 	struct ckpt_op *op;
 	const struct diff_pages_req *req;
-	uint64_t owner;
+	const struct model_rec *rec; /* of either side */
 	struct side a, b;
 	uint64_t start, end; /* of the item that is growing; empty: none */
 	const char *is_a, *is_b;
@@ -41,8 +41,8 @@ static void flush(struct page_diff *d)
 {
 	char path[64];
 	struct diff_item item = {
-		.tag = d->req->type->name,
-		.owner = d->owner,
+		.tag = d->rec->type->name,
+		.owner = d->rec->owner,
 		.path = path,
 		.a = d->is_a,
 		.b = d->is_b,
@@ -121,7 +121,7 @@ static int compare(struct page_diff *d, const Ckpt__PageRun *a, const Ckpt__Page
 	uint64_t start, uint64_t end)
 {
 	while (start < end) {
-		size_t len = MIN(end - start, (uint64_t)CHUNK_PAGES * IMAGE_PAGE_BYTES);
+		size_t len = MIN(end - start, (uint64_t)CHUNK_BYTES);
 		int r = chunk_read(d->op, &d->a, a, start, len);
 
 		if (r == 0)
@@ -187,47 +187,50 @@ static int diff_owner(struct page_diff *d, const ProtobufCMessage *a, const Prot
 	return r;
 }
 
-static int check_all(struct ckpt_op *op, const struct diff_pages_req *req)
+static int check_all(struct ckpt_op *op, const struct image *img, const struct model *m)
 {
-	const struct model *models[] = {req->a, req->b};
-	const struct image *imgs[] = {req->img_a, req->img_b};
-	const struct model_rec *rec;
+	int r = 0;
 
-	for (int k = 0; k < 2; k++) {
-		size_t pos = 0;
+	for (size_t i = 0; r == 0 && i < m->n; i++)
+		r = pages_check(op, img, &m->recs[i]);
+	return r;
+}
 
-		while ((rec = model_next(models[k], req->type, &pos))) {
-			int r = pages_check(op, imgs[k], rec);
+/* Every record of a, then those that only b has. */
+static int diff_all(struct page_diff *d)
+{
+	const struct model *a = d->req->a, *b = d->req->b;
+	int r = 0;
 
-			if (r < 0)
-				return r;
-		}
+	for (size_t i = 0; r == 0 && i < a->n; i++) {
+		d->rec = &a->recs[i];
+		r = diff_owner(d, d->rec->msg, model_get(b, d->rec->type, d->rec->owner));
 	}
-	return 0;
+	for (size_t i = 0; r == 0 && i < b->n; i++) {
+		d->rec = &b->recs[i];
+		if (!model_get(a, d->rec->type, d->rec->owner))
+			r = diff_owner(d, NULL, d->rec->msg);
+	}
+	return r;
 }
 
 int diff_pages(struct ckpt_op *op, const struct diff_pages_req *req, size_t *ret_n)
 {
-	_cleanup_free_ uint8_t *chunks = malloc((size_t)2 * CHUNK_PAGES * IMAGE_PAGE_BYTES);
 	struct page_diff d = {.op = op, .req = req};
-	const struct model_rec *rec;
-	size_t pos = 0;
-	int r = check_all(op, req);
+	int r;
 
-	if (!chunks)
-		return op_fail_errno(op, ENOMEM, NULL, "a buffer");
-	d.a = (struct side){.img = req->img_a, .chunk = chunks};
-	d.b = (struct side){.img = req->img_b, .chunk = chunks + CHUNK_PAGES * IMAGE_PAGE_BYTES};
-	while (r == 0 && (rec = model_next(req->a, req->type, &pos))) {
-		d.owner = rec->owner;
-		r = diff_owner(&d, rec->msg, model_get(req->b, req->type, rec->owner));
-	}
-	pos = 0;
-	while (r == 0 && (rec = model_next(req->b, req->type, &pos))) {
-		d.owner = rec->owner;
-		if (!model_get(req->a, req->type, rec->owner))
-			r = diff_owner(&d, NULL, rec->msg);
-	}
+	d.a = (struct side){.img = req->img_a, .chunk = malloc(CHUNK_BYTES)};
+	d.b = (struct side){.img = req->img_b, .chunk = malloc(CHUNK_BYTES)};
+	if (!d.a.chunk || !d.b.chunk)
+		r = op_fail_errno(op, ENOMEM, NULL, "a buffer");
+	else
+		r = check_all(op, req->img_a, req->a);
+	if (r == 0)
+		r = check_all(op, req->img_b, req->b);
+	if (r == 0)
+		r = diff_all(&d);
+	free(d.a.chunk);
+	free(d.b.chunk);
 	*ret_n = d.n;
 	return r;
 }

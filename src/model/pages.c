@@ -8,14 +8,19 @@
 
 #include "model/reflect.h"
 
+bool pages_field(const ProtobufCFieldDescriptor *f)
+{
+	return f->label == PROTOBUF_C_LABEL_REPEATED &&
+	       f->descriptor == &ckpt__page_run__descriptor;
+}
+
 size_t pages_runs(const ProtobufCMessage *msg, Ckpt__PageRun *const **ret)
 {
 	*ret = NULL;
 	for (unsigned k = 0; k < msg->descriptor->n_fields; k++) {
 		const ProtobufCFieldDescriptor *f = &msg->descriptor->fields[k];
 
-		if (f->label != PROTOBUF_C_LABEL_REPEATED ||
-			f->descriptor != &ckpt__page_run__descriptor)
+		if (!pages_field(f))
 			continue;
 		if (reflect_count(msg, f))
 			*ret = reflect_at(msg, f, 0);

@@ -1,8 +1,9 @@
 /*
  * pages.h - the runs of pages in a record, whatever the message around them is called.
  *
- * The message of the resource that holds memory contents has one repeated field of
- * ckpt.PageRun; it is found by its descriptor, so that this layer needs no resource.
+ * The message of a resource that has contents in page files (memory, a deleted file) has one
+ * repeated field of ckpt.PageRun; it is found by its descriptor, so that this layer needs no
+ * resource.
  */
 #ifndef CKPT_MODEL_PAGES_H
 #define CKPT_MODEL_PAGES_H
@@ -19,6 +20,9 @@
  */
 size_t pages_runs(const ProtobufCMessage *msg, Ckpt__PageRun *const **ret);
 
+/** pages_field() - Return: whether a field is one of runs */
+bool pages_field(const ProtobufCFieldDescriptor *f);
+
 /** pages_run_bytes() - Return: length of a run in bytes; pages_check() made sure that it fits */
 static inline uint64_t pages_run_bytes(const Ckpt__PageRun *run)
 {
@@ -28,7 +32,8 @@ static inline uint64_t pages_run_bytes(const Ckpt__PageRun *run)
 /**
  * pages_check() - whether a record's runs can be relied on
  * They are sorted by address, do not overlap, begin and end on page boundaries within 64 bits, and
- * lie within page files that are there. The contents are not looked at.
+ * lie within page files that are there. The contents are not looked at. A record without runs is
+ * fine.
  * Return: 0; negative after op_fail(CKPT_E_IMAGE).
  */
 int pages_check(struct ckpt_op *op, const struct image *img, const struct model_rec *rec);

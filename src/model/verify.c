@@ -154,19 +154,17 @@ static int jobs_run(struct verify *v)
 }
 
 int image_verify(struct ckpt_op *op, const struct image *img, const struct model_type *const *types,
-	const struct model_type *pages_type, struct verify_result *ret)
+	struct verify_result *ret)
 {
 	struct verify v = {.op = op, .img = img};
 	struct verify_result res = {};
-	const struct model_rec *rec;
 	struct model m;
-	size_t pos = 0;
 	int r;
 
 	model_init(&m);
 	r = model_load(op, img, types, &m);
-	while (r == 0 && pages_type && (rec = model_next(&m, pages_type, &pos)))
-		r = jobs_add(&v, rec, &res);
+	for (size_t i = 0; r == 0 && i < m.n; i++)
+		r = jobs_add(&v, &m.recs[i], &res);
 	if (r == 0)
 		r = jobs_run(&v);
 	res.records = m.n;

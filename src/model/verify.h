@@ -18,12 +18,11 @@ struct verify_result {
  * image_verify() - check what image_open() did not
  * That every record is known, can be unpacked and is the only one of its owner; that the runs of
  * pages are in order (pages_check()); that the contents of each have its checksum.
- * @types:       the types that this build knows, NULL-terminated
- * @pages_type:  the one whose records hold runs of pages; NULL: none
- * @ret:         may be NULL; untouched on failure
+ * @types:  the types that this build knows, NULL-terminated
+ * @ret:    may be NULL; untouched on failure
  * Return: 0; negative after op_fail().
  */
 int image_verify(struct ckpt_op *op, const struct image *img, const struct model_type *const *types,
-	const struct model_type *pages_type, struct verify_result *ret);
+	struct verify_result *ret);
 
 #endif
