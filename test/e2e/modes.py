@@ -392,8 +392,9 @@ def mode_refuse(t):
     status, text = t.ckpt("dump", "-t", str(t.pid), "-D", t.path("A"), ok=False)
     if status == 0:
         raise Failure("the dump was not refused")
-    if t.victim.refuse.lower() not in text.lower():
-        raise Failure(f"the refusal does not name '{t.victim.refuse}':\n{text[-2000:]}")
+    for word in t.victim.refuse.split(", "):
+        if word.lower() not in text.lower():
+            raise Failure(f"the refusal does not name '{word}':\n{text[-2000:]}")
     if os.listdir(t.img):
         raise Failure(f"the refused dump left {os.listdir(t.img)} behind")
     t.undisturbed()

@@ -11,7 +11,7 @@
  *   e2e: args: A B C              one test for each word, which is the program's argument
  *   e2e: no MODE: reason          this mode is not run; several modes by comma
  *   e2e: no MODE for A,B: reason  only for these arguments
- *   e2e: refuse: WORD             a dump is refused with WORD in the message; also "refuse for A: WORD"
+ *   e2e: refuse: WORD, WORD       a dump is refused with these in the message; also "refuse for A: WORD"
  *   e2e: dump: may fail           what it does may make a dump fail, with a message and no image
  *   e2e: settle: SECONDS          to wait between ready and the dump (0.05)
  *   e2e: timeout: SECONDS         for the whole test (60)

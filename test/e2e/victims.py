@@ -60,8 +60,8 @@ def victims_load():
         source = os.path.join(HERE, file)
         with open(source) as f:
             text = f.read()
-        args = re.search(r"e2e: args: *([^*\n]*)", text)
-        for arg in args.group(1).split() if args else [None]:
+        args = " ".join(re.findall(r"e2e: args: *([^*\n]*)", text)).split()
+        for arg in args or [None]:
             found.append(Victim(file[:-2], source, arg, text))
     return found
 

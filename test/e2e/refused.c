@@ -1,0 +1,171 @@
+/*
+ * e2e: args: tcp udp unix socketpair netlink eventfd epoll timerfd signalfd inotify io_uring userfaultfd pidfd
+ * e2e: args: pty fifo deleted-dir flock posix-lock lease mqueue secretmem child namespace many
+ * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
+ * e2e: refuse for eventfd: eventfd
+ * e2e: refuse for epoll: epoll
+ * e2e: refuse for timerfd: timerfd
+ * e2e: refuse for signalfd: signalfd
+ * e2e: refuse for inotify: inotify
+ * e2e: refuse for io_uring: io_uring
+ * e2e: refuse for userfaultfd: userfaultfd
+ * e2e: refuse for pidfd: pidfd
+ * e2e: refuse for pty: pseudo terminal
+ * e2e: refuse for fifo: named pipe
+ * e2e: refuse for deleted-dir: deleted director
+ * e2e: refuse for flock,posix-lock,lease: lock
+ * e2e: refuse for mqueue: message queue
+ * e2e: refuse for secretmem: secret
+ * e2e: refuse for child: child
+ * e2e: refuse for namespace: namespace
+ * e2e: refuse for many: eventfd, timerfd, socket, child
+ *
+ * Holds: one thing that is not saved yet; many: several of them.
+ * Shows: "What is not saved yet is refused by name, all offenders at once, before anything is touched."
+ */
+#include "victim.h"
+#include <linux/io_uring.h>
+#include <mqueue.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <linux/netlink.h>
+
+static pid_t child;
+
+/* A descriptor that this kernel may not have. */
+static int refused_may(int fd, const char *what)
+{
+	if (fd < 0)
+		SKIP("no %s here: %s", what, strerror(errno));
+	return fd;
+}
+
+static void refused_inet(int type)
+{
+	int fd = MUST(socket(AF_INET, type, 0));
+
+	if (type == SOCK_STREAM)
+		MUST(listen(fd, 1));
+}
+
+static int refused_file(int flags)
+{
+	return MUST(open("data", flags | O_CREAT, 0644));
+}
+
+static void refused_socket(const char *what)
+{
+	int pair[2];
+
+	if (!strcmp(what, "tcp"))
+		refused_inet(SOCK_STREAM);
+	else if (!strcmp(what, "udp"))
+		refused_inet(SOCK_DGRAM);
+	else if (!strcmp(what, "unix"))
+		MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+	else if (!strcmp(what, "netlink"))
+		MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+	else
+		MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+}
+
+static void refused_anon(const char *what)
+{
+	struct io_uring_params params = {0};
+	struct epoll_event ev = {.events = EPOLLIN};
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	if (!strcmp(what, "eventfd")) {
+		MUST(eventfd(3, 0));
+	} else if (!strcmp(what, "epoll")) {
+		fd = MUST(epoll_create1(0));
+		MUST(pipe((int[2]){0, 0}));
+		MUST(epoll_ctl(fd, EPOLL_CTL_ADD, fd + 1, &ev));
+	} else if (!strcmp(what, "timerfd")) {
+		MUST(timerfd_create(CLOCK_MONOTONIC, 0));
+	} else if (!strcmp(what, "signalfd")) {
+		MUST(signalfd(-1, &set, 0));
+	} else if (!strcmp(what, "inotify")) {
+		MUST(inotify_add_watch(MUST(inotify_init()), ".", IN_CREATE));
+	} else if (!strcmp(what, "io_uring")) {
+		refused_may(syscall(SYS_io_uring_setup, 4, &params), "io_uring");
+	} else if (!strcmp(what, "userfaultfd")) {
+		refused_may(syscall(SYS_userfaultfd, O_CLOEXEC), "userfaultfd");
+	} else if (!strcmp(what, "pidfd")) {
+		MUST(syscall(SYS_pidfd_open, getpid(), 0));
+	}
+}
+
+static void refused_other(const char *what)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+	struct mq_attr attr = {.mq_maxmsg = 1, .mq_msgsize = 8};
+
+	if (!strcmp(what, "pty")) {
+		MUST(posix_openpt(O_RDWR | O_NOCTTY));
+	} else if (!strcmp(what, "fifo")) {
+		MUST(mkfifo("fifo", 0600));
+		MUST(open("fifo", O_RDWR));
+	} else if (!strcmp(what, "deleted-dir")) {
+		MUST(mkdir("dir", 0755));
+		MUST(open("dir", O_RDONLY | O_DIRECTORY));
+		MUST(rmdir("dir"));
+	} else if (!strcmp(what, "flock")) {
+		MUST(flock(refused_file(O_RDWR), LOCK_EX));
+	} else if (!strcmp(what, "posix-lock")) {
+		MUST(fcntl(refused_file(O_RDWR), F_SETLK, &lock));
+	} else if (!strcmp(what, "lease")) {
+		MUST(fcntl(refused_file(O_RDONLY), F_SETLEASE, F_RDLCK));
+	} else if (!strcmp(what, "mqueue")) {
+		refused_may(mq_open("/ckpt-e2e-refused", O_RDWR | O_CREAT, 0600, &attr),
+			"message queues");
+		mq_unlink("/ckpt-e2e-refused");
+	} else if (!strcmp(what, "secretmem")) {
+		refused_may(syscall(SYS_memfd_secret, 0), "memfd_secret");
+	} else if (!strcmp(what, "namespace")) {
+		MUST(open("/proc/self/ns/net", O_RDONLY));
+	} else if (!strcmp(what, "child")) {
+		child = MUST(fork());
+		if (!child) {
+			MUST(prctl(PR_SET_PDEATHSIG, SIGKILL));
+			pause();
+			_exit(0);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const many[] = {"eventfd", "timerfd", "tcp", "child"};
+
+	victim_init(argc, argv);
+	CHECK(argc == 2, "usage: refused KIND");
+	for (int i = 0; i < 4; i++) {
+		const char *what = strcmp(argv[1], "many") ? argv[1] : many[i];
+
+		refused_anon(what);
+		refused_other(what);
+		if (strstr("tcp udp unix netlink socketpair", what))
+			refused_socket(what);
+		if (what == argv[1])
+			break;
+	}
+	victim_ready();
+	victim_wait();
+	if (child) {
+		MUST(kill(child, SIGKILL));
+		MUST(waitpid(child, NULL, 0));
+	}
+	return 0;
+}
