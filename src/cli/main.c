@@ -11,6 +11,9 @@ static const struct {
 } commands[] = {
 	{VERB_DUMP, cli_dump},
 	{VERB_RESTORE, cli_restore},
+	{VERB_SHOW, cli_show},
+	{VERB_VERIFY, cli_verify},
+	{VERB_DIFF, cli_diff},
 	{VERB_CHECK, cli_check},
 	{VERB_EXPLAIN, cli_explain},
 	{VERB_HELP, cli_help},
