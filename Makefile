@@ -298,6 +298,21 @@ soak-victims: all e2e-bin
 soak-real: all
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/real/run.py --rounds 200
 
+# libFuzzer over what reads an image; the corpus stays in build-fuzz for the next run.
+.PHONY: fuzz
+FUZZ_SECONDS ?= 30
+fuzz: ## damaged images against the reader, with clang (FUZZ_SECONDS=30)
+	@$(MAKE) --no-print-directory B=build-fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+		build-fuzz/image_fuzz
+	@mkdir -p build-fuzz/corpus
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-fuzz/image_fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=20 -max_len=4096 \
+		-artifact_prefix=build-fuzz/ -print_final_stats=1 build-fuzz/corpus
+
+$(B)/image_fuzz: test/fuzz/image_fuzz.c $(B)/libckpt.a
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(STD) $(CFLAGS) -pthread -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o $@ $< $(B)/libckpt.a $(LIBS)
+
 demo: ## shows the tool at work, from nothing
 	@contrib/install-deps.sh
 	@$(MAKE) --no-print-directory all
