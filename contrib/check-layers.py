@@ -8,7 +8,8 @@ The order, low to high; layers of one row do not see each other:
 
 - `agent` stands apart: it sees agent/abi.h, the ISA's raw system calls (isa/...) and the kernel's
   uapi; of it the others see only agent/abi.h.
-- A resource (a file of src/res that has a proto/ file of its name) is included by no other one.
+- A resource (a file of src/res that has a proto/ file of its name) is included by no other one;
+  a folder's header (res/mm/mm.h) is for all.
 - util and kernel know no ckpt type; they neither log nor print.
 - Below lib nothing aborts or exits: a target may be frozen at that moment. _exit of a child is fine.
 
@@ -79,7 +80,9 @@ class Checker:
         return None
 
     def resource(self, quoted):
-        return base(quoted) in self.resources and quoted.count("/") > 1
+        # res/mm/mm.h declares what the folder holds, whether or not there is a resource of its name.
+        folder = os.path.basename(os.path.dirname(quoted))
+        return base(quoted) in self.resources and quoted.count("/") > 1 and base(quoted) != folder
 
     def check(self, path, layer):
         self.files += 1

@@ -38,7 +38,7 @@ layers() {
 	local got=ok
 	rm -rf "$dir/tree"
 	mkdir -p "$dir/tree/proto" "$dir/tree/src/$(dirname "$3")"
-	touch "$dir/tree/proto/pipe.proto"
+	touch "$dir/tree/proto/pipe.proto" "$dir/tree/proto/mm.proto"
 	printf '%s\n' "$4" >"$dir/tree/src/$3"
 	python3 contrib/check-layers.py "$dir/tree" >"$dir/out" 2>&1 || got=refused
 	verdict "layers: $1" "$2" $got
@@ -51,6 +51,7 @@ layers 'no layer' refused core/a.c '#include "op.h"'
 layers 'no such layer' refused misc/a.c '/* nothing */'
 layers 'a resource by a resource' refused res/file/reg.c '#include "res/file/pipe.h"'
 layers 'a resource by itself' ok res/file/pipe.c '#include "res/file/pipe.h"'
+layers 'the header of a folder of resources' ok res/file/reg.c '#include "res/mm/mm.h"'
 layers 'the agent and its interface' ok agent/a.c '#include "agent/abi.h"'
 layers 'the agent and libc' refused agent/a.c '#include <stdio.h>'
 layers 'the agent by others' refused inject/a.c '#include "agent/inside.h"'
