@@ -1,10 +1,33 @@
+/*
+ * restore.c - ckpt_restore(), ckpt_plan().
+ */
+#include "restore/restore.h"
+
 #include "ckpt.h"
+
 int ckpt_restore(
 	const struct ckpt_restore_req *req, struct ckpt_restore_result *ret, struct ckpt_error *err)
 {
-	return -1;
+	struct ckpt_restore_result result = {0};
+	struct ckpt_op op;
+	int r;
+
+	op_init(&op, &req->common);
+	r = restore_run(&op, req, &result);
+	op_done(&op, err);
+	if (r < 0)
+		return -1;
+	*ret = result;
+	return 0;
 }
+
 int ckpt_plan(const struct ckpt_restore_req *req, FILE *out, struct ckpt_error *err)
 {
-	return -1;
+	struct ckpt_op op;
+	int r;
+
+	op_init(&op, &req->common);
+	r = restore_plan(&op, req, out);
+	op_done(&op, err);
+	return r < 0 ? -1 : 0;
 }

@@ -1,0 +1,138 @@
+/*
+ * open.c - see open.h.
+ */
+#include "restore/open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "core/fault.h"
+#include "proto/fdtable.pb-c.h"
+#include "res/file/files.h"
+#include "res/mm/mm.h"
+#include "res/registry.h"
+#include "restore/fill.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+
+static int contents(struct open_ctx *o, uint64_t file_id, int fd)
+{
+	const Ckpt__Pages *pages = model_get(o->model, &res_contents.type, file_id);
+	char what[48];
+
+	if (!pages)
+		return 0;
+	snprintf(what, sizeof(what), "file %llu of the image", (unsigned long long)file_id);
+	return fill_fd(o->op, o->image, pages, fd, what, 1, NULL);
+}
+
+/* Numbers that some task will use are not ours to hold a file at: a dup3 would close it. */
+static bool number_taken(const struct model *m, int fd)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(m, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+		size_t lo = 0, hi = t->n_fds;
+
+		while (lo < hi) {
+			size_t mid = (lo + hi) / 2;
+
+			if ((int)t->fds[mid]->fd == fd)
+				return true;
+			if ((int)t->fds[mid]->fd < fd)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+	}
+	return false;
+}
+
+/* Move a descriptor to a number that no task uses. */
+static int move_away(struct plan *p, int fd, int *from)
+{
+	int moved;
+
+	if (!number_taken(p->model, fd))
+		return fd;
+	for (;; close(moved)) {
+		moved = fcntl(fd, F_DUPFD_CLOEXEC, *from);
+		if (moved < 0 || !number_taken(p->model, moved))
+			break;
+		*from = moved + 1;
+	}
+	if (moved < 0)
+		moved = op_fail(p->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)",
+			"raise the limit of open files (ulimit -n)", "opening the files of the image");
+	else
+		*from = moved + 1;
+	close(fd);
+	return moved;
+}
+
+static void raise_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
+static struct plan_file *slot(struct plan *p, uint64_t id)
+{
+	for (size_t lo = 0, hi = p->n_files; lo < hi;) {
+		size_t mid = (lo + hi) / 2;
+
+		if (p->files[mid].id == id)
+			return &p->files[mid];
+		if (p->files[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+int open_files(struct plan *p, const struct image *img)
+{
+	struct open_ctx o = {.op = p->op,
+		.req = p->req,
+		.model = p->model,
+		.plan = p,
+		.image = img,
+		.contents = contents};
+	int from = 64, r = fault_point(p->op, "restore.open");
+
+	raise_limit();
+	for (size_t i = 0; r >= 0 && i < p->model->n; i++) {
+		const struct model_rec *rec = &p->model->recs[i];
+		const struct res *res = registry_find(rec->type);
+		struct plan_file *f;
+
+		if (!res || !res->file)
+			continue;
+		f = slot(p, rec->owner);
+		r = res->file->open(&o, rec->owner, rec, model_get(p->model, &res_file.type, rec->owner));
+		if (r >= 0)
+			r = move_away(p, r, &from);
+		if (r >= 0) {
+			f->fd = r;
+			f->opened = true;
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
+void open_files_done(struct plan *p)
+{
+	for (size_t i = 0; i < p->n_files; i++)
+		if (p->files[i].opened)
+			p->files[i].fd = fd_close(p->files[i].fd);
+}

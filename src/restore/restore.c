@@ -1,0 +1,190 @@
+/*
+ * restore.c - the stages of a restore, in their order:
+ *
+ *   load    image -> model; whatever is wrong with the image is found here
+ *   open    every open file description, once
+ *   plan    model -> programs
+ *   run     the task is made, runs its program, gets its registers
+ *   wait    for the root, passing signals on
+ */
+#include "restore/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/fault.h"
+#include "image/image.h"
+#include "model/store.h"
+#include "proto/core.pb-c.h"
+#include "res/mm/mm.h"
+#include "res/registry.h"
+#include "res/task/task.h"
+#include "restore/open.h"
+#include "restore/run.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/fd.h"
+
+struct restore {
+	struct ckpt_op *op;
+	const struct ckpt_restore_req *req;
+	struct ckpt_restore_result *ret;
+	struct image *img;
+	struct model model;
+	struct plan plan;
+	const Ckpt__Task *task;
+	const Ckpt__Mm *mm;
+};
+
+static int stage_load(struct restore *s)
+{
+	_cleanup_free_ char *store = NULL;
+	const char *dir = s->req->dir;
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = fault_point(s->op, "restore.load");
+
+	if (r == 0 && !dir) {
+		r = image_store_dir(s->op, s->req->crid, &store);
+		dir = store;
+	}
+	if (r == 0)
+		r = image_open(s->op, dir, &s->img);
+	if (r == 0)
+		r = model_load(s->op, s->img, res_types(), &s->model);
+	if (r < 0)
+		return r;
+	rec = model_next(&s->model, &res_task.type, &pos);
+	if (rec) {
+		s->task = (const void *)rec->msg;
+		s->mm = model_get(&s->model, &res_mm.type, rec->owner);
+	}
+	if (!s->task || !s->mm || s->task->pid <= 0 || (uint64_t)s->task->pid != rec->owner)
+		return op_fail(s->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+			"%s: no task, or a task without memory", dir);
+	s->plan = (struct plan){.op = s->op, .req = s->req, .model = &s->model};
+	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
+		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
+	return 0;
+}
+
+static void restore_done(struct restore *s)
+{
+	open_files_done(&s->plan);
+	free(s->plan.files);
+	model_done(&s->model);
+	image_close(s->img);
+}
+
+static int write_pidfile(struct restore *s)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char text[16];
+	int r, n = snprintf(text, sizeof(text), "%d\n", s->ret->pid);
+
+	if (!s->req->pidfile)
+		return 0;
+	fd = open(s->req->pidfile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	r = fd < 0 ? -errno : write_full(fd, text, n);
+	if (r < 0)
+		op_warn(s->op, "pidfile %s: %s (the program runs)", s->req->pidfile, strerror(-r));
+	return 0;
+}
+
+static int stage_run(struct restore *s)
+{
+	struct run run = {
+		.op = s->op, .img = s->img, .plan = &s->plan, .frozen = s->req->frozen};
+	int r = plan_task(&s->plan, s->task, &run.task);
+
+	if (r < 0)
+		return r;
+	r = area_make(s->op, &run.task, s->mm, &run.area);
+	if (r == 0)
+		r = run_task(&run);
+	if (r == 0) {
+		s->ret->pid = run.pid;
+		s->ret->tasks = 1;
+		s->ret->threads = s->task->n_tids;
+		s->ret->bytes = run.page_bytes;
+	}
+	area_done(&run.area);
+	task_plan_done(&run.task);
+	return r;
+}
+
+/* Until the root ends: what is sent to us is meant for it. */
+static int wait_root(struct restore *s)
+{
+	pid_t pid = s->ret->pid;
+	sigset_t all, old;
+	int status;
+
+	sigfillset(&all);
+	for (const int *sig = (const int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL, 0}; *sig; sig++)
+		sigdelset(&all, *sig);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (;;) {
+		siginfo_t si;
+		pid_t got = waitpid(pid, &status, WNOHANG);
+
+		if (got == pid) {
+			s->ret->exit_status = status;
+			break;
+		}
+		if (got < 0)
+			break;
+		if (sigwaitinfo(&all, &si) > 0 && si.si_signo != SIGCHLD)
+			kill(pid, si.si_signo);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return 0;
+}
+
+int restore_run(struct ckpt_op *op, const struct ckpt_restore_req *req,
+	struct ckpt_restore_result *ret)
+{
+	struct restore s = {.op = op, .req = req, .ret = ret};
+	uint64_t start = now_ns();
+	int r;
+
+	model_init(&s.model);
+	r = stage_load(&s);
+	if (r == 0)
+		r = open_files(&s.plan, s.img);
+	if (r == 0)
+		r = stage_run(&s);
+	if (r == 0)
+		r = write_pidfile(&s);
+	restore_done(&s);
+	ret->total_ns = now_ns() - start;
+	if (r == 0 && !req->detach)
+		r = wait_root(&s);
+	return r;
+}
+
+int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *out)
+{
+	struct restore s = {.op = op, .req = req};
+	struct task_plan t;
+	int r;
+
+	model_init(&s.model);
+	r = stage_load(&s);
+	s.plan.describe = true;
+	for (size_t i = 0; i < s.plan.n_files; i++)
+		s.plan.files[i].fd = 1000 + (int)i;
+	if (r == 0)
+		r = plan_task(&s.plan, s.task, &t);
+	if (r == 0) {
+		r = plan_print(&t, out);
+		task_plan_done(&t);
+	}
+	restore_done(&s);
+	return r;
+}

@@ -1,0 +1,411 @@
+/*
+ * run.c - see run.h.
+ *
+ * Order of events, C the coordinator, T the new task's threads:
+ *   C  clone3 with set_tid; the child becomes the agent at once; C seizes it with EXITKILL
+ *   T  first thread: session, memory map, files
+ *   C  fills the memory; BARRIER_FILLED
+ *   T  first thread: what threads share; spawns the others; each: its own state
+ *   C  seizes all; BARRIER_TRACED
+ *   T  what takes rights away; all park
+ *   C  interrupts all, unmaps the area through the first thread, writes registers, detaches
+ * No instruction of the program runs before the last. If C dies, EXITKILL ends every thread.
+ */
+#include "restore/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+
+#include "arch/arch.h"
+#include "core/fault.h"
+#include "core/trace.h"
+#include "isa/raw_syscall.h"
+#include "kernel/proc.h"
+#include "kernel/proc_stat.h"
+#include "kernel/ptrace.h"
+#include "proto/regs.pb-c.h"
+#include "proto/task.pb-c.h"
+#include "res/mm/mm.h"
+#include "res/task/task.h"
+#include "res/thread/regs.h"
+#include "res/thread/thread.h"
+#include "restore/fill.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+#define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+#define LOOK_NS	      20000000L /* how often a waiting coordinator looks whether the task died */
+#define ZOMBIE_NS     2000000000ULL
+
+static struct thread_plan *first_alive(struct run *r)
+{
+	return &r->task.threads[r->task.threads[0].exits && r->task.n > 1 ? 1 : 0];
+}
+
+/* ------------------------------------------------------------------ errors */
+
+/* The step's text is made only now: the plan is built a second time, with descriptions. */
+static int fail_at(struct run *r, uint32_t thread, uint32_t step, int err, const char *why)
+{
+	struct plan again = *r->plan;
+	const struct thread_plan *th;
+	const struct prog_step *s;
+	struct task_plan t;
+	int ret;
+
+	again.describe = true;
+	if (thread >= r->task.n || plan_task(&again, r->task.task, &t) < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, err, NULL, NULL, "pid %d (%s): restoring it",
+			r->task.task->pid, r->task.task->comm);
+	th = &t.threads[thread];
+	s = step < th->prog.n ? &th->prog.steps[step] : NULL;
+	ret = op_fail(r->op, err == ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, err, NULL,
+		err == EEXIST && s && s->op == AGENT_SPAWN
+			? "another process has taken the thread's id; try again later"
+			: NULL,
+		"pid %d (%s): thread %d: step %u: %s%s%s%s", r->task.task->pid, r->task.task->comm,
+		th->tid, step, s ? s->what : "?", s && s->object ? " " : "",
+		s && s->object ? s->object : "", why);
+	task_plan_done(&t);
+	return ret;
+}
+
+static int fail_step(struct run *r)
+{
+	const struct agent_ctl *ctl = r->area.ctl;
+
+	return fail_at(r, ctl->failed_id, ctl->failed_step, ctl->failed_errno, "");
+}
+
+/* The first thread tells how far it came. */
+static int fail_dead(struct run *r, const struct wait_status *w)
+{
+	const struct agent_prog *prog = (const void *)r->area.first_prog;
+	char why[64];
+
+	snprintf(why, sizeof(why), ": the new process died there (signal %d, status %d)", w->sig,
+		w->exit_code);
+	return fail_at(r, 0, prog->at, 0, why);
+}
+
+/* ------------------------------------------------------------------ making the task */
+
+static int fail_taken(struct run *r)
+{
+	pid_t pid = r->task.task->pid;
+	_cleanup_close_ int fd = proc_open(pid);
+	struct proc_stat st;
+
+	if (fd < 0 || proc_stat_read(fd, 0, &st) < 0)
+		return op_fail(r->op, CKPT_E_CONFLICT, EEXIST, "clone3",
+			"wait until the process group or session ends",
+			"pid %d is still in use as the number of a process group, a session or a thread",
+			pid);
+	return op_fail(r->op, CKPT_E_CONFLICT, EEXIST, "clone3",
+		st.state == 'Z' ? "its parent has to wait(2) for it"
+				: "end that process, or restore in a new pid namespace",
+		"pid %d is taken by %s%s, a child of pid %d", pid, st.comm,
+		st.state == 'Z' ? " (already dead)" : "", st.ppid);
+}
+
+static bool is_zombie(pid_t pid)
+{
+	_cleanup_close_ int fd = proc_open(pid);
+	struct proc_stat st;
+
+	return fd >= 0 && proc_stat_read(fd, 0, &st) == 0 && st.state == 'Z';
+}
+
+/*
+ * A fork keeps the registration of the thread that made it, in memory that is about to go: the kernel
+ * would kill the task at its next preemption. In the child; nothing of libc may be called.
+ */
+static void forget_rseq(void)
+{
+	if (__rseq_size)
+		raw_syscall6(SYS_rseq, (long)((char *)__builtin_thread_pointer() + __rseq_offset),
+			sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG, 0, 0);
+}
+
+/* The program that had the pid may have died a moment ago, with a parent that is slow to reap it. */
+static long clone_patient(struct run *r)
+{
+	pid_t pid = r->task.task->pid;
+	struct clone_args args = {
+		.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1};
+	uint64_t deadline = now_ns() + ZOMBIE_NS;
+	struct timespec doze = {.tv_nsec = 1000000};
+
+	for (;;) {
+		long ret = syscall(SYS_clone3, &args, sizeof(args));
+
+		if (ret == 0) {
+			forget_rseq();
+			arch_agent_start(r->area.entry, r->area.first_prog, r->area.first_stack);
+		}
+		if (ret > 0 || errno != EEXIST || now_ns() > deadline || !is_zombie(pid))
+			return ret;
+		nanosleep(&doze, NULL);
+	}
+}
+
+static int make_task(struct run *r)
+{
+	sigset_t all, old;
+	long pid;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pid = clone_patient(r);
+	err = errno;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0 && err == EEXIST)
+		return fail_taken(r);
+	if (pid < 0)
+		return op_fail(r->op, err == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, err, "clone3",
+			err == EPERM ? "needs CAP_CHECKPOINT_RESTORE" : NULL, "pid %d (%s)",
+			r->task.task->pid, r->task.task->comm);
+	r->pid = pid;
+	err = ptrace_seize(pid, TRACE_OPTIONS);
+	if (err < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -err, "ptrace(PTRACE_SEIZE)", NULL, "pid %d", r->pid);
+	r->traced = 1;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ meeting */
+
+static void futex_wait(uint32_t *word, uint32_t val)
+{
+	struct timespec ts = {.tv_nsec = LOOK_NS};
+
+	syscall(SYS_futex, word, FUTEX_WAIT, val, &ts, NULL, 0);
+}
+
+static uint32_t load(uint32_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+
+/* Wait until so many arrivals; told of a failed step or a death. */
+static int wait_arrived(struct run *r, uint32_t want)
+{
+	struct agent_ctl *ctl = r->area.ctl;
+
+	for (;;) {
+		uint32_t now = load(&ctl->arrived);
+		struct wait_status w;
+
+		if (load(&ctl->error) == 1)
+			return fail_step(r);
+		if (now >= want)
+			return 0;
+		futex_wait(&ctl->arrived, now);
+		if (load(&ctl->arrived) == now && ptrace_wait(r->pid, WNOHANG, &w) == 0 &&
+			!(r->task.threads[0].exits && w.kind == WAIT_EXITED) && load(&ctl->error) != 1)
+			return fail_dead(r, &w);
+	}
+}
+
+static void raise_phase(struct run *r, enum plan_barrier phase)
+{
+	__atomic_store_n(&r->area.ctl->phase, phase, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &r->area.ctl->phase, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+static int stage_fill(struct run *r, unsigned workers)
+{
+	const Ckpt__Pages *pages = model_get(r->plan->model, &res_pages.type, r->task.task->pid);
+	_cleanup_close_ int fd = -EBADF;
+	char path[32], what[64];
+	int ret = wait_arrived(r, 1);
+
+	if (ret == 0)
+		ret = fault_point(r->op, "restore.fill");
+	if (ret < 0 || !pages)
+		return ret;
+	snprintf(path, sizeof(path), "/proc/%d/mem", r->pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path);
+	snprintf(what, sizeof(what), "pid %d (%s): memory", r->pid, r->task.task->comm);
+	return fill_fd(r->op, r->img, pages, fd, what, workers, &r->page_bytes);
+}
+
+static int stage_threads(struct run *r)
+{
+	int ret = fault_point(r->op, "restore.threads");
+
+	raise_phase(r, BARRIER_FILLED);
+	if (ret == 0)
+		ret = wait_arrived(r, 1 + r->task.n);
+	for (size_t i = 1; ret == 0 && i < r->task.n; i++) {
+		ret = ptrace_seize(r->task.threads[i].tid, TRACE_OPTIONS);
+		if (ret < 0)
+			return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_SEIZE)", NULL,
+				"pid %d: thread %d", r->pid, r->task.threads[i].tid);
+		r->traced = i + 1;
+	}
+	raise_phase(r, BARRIER_TRACED);
+	if (ret == 0)
+		ret = wait_arrived(r, 1 + 2 * r->task.n - (r->task.threads[0].exits ? 1 : 0));
+	return ret;
+}
+
+/* ------------------------------------------------------------------ the last switch */
+
+static int stop_thread(struct run *r, pid_t tid)
+{
+	struct wait_status w;
+	int ret = ptrace_interrupt(tid);
+
+	if (ret == 0)
+		ret = ptrace_wait(tid, 0, &w);
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_INTERRUPT)", NULL,
+			"pid %d: thread %d", r->pid, tid);
+	return wait_is_dead(&w) ? fail_dead(r, &w) : 0;
+}
+
+static int stop_all(struct run *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < r->task.n; i++)
+		if (!r->task.threads[i].exits)
+			ret = stop_thread(r, r->task.threads[i].tid);
+	return ret;
+}
+
+/* The thread issues munmap with the agent's own instruction, and never returns to it. */
+static int unmap_area(struct run *r)
+{
+	pid_t tid = first_alive(r)->tid;
+	struct wait_status w;
+	struct arch_regs regs;
+	int ret = arch_regs_get(tid, &regs);
+
+	arch_regs_call(&regs, r->area.syscall_insn, SYS_munmap,
+		(const uint64_t[6]){(uintptr_t)r->area.at, r->area.size});
+	if (ret == 0)
+		ret = arch_regs_set(tid, &regs);
+	for (int stops = 0; ret == 0 && stops < 2;) {
+		ret = ptrace_syscall(tid, 0);
+		if (ret == 0)
+			ret = ptrace_wait(tid, 0, &w);
+		if (ret == 0 && wait_is_dead(&w))
+			return fail_dead(r, &w);
+		stops += w.kind == WAIT_SYSCALL_STOP;
+	}
+	if (ret == 0)
+		ret = arch_regs_get(tid, &regs);
+	if (ret == 0 && arch_syscall_ret(&regs) != 0)
+		ret = arch_syscall_ret(&regs);
+	/* the registers that follow need a stop on the signal path */
+	if (ret == 0)
+		ret = ptrace_interrupt(tid);
+	if (ret == 0)
+		ret = ptrace_cont(tid, 0);
+	if (ret == 0)
+		ret = ptrace_wait(tid, 0, &w);
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "munmap", NULL, "pid %d: the agent", r->pid);
+	return wait_is_dead(&w) ? fail_dead(r, &w) : 0;
+}
+
+static int put_registers(struct run *r)
+{
+	for (size_t i = 0; i < r->task.n; i++) {
+		pid_t tid = r->task.threads[i].tid;
+		const Ckpt__Regs *m = model_get(r->plan->model, &res_regs.type, tid);
+		int ret;
+
+		if (r->task.threads[i].exits)
+			continue;
+		if (!m)
+			return op_fail(r->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+				"thread %d has no registers in the image", tid);
+		ret = regs_put(r->op, tid, m);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int stage_finish(struct run *r)
+{
+	int ret = stop_all(r);
+
+	if (ret == 0)
+		ret = unmap_area(r);
+	if (ret == 0)
+		ret = put_registers(r);
+	if (ret == 0)
+		ret = fault_point(r->op, "restore.finish");
+	if (ret < 0)
+		return ret;
+	if (r->frozen || r->task.task->stopped)
+		kill(r->pid, SIGSTOP);
+	for (size_t i = 0; i < r->task.n; i++)
+		if (!r->task.threads[i].exits)
+			ptrace_detach(r->task.threads[i].tid, 0);
+	r->traced = 0;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ all of it */
+
+/* Threads that we trace have to be reaped by us before their leader can be. */
+static void kill_task(struct run *r)
+{
+	struct wait_status w;
+
+	if (r->pid <= 0)
+		return;
+	kill(r->pid, SIGKILL);
+	for (size_t i = r->traced; i-- > 0;) {
+		pid_t tid = r->task.threads[i].tid;
+
+		while (ptrace_wait(tid, 0, &w) == 0 && !wait_is_dead(&w))
+			;
+		if (tid != r->pid)
+			ptrace_reap(tid);
+	}
+	waitpid(r->pid, NULL, __WALL);
+	r->pid = 0;
+}
+
+int run_task(struct run *r)
+{
+	struct trace_span span = trace_begin(r->op->trace, "task", r->task.task->pid, 0);
+	unsigned workers = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
+	int ret = fault_point(r->op, "restore.fork");
+
+	if (ret == 0)
+		ret = make_task(r);
+	if (ret == 0)
+		ret = fault_point(r->op, "restore.map");
+	if (ret == 0)
+		ret = stage_fill(r, workers);
+	if (ret == 0)
+		ret = stage_threads(r);
+	if (ret == 0)
+		ret = stage_finish(r);
+	if (ret < 0)
+		kill_task(r);
+	trace_end(&span);
+	return ret;
+}

@@ -1,0 +1,30 @@
+/*
+ * run.h - the executor: a task is made, runs its plan, and is given its registers.
+ */
+#ifndef CKPT_RESTORE_RUN_H
+#define CKPT_RESTORE_RUN_H
+
+#include "image/image.h"
+#include "restore/area.h"
+#include "restore/plan.h"
+
+struct run {
+	struct ckpt_op *op;
+	const struct image *img;
+	struct plan *plan;
+	struct task_plan task;
+	struct area area;
+	pid_t pid;     /* 0 until the task exists */
+	size_t traced; /* of task.threads, the first so many are traced by us */
+	bool frozen;   /* leave it stopped */
+	uint64_t page_bytes;
+};
+
+/**
+ * run_task() - from an area with programs to a running task
+ * On failure every process that was made is dead and reaped.
+ * Return: 0; negative after op_fail() naming task, step and errno.
+ */
+int run_task(struct run *r);
+
+#endif
