@@ -29,14 +29,10 @@ static void move(int fd, int to)
 	close(fd);
 }
 
-static void make_plain(void)
+static void make_pipes(void)
 {
 	int ends[2];
-	char name[] = "/tmp/ckpt-unit-XXXXXX";
 
-	move(open("/proc/version", O_RDONLY), FD_FILE);
-	move(open("/", O_RDONLY | O_DIRECTORY), FD_DIR);
-	move(open("/dev/null", O_RDWR), FD_NULL);
 	if (pipe(ends) < 0)
 		_exit(9);
 	move(ends[0], FD_PIPE_R);
@@ -45,6 +41,15 @@ static void make_plain(void)
 		_exit(9);
 	move(ends[0], FD_HALF);
 	close(ends[1]);
+}
+
+static void make_plain(void)
+{
+	char name[] = "/tmp/ckpt-unit-XXXXXX";
+
+	move(open("/proc/version", O_RDONLY), FD_FILE);
+	move(open("/", O_RDONLY | O_DIRECTORY), FD_DIR);
+	move(open("/dev/null", O_RDWR), FD_NULL);
 	move(open("/dev/full", O_PATH), FD_PATH);
 	move(mkstemp(name), FD_DELETED);
 	unlink(name);
@@ -139,16 +144,33 @@ Test(preflight, plain_descriptors_are_saved)
 	cr_expect_eq(rep.r.threads, 1);
 	cr_expect_eq(rep.r.refused, 0);
 	cr_expect_eq(rep.r.n, rep.r.saved + rep.r.warned);
-	expect(&rep, FD_FILE, CKPT_SAVED, "file");
-	expect(&rep, FD_DIR, CKPT_SAVED, "directory");
-	expect(&rep, FD_NULL, CKPT_SAVED, "null");
-	expect(&rep, FD_PIPE_R, CKPT_SAVED, "pipe");
-	expect(&rep, FD_PIPE_W, CKPT_SAVED, "pipe");
-	expect(&rep, FD_HALF, CKPT_WARNED, "pipe");
-	expect(&rep, FD_PATH, CKPT_SAVED, "path");
-	expect(&rep, FD_DELETED, CKPT_SAVED, "file");
+	expect(&rep, FD_FILE, CKPT_SAVED, "regfile");
+	expect(&rep, FD_DIR, CKPT_SAVED, "regfile");
+	expect(&rep, FD_NULL, CKPT_SAVED, "regfile");
+	expect(&rep, FD_PATH, CKPT_SAVED, "regfile");
+	expect(&rep, FD_DELETED, CKPT_SAVED, "regfile");
 	expect(&rep, FD_MEMFD, CKPT_SAVED, "shmem");
 	cr_expect_eq(preflight_refuse(&op, &rep), 0);
+	preflight_done(&rep);
+	op_done(&op, NULL);
+}
+
+/* A build without a resource for pipes refuses them; one with it tells inner from outer ones. */
+Test(preflight, pipes_that_lead_outside)
+{
+	pid_t pid = start(make_pipes);
+	struct ckpt_op op;
+	struct preflight_report rep;
+	bool saved;
+
+	op_init(&op, NULL);
+	cr_assert_eq(preflight_deep(&op, pid, &rep), 0);
+	stop(pid);
+	cr_assert(find(&rep, "fd 13 "));
+	saved = find(&rep, "fd 13 ")->verdict == CKPT_SAVED;
+	expect(&rep, FD_PIPE_R, saved ? CKPT_SAVED : CKPT_REFUSED, "pipe");
+	expect(&rep, FD_PIPE_W, saved ? CKPT_SAVED : CKPT_REFUSED, "pipe");
+	expect(&rep, FD_HALF, saved ? CKPT_WARNED : CKPT_REFUSED, "pipe");
 	preflight_done(&rep);
 	op_done(&op, NULL);
 }
