@@ -101,6 +101,11 @@ static int manifest_check(struct ckpt_op *op, const struct image *img)
 		return op_fail(op, CKPT_E_IMAGE, ENOTSUP, NULL, "use a newer version of ckpt",
 			"image %s: manifest: field %" PRIu32 " is not known to this ckpt", img->dir,
 			m->base.unknown_fields[0].tag);
+	for (size_t i = 0; i < m->n_files; i++) {
+		if (m->files[i]->base.n_unknown_fields)
+			return damaged(op, img, IMAGE_MANIFEST,
+				"it says things about a file that are not known to this ckpt");
+	}
 	if (!m->crid || m->crid > INT64_MAX)
 		return damaged(op, img, IMAGE_MANIFEST, "the crid is not valid");
 	uname(&uts);

@@ -126,22 +126,21 @@ uint64_t reflect_u64(ProtobufCType type, const void *value)
 	return 0;
 }
 
-uint32_t reflect_unknown(const ProtobufCMessage *msg, const char **ret_in)
+const ProtobufCMessage *reflect_unknown(const ProtobufCMessage *msg)
 {
-	if (msg->n_unknown_fields) {
-		*ret_in = msg->descriptor->short_name;
-		return msg->unknown_fields[0].tag;
-	}
+	if (msg->n_unknown_fields)
+		return msg;
 	for (unsigned k = 0; k < msg->descriptor->n_fields; k++) {
 		const ProtobufCFieldDescriptor *f = &msg->descriptor->fields[k];
 		size_t n = f->type == PROTOBUF_C_TYPE_MESSAGE ? reflect_count(msg, f) : 0;
 
 		for (size_t i = 0; i < n; i++) {
-			uint32_t tag = reflect_unknown(reflect_msg(reflect_at(msg, f, i)), ret_in);
+			const ProtobufCMessage *found =
+				reflect_unknown(reflect_msg(reflect_at(msg, f, i)));
 
-			if (tag)
-				return tag;
+			if (found)
+				return found;
 		}
 	}
-	return 0;
+	return NULL;
 }

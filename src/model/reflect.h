@@ -39,9 +39,9 @@ int reflect_is_signed(ProtobufCType type);
 
 /**
  * reflect_unknown() - look for a field that this build does not know
- * @ret_in: name of the message that holds it
- * Return: its number; 0 when there is none, here or in the messages within.
+ * Return: the message that holds one (its first is unknown_fields[0]), which is @msg or one within;
+ *         NULL when there is none.
  */
-uint32_t reflect_unknown(const ProtobufCMessage *msg, const char **ret_in);
+const ProtobufCMessage *reflect_unknown(const ProtobufCMessage *msg);
 
 #endif

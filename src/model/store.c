@@ -62,13 +62,26 @@ static int refuse(struct ckpt_op *op, const struct image *img, size_t n,
 		image_records_name(img), n, rec->tag, rec->owner, why);
 }
 
+/* A field of @in that this build does not know; @msg, whose part @in is, is freed. */
+static int refuse_field(struct ckpt_op *op, const struct image *img, size_t n,
+	const struct image_rec *rec, ProtobufCMessage *msg, const ProtobufCMessage *in)
+{
+	int r = op_fail(op, CKPT_E_IMAGE, ENOTSUP, NULL, "use a newer version of ckpt",
+		"image %s: %s: record %zu '%s' of %" PRIu64 ": the image holds a field %" PRIu32
+		" of %s that this build does not know",
+		image_dir(img), image_records_name(img), n, rec->tag, rec->owner,
+		in->unknown_fields[0].tag, in->descriptor->short_name);
+
+	protobuf_c_message_free_unpacked(msg, NULL);
+	return r;
+}
+
 static int load_one(struct ckpt_op *op, const struct image *img, size_t n,
 	const struct image_rec *rec, struct cursor *c, struct model *m)
 {
 	const struct model_type *type = type_find(c, rec->tag);
+	const ProtobufCMessage *in;
 	ProtobufCMessage *msg;
-	const char *in;
-	uint32_t field;
 	int r;
 
 	if (!type)
@@ -79,15 +92,9 @@ static int load_one(struct ckpt_op *op, const struct image *img, size_t n,
 	msg = protobuf_c_message_unpack(type->desc, NULL, rec->len, rec->payload);
 	if (!msg)
 		return refuse(op, img, n, rec, "its fields are damaged");
-	field = reflect_unknown(msg, &in);
-	if (field) {
-		protobuf_c_message_free_unpacked(msg, NULL);
-		return op_fail(op, CKPT_E_IMAGE, ENOTSUP, NULL, "use a newer version of ckpt",
-			"image %s: %s: record %zu '%s' of %" PRIu64 ": the image holds a field "
-			"%" PRIu32 " of %s that this build does not know",
-			image_dir(img), image_records_name(img), n, rec->tag, rec->owner, field,
-			in);
-	}
+	in = reflect_unknown(msg);
+	if (in)
+		return refuse_field(op, img, n, rec, msg, in);
 	r = model_add_take(m, type, rec->owner, msg);
 	if (r == -EEXIST)
 		return refuse(op, img, n, rec, "there are two of them");

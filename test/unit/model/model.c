@@ -203,6 +203,17 @@ Test(store, an_unknown_field_is_refused)
 	model_done(&m);
 }
 
+/* Found by fuzzing: protobuf-c takes a field of the number 0, which no message may have. */
+Test(store, a_field_of_number_0_is_refused)
+{
+	struct model m;
+
+	raw("inner", "\x80\x00\x67", 3, 1);
+	cr_assert_lt(load(in(&s, "img"), types, &m), 0);
+	failed_with(&op, CKPT_E_IMAGE, "a field 0 of Inner");
+	model_done(&m);
+}
+
 Test(store, an_unknown_field_further_inside_is_refused)
 {
 	struct model m;
