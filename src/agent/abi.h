@@ -24,9 +24,9 @@ enum agent_op {
 
 /* What a step's result must be; a step that misses it ends the program with an error. */
 enum agent_expect {
-	AGENT_EXPECT_OK,  /* no errno */
-	AGENT_EXPECT_EQ,  /* exactly want */
-	AGENT_EXPECT_ANY  /* whatever it is */
+	AGENT_EXPECT_OK, /* no errno */
+	AGENT_EXPECT_EQ, /* exactly want */
+	AGENT_EXPECT_ANY /* whatever it is */
 };
 
 struct agent_step {

@@ -73,11 +73,11 @@ size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls,
 
 /* A region that a stub maps, runs a program in, and unmaps. */
 struct arch_region {
-	uint64_t size;      /* whole */
-	uint64_t code_size; /* readable and executable part at its start; the rest is writable */
-	uint64_t entry;     /* offset of the function to call */
-	uint64_t arg;       /* offset of its argument */
-	uint64_t ask_key;   /* rendezvous getpid(ask_key, 0, region) ... */
+	uint64_t size;       /* whole */
+	uint64_t code_size;  /* readable and executable part at its start; the rest is writable */
+	uint64_t entry;      /* offset of the function to call */
+	uint64_t arg;        /* offset of its argument */
+	uint64_t ask_key;    /* rendezvous getpid(ask_key, 0, region) ... */
 	uint32_t ask_answer; /* ... must return this, or the region is unmapped again */
 };
 
@@ -94,6 +94,5 @@ size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *reg
 
 /** arch_agent_start() - leave this program: call @entry(@prog) on the stack that ends at @stack_top */
 void arch_agent_start(uint64_t entry, uint64_t prog, uint64_t stack_top) __attribute__((noreturn));
-
 
 #endif

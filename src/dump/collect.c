@@ -54,8 +54,8 @@ static void ask_all(struct collect *c, struct tracee *t, struct prog *p, struct 
 	}
 }
 
-static int collect_scope(struct collect *c, struct tracee *t, const struct prog *p,
-	const struct asked *asked)
+static int collect_scope(
+	struct collect *c, struct tracee *t, const struct prog *p, const struct asked *asked)
 {
 	const struct res *const *reg = registry();
 	enum model_scope scope = t ? SCOPE_THREAD : SCOPE_TASK;

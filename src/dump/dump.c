@@ -103,8 +103,9 @@ static int find_vdso(struct dump *d, uint64_t *ret_start, uint64_t *ret_end)
 
 	*ret_start = *ret_end = 0;
 	if (r < 0)
-		return op_fail(d->op, r == -EACCES || r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r,
-			"read", "run as root or as the program's owner", "/proc/%d/maps", d->req->pid);
+		return op_fail(d->op,
+			r == -EACCES || r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "read",
+			"run as root or as the program's owner", "/proc/%d/maps", d->req->pid);
 	for (size_t i = 0; i < maps.n; i++) {
 		if (maps.v[i].path && strcmp(maps.v[i].path, "[vdso]") == 0) {
 			*ret_start = maps.v[i].start;

@@ -24,10 +24,10 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#define PAGE	     4096UL
-#define CHUNK	     (512UL * 1024)
-#define RANGES_MAX   512
-#define SMALL_BYTES  (4UL << 20)
+#define PAGE        4096UL
+#define CHUNK       (512UL * 1024)
+#define RANGES_MAX  512
+#define SMALL_BYTES (4UL << 20)
 
 struct range {
 	uint64_t start, len;
@@ -78,13 +78,15 @@ static int add_range(struct work *w, uint32_t want, uint64_t start, uint64_t end
 		uint64_t len;
 
 		if (!k || k->want != want || k->bytes == CHUNK || k->n == RANGES_MAX) {
-			if (vec_reserve(&w->chunks, &w->cap_chunks, w->n_chunks + 1, sizeof(*w->chunks)) < 0)
+			if (vec_reserve(&w->chunks, &w->cap_chunks, w->n_chunks + 1,
+				    sizeof(*w->chunks)) < 0)
 				return -ENOMEM;
 			k = &w->chunks[w->n_chunks++];
 			*k = (struct chunk){.want = want, .first = w->n_ranges};
 		}
 		len = MIN(end - start, CHUNK - k->bytes);
-		if (vec_reserve(&w->ranges, &w->cap_ranges, w->n_ranges + 1, sizeof(*w->ranges)) < 0)
+		if (vec_reserve(&w->ranges, &w->cap_ranges, w->n_ranges + 1, sizeof(*w->ranges)) <
+			0)
 			return -ENOMEM;
 		w->ranges[w->n_ranges++] = (struct range){start, len};
 		k->n++;
@@ -129,7 +131,8 @@ static int cut_file(struct work *w, uint32_t want)
 		}
 		if (hole < 0)
 			return -errno;
-		r = add_range(w, want, ALIGN_DOWN((uint64_t)data, PAGE), ALIGN_UP((uint64_t)hole, PAGE));
+		r = add_range(
+			w, want, ALIGN_DOWN((uint64_t)data, PAGE), ALIGN_UP((uint64_t)hole, PAGE));
 		at = ALIGN_UP((uint64_t)hole, PAGE);
 	}
 	return r;
@@ -144,8 +147,8 @@ static int cut(struct work *w)
 		r = w->c->wants[i].fd < 0 ? cut_memory(w, &pm, i) : cut_file(w, i);
 	pagemap_close(&pm);
 	if (r < 0)
-		return op_fail(w->c->op, r == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -r, "pagemap", NULL,
-			"pid %d (%s): finding its pages", w->c->pid, w->c->tr->comm);
+		return op_fail(w->c->op, r == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -r, "pagemap",
+			NULL, "pid %d (%s): finding its pages", w->c->pid, w->c->tr->comm);
 	return 0;
 }
 
@@ -245,7 +248,8 @@ static ssize_t pack(struct worker *k, const struct chunk *c)
 
 	for (uint32_t i = 0; i < c->n; i++) {
 		for (uint64_t off = 0; off < v[i].len;) {
-			struct run r = {.want = c->want, .shard = k->shard, .start = v[i].start + off};
+			struct run r = {
+				.want = c->want, .shard = k->shard, .start = v[i].start + off};
 			uint8_t *first = to;
 
 			while (off < v[i].len && (keep_zero || !page_is_zero(from))) {
@@ -326,10 +330,11 @@ static int copy_all(struct work *w, struct worker *v, unsigned n)
 		if (v[i].err)
 			return op_fail(op,
 				v[i].err == ENOSPC || v[i].err == ENOMEM ? CKPT_E_SPACE
-				: v[i].err == ESRCH			 ? CKPT_E_TARGET
+				: v[i].err == ESRCH                      ? CKPT_E_TARGET
 									 : CKPT_E_SYSTEM,
 				v[i].err, v[i].call,
-				v[i].err == ENOSPC ? "free space, or dump to another file system" : NULL,
+				v[i].err == ENOSPC ? "free space, or dump to another file system"
+						   : NULL,
 				"pid %d (%s): saving its memory", w->c->pid, w->c->tr->comm);
 	return 0;
 }
@@ -360,7 +365,8 @@ static Ckpt__PageRun *run_msg(const struct run *r)
 }
 
 /* Runs of wants that follow each other and belong to one record; they are sorted already. */
-static int add_record(struct collect *c, const struct page_want *want, const struct run *v, size_t n)
+static int add_record(
+	struct collect *c, const struct page_want *want, const struct run *v, size_t n)
 {
 	Ckpt__Pages *m = msg_new(Ckpt__Pages, CKPT__PAGES__INIT);
 

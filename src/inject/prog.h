@@ -33,7 +33,7 @@ struct prog_arg {
 #define RES(v)  ((struct prog_arg){PROG_RESULT, (uint64_t)(v)})
 
 #define PROG_AREA_START      ((struct prog_arg){PROG_START_OF_AREA, 0})
-#define PROG_AREA_END	     ((struct prog_arg){PROG_END_OF_AREA, 0})
+#define PROG_AREA_END        ((struct prog_arg){PROG_END_OF_AREA, 0})
 #define PROG_ABOVE_AREA(top) ((struct prog_arg){PROG_SPACE_ABOVE_AREA, (top)})
 
 struct prog_step {
@@ -42,9 +42,9 @@ struct prog_step {
 	long nr;
 	struct prog_arg args[6];
 	int64_t want;
-	int64_t ret;	  /* after a run */
+	int64_t ret;      /* after a run */
 	const char *what; /* static: the resource and the purpose, "mm: map" */
-	char *object;	  /* owned: "7f12..-7f34.. /usr/lib/libc.so.6"; NULL unless described */
+	char *object;     /* owned: "7f12..-7f34.. /usr/lib/libc.so.6"; NULL unless described */
 };
 
 struct prog {
@@ -54,7 +54,7 @@ struct prog {
 	size_t data_len, data_cap;
 	struct {
 		uint64_t at, to;
-	} *pointers;
+	} * pointers;
 	size_t n_pointers, cap_pointers;
 	bool describe; /* make objects' texts: for --plan and for the text of an error */
 	int err;       /* sticky */
@@ -79,19 +79,27 @@ void prog_pointer(struct prog *p, uint64_t at, uint64_t to);
 
 /* A call that must not fail; one whose result must be @w; one whose result does not matter. */
 #define PROG_CALL(p, text, number, ...)                                                            \
-	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL, .what = (text), .nr = (number),       \
+	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL,                                       \
+			    .what = (text),                                                        \
+			    .nr = (number),                                                        \
 			    .args = {__VA_ARGS__}})
 #define PROG_CALL_EQ(p, text, w, number, ...)                                                      \
-	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL, .what = (text), .nr = (number),       \
-			    .expect = AGENT_EXPECT_EQ, .want = (int64_t)(w),                       \
+	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL,                                       \
+			    .what = (text),                                                        \
+			    .nr = (number),                                                        \
+			    .expect = AGENT_EXPECT_EQ,                                             \
+			    .want = (int64_t)(w),                                                  \
 			    .args = {__VA_ARGS__}})
 #define PROG_CALL_ANY(p, text, number, ...)                                                        \
-	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL, .what = (text), .nr = (number),       \
-			    .expect = AGENT_EXPECT_ANY, .args = {__VA_ARGS__}})
+	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL,                                       \
+			    .what = (text),                                                        \
+			    .nr = (number),                                                        \
+			    .expect = AGENT_EXPECT_ANY,                                            \
+			    .args = {__VA_ARGS__}})
 
 /* Where a program will lie. */
 struct prog_place {
-	uint64_t data;		       /* address of its data */
+	uint64_t data;                 /* address of its data */
 	uint64_t area_start, area_end; /* at a restore */
 };
 

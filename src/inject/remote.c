@@ -33,14 +33,14 @@ extern const uint8_t agent_blob[], agent_blob_end[];
 struct remote {
 	struct tracees *tr;
 	struct prog *whole, *threads;
-	uint64_t leader_at;		/* its stub */
-	uint64_t wave_at;		/* the threads' stubs */
-	unsigned wave;			/* how many at once */
+	uint64_t leader_at; /* its stub */
+	uint64_t wave_at;   /* the threads' stubs */
+	unsigned wave;      /* how many at once */
 	uint64_t code_size, data_size, size;
-	uint64_t region;		/* where the target mapped it */
+	uint64_t region; /* where the target mapped it */
 	uint64_t steps_off, whole_off, threads_off;
 	size_t leader; /* its index; its own thread's questions are asked by the agent too */
-	int err; /* first failure; the leader is still brought home */
+	int err;       /* first failure; the leader is still brought home */
 };
 
 /* ---- the region's layout: code | program, steps, data of all | stack ---- */
@@ -172,8 +172,8 @@ static int go_home(struct tracees *tr, struct tracee *t)
 
 /* ---- the threads' stubs ---- */
 
-static unsigned stub_make(const struct remote *m, size_t i, uint8_t *buf, uint64_t at,
-	struct arch_regs *entry)
+static unsigned stub_make(
+	const struct remote *m, size_t i, uint8_t *buf, uint64_t at, struct arch_regs *entry)
 {
 	const struct prog *p = &m->threads[i];
 	struct arch_call calls[ARCH_STUB_CALLS_MAX];
@@ -277,8 +277,9 @@ static int threads_collect(struct remote *m)
 	for (size_t i = 0; i < m->tr->n; i++) {
 		struct prog *p = &m->threads[i];
 		int r = p->data_len == 0 || m->tr->v[i].dead
-			? 0
-			: tracees_read(m->tr, m->region + thread_data_off(m, i), p->data, p->data_len);
+				? 0
+				: tracees_read(m->tr, m->region + thread_data_off(m, i), p->data,
+					  p->data_len);
 
 		if (r < 0)
 			return r;
@@ -358,7 +359,7 @@ static int leader_run(struct remote *m, struct tracee *t)
 			if (r < 0)
 				break;
 			ask = arch_syscall_nr(&regs) == SYS_getpid &&
-				arch_syscall_arg(&regs, 0) == AGENT_ASK_KEY;
+			      arch_syscall_arg(&regs, 0) == AGENT_ASK_KEY;
 			masks += arch_syscall_nr(&regs) == SYS_rt_sigprocmask;
 		} else if (masks == 2) {
 			return go_home(m->tr, t);
@@ -395,7 +396,8 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 
 	if (r < 0)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject", NULL,
-			"pid %d (%s) has no room behind its vdso for injected code", tr->pid, tr->comm);
+			"pid %d (%s) has no room behind its vdso for injected code", tr->pid,
+			tr->comm);
 	m.leader = t - tr->v;
 	layout(&m);
 	t->held = false;
@@ -404,7 +406,7 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 	if (r == 0)
 		r = m.err;
 	if (r < 0)
-		return op_fail(tr->op, r == -ESRCH ? CKPT_E_TARGET : CKPT_E_SYSTEM, -r, "inject", NULL,
-			"pid %d (%s): asking the process for its state", tr->pid, tr->comm);
+		return op_fail(tr->op, r == -ESRCH ? CKPT_E_TARGET : CKPT_E_SYSTEM, -r, "inject",
+			NULL, "pid %d (%s): asking the process for its state", tr->pid, tr->comm);
 	return 0;
 }

@@ -242,7 +242,8 @@ static int seize_pass(struct tracees *tr)
 	if (fd >= 0)
 		dir = fdopendir(fd);
 	if (!dir)
-		return op_fail(tr->op, CKPT_E_TARGET, errno, "open", NULL, "/proc/%d/task", tr->pid);
+		return op_fail(
+			tr->op, CKPT_E_TARGET, errno, "open", NULL, "/proc/%d/task", tr->pid);
 	while ((e = readdir(dir))) {
 		pid_t tid = atoi(e->d_name);
 		int r;
@@ -339,8 +340,9 @@ static int open_proc(struct tracees *tr)
 	read_comm(tr);
 	tr->mem_fd = openat(tr->proc_fd, "mem", O_RDWR | O_CLOEXEC);
 	if (tr->mem_fd < 0)
-		return op_fail(tr->op, errno == EACCES || errno == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET,
-			errno, "open", "run as root or as the program's owner", "/proc/%d/mem (%s)",
+		return op_fail(tr->op,
+			errno == EACCES || errno == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, errno,
+			"open", "run as root or as the program's owner", "/proc/%d/mem (%s)",
 			tr->pid, tr->comm);
 	return 0;
 }
@@ -353,8 +355,8 @@ static void tracees_free(struct tracees *tr)
 	free(tr);
 }
 
-int tracees_seize(struct ckpt_op *op, pid_t pid, uint64_t vdso_start, uint64_t vdso_end,
-	struct tracees **ret)
+int tracees_seize(
+	struct ckpt_op *op, pid_t pid, uint64_t vdso_start, uint64_t vdso_end, struct tracees **ret)
 {
 	struct tracees *tr = calloc(1, sizeof(*tr));
 	int r;

@@ -20,8 +20,8 @@
 
 struct tracee {
 	pid_t tid;
-	bool held; /* in an EVENT_STOP or a group stop */
-	bool dead; /* it exited while we held it */
+	bool held;               /* in an EVENT_STOP or a group stop */
+	bool dead;               /* it exited while we held it */
 	struct arch_regs regs;   /* its own, as the kernel shows them at the stop */
 	struct arch_regs resume; /* the same, for code injected into it to end in */
 	uint64_t sigmask;
@@ -36,11 +36,11 @@ struct tracees {
 	int mem_fd;    /* /proc/PID/mem, read and write */
 	struct tracee *v;
 	size_t n, cap;
-	bool leader_dead;   /* the thread group's leader has exited; it is not in v */
-	bool group_stopped; /* by SIGSTOP or the like, before we came */
+	bool leader_dead;                /* the thread group's leader has exited; it is not in v */
+	bool group_stopped;              /* by SIGSTOP or the like, before we came */
 	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */
-	bool slack_used; /* something of ours may be in it */
-	uint64_t stopped_at_ns; /* CLOCK_MONOTONIC, before the first interrupt */
+	bool slack_used;                 /* something of ours may be in it */
+	uint64_t stopped_at_ns;          /* CLOCK_MONOTONIC, before the first interrupt */
 };
 
 /**

@@ -23,8 +23,8 @@ int collect_add_take(struct collect *c, const struct model_type *type, uint64_t 
 	if (r == -ENOMEM)
 		return collect_oom(c);
 	if (r < 0)
-		return op_fail(c->op, CKPT_E_SYSTEM, -r, NULL, NULL, "record %s of %llu", type->name,
-			(unsigned long long)owner);
+		return op_fail(c->op, CKPT_E_SYSTEM, -r, NULL, NULL, "record %s of %llu",
+			type->name, (unsigned long long)owner);
 	return 0;
 }
 

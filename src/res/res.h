@@ -27,7 +27,7 @@ struct page_want {
 	uint64_t owner;
 	int fd; /* owned; -EBADF: the process's memory */
 	uint64_t start, end;
-	bool keep_zero; /* a page of zeros is contents here, not absence */
+	bool keep_zero;          /* a page of zeros is contents here, not absence */
 	uint64_t resident_bytes; /* what the kernel counts in the range, for old kernels */
 };
 
@@ -42,7 +42,7 @@ struct collect {
 	int proc_fd; /* borrowed from tr */
 	int pidfd;
 	struct vma_list maps;
-	struct proc_stat stat;	   /* of the leader */
+	struct proc_stat stat;     /* of the leader */
 	struct proc_status status; /* of the leader */
 
 	struct page_want *wants;
@@ -103,7 +103,7 @@ enum plan_phase {
 
 struct plan_file {
 	uint64_t id;
-	int fd;		   /* the number that the coordinator gives it; tasks inherit it */
+	int fd; /* the number that the coordinator gives it; tasks inherit it */
 	bool opened;
 };
 

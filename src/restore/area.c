@@ -11,10 +11,10 @@
 #include "arch/arch.h"
 #include "util/vec.h"
 
-#define PAGE	     4096UL
+#define PAGE         4096UL
 #define STACK_BYTES  2048UL
-#define LOWEST	     0x10000000ULL
-#define HIGHEST	     0x7f0000000000ULL
+#define LOWEST       0x10000000ULL
+#define HIGHEST      0x7f0000000000ULL
 #define TRY_DISTANCE (64ULL << 20)
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -31,7 +31,7 @@ struct piece {
 static uint64_t thread_bytes(const struct prog *p)
 {
 	return ALIGN_UP(sizeof(struct agent_prog), 16) +
-		ALIGN_UP(p->n * sizeof(struct agent_step), 16) + ALIGN_UP(p->data_len, 16);
+	       ALIGN_UP(p->n * sizeof(struct agent_step), 16) + ALIGN_UP(p->data_len, 16);
 }
 
 static uint64_t code_bytes(void)
@@ -112,10 +112,8 @@ static void put_thread(struct area *a, const struct task_plan *t, size_t i, uint
 		.data = base + x.data, .area_start = base, .area_end = base + a->size};
 	struct agent_prog *prog = (void *)(a->at + x.prog);
 
-	*prog = (struct agent_prog){.ctl = (uintptr_t)a->ctl,
-		.steps = base + x.steps,
-		.n = p->n,
-		.id = i};
+	*prog = (struct agent_prog){
+		.ctl = (uintptr_t)a->ctl, .steps = base + x.steps, .n = p->n, .id = i};
 	prog_lower(p, &place, (void *)(a->at + x.steps));
 	prog_lower_data(p, &place, a->at + x.data);
 }
@@ -135,7 +133,8 @@ static void put_spawn(struct area *a, const struct task_plan *t, size_t i, uint6
 
 static void put_all(struct area *a, const struct task_plan *t)
 {
-	uint64_t ctl = code_bytes(), first = ALIGN_UP(ctl + sizeof(struct agent_ctl), 64), off = first;
+	uint64_t ctl = code_bytes(), first = ALIGN_UP(ctl + sizeof(struct agent_ctl), 64),
+		 off = first;
 	uint64_t stack = a->size - t->n * STACK_BYTES;
 
 	memcpy(a->at, agent_blob, agent_blob_end - agent_blob);
@@ -159,8 +158,8 @@ int area_make(struct ckpt_op *op, const struct task_plan *t, const Ckpt__Mm *mm,
 
 	if (p == MAP_FAILED)
 		return op_fail(op, CKPT_E_SPACE, errno, "mmap", NULL,
-			"pid %d (%s): no free room of %llu bytes in its address space", t->task->pid,
-			t->task->comm, (unsigned long long)a.size);
+			"pid %d (%s): no free room of %llu bytes in its address space",
+			t->task->pid, t->task->comm, (unsigned long long)a.size);
 	a.at = p;
 	put_all(&a, t);
 	if (mprotect(a.at, code_bytes(), PROT_READ | PROT_EXEC) < 0) {

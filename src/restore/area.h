@@ -15,7 +15,7 @@ struct area {
 	uint8_t *at;
 	uint64_t size;
 	struct agent_ctl *ctl;
-	uint64_t entry;	     /* agent_main */
+	uint64_t entry;      /* agent_main */
 	uint64_t first_prog; /* of the first thread */
 	uint64_t first_stack;
 	uint64_t syscall_insn; /* some system call instruction in the agent */

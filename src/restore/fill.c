@@ -20,8 +20,8 @@
 #include "util/fd.h"
 #include "util/vec.h"
 
-#define PAGE	    4096UL
-#define CHUNK	    (512UL * 1024)
+#define PAGE        4096UL
+#define CHUNK       (512UL * 1024)
 #define SMALL_BYTES (4UL << 20)
 
 struct group {
@@ -62,7 +62,8 @@ static int check_run(struct fill *f, const Ckpt__PageRun *r)
 	if (r->kind != CKPT__PAGE_RUN__KIND__SHARD || r->start % PAGE || r->pages == 0 ||
 		r->pages > size / PAGE || r->offset > size || r->pages * PAGE > size - r->offset ||
 		r->start + r->pages * PAGE < r->start)
-		return op_fail(f->op, CKPT_E_IMAGE, 0, NULL, "the image is damaged; see ckpt verify",
+		return op_fail(f->op, CKPT_E_IMAGE, 0, NULL,
+			"the image is damaged; see ckpt verify",
 			"%s: pages at %llx: not within page file %u", f->what,
 			(unsigned long long)r->start, r->shard);
 	return 0;
@@ -80,11 +81,12 @@ static int cut(struct fill *f)
 
 		if (err < 0)
 			return err;
-		if (!g || prev->shard != r->shard || prev->offset + prev->pages * PAGE != r->offset ||
-			g->bytes + len > CHUNK) {
+		if (!g || prev->shard != r->shard ||
+			prev->offset + prev->pages * PAGE != r->offset || g->bytes + len > CHUNK) {
 			if (vec_reserve(&f->groups, &f->cap_groups, f->n_groups + 1,
 				    sizeof(*f->groups)) < 0)
-				return op_fail(f->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", f->what);
+				return op_fail(
+					f->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", f->what);
 			g = &f->groups[f->n_groups++];
 			*g = (struct group){.first = i};
 		}
@@ -105,8 +107,8 @@ static int fill_group(struct fill_worker *k, const struct group *g)
 
 	k->call = "pread";
 	if (r == 0)
-		r = pread_full(image_page_fd(f->img, runs[0]->shard), k->buf, g->bytes,
-			runs[0]->offset);
+		r = pread_full(
+			image_page_fd(f->img, runs[0]->shard), k->buf, g->bytes, runs[0]->offset);
 	from = k->buf;
 	for (size_t i = 0; r == 0 && i < g->n; i++) {
 		size_t len = runs[i]->pages * PAGE;
@@ -147,7 +149,8 @@ static void *worker_main(void *arg)
 static int report(struct fill *f, const struct fill_worker *k)
 {
 	if (k->bad)
-		return op_fail(f->op, CKPT_E_IMAGE, 0, NULL, "the image is damaged; see ckpt verify",
+		return op_fail(f->op, CKPT_E_IMAGE, 0, NULL,
+			"the image is damaged; see ckpt verify",
 			"%s: pages at %llx: wrong checksum in page file %u at %llu", f->what,
 			(unsigned long long)k->bad->start, k->bad->shard,
 			(unsigned long long)k->bad->offset);

@@ -68,7 +68,8 @@ static int move_away(struct plan *p, int fd, int *from)
 	}
 	if (moved < 0)
 		moved = op_fail(p->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)",
-			"raise the limit of open files (ulimit -n)", "opening the files of the image");
+			"raise the limit of open files (ulimit -n)",
+			"opening the files of the image");
 	else
 		*from = moved + 1;
 	close(fd);
@@ -119,7 +120,8 @@ int open_files(struct plan *p, const struct image *img)
 		if (!res || !res->file)
 			continue;
 		f = slot(p, rec->owner);
-		r = res->file->open(&o, rec->owner, rec, model_get(p->model, &res_file.type, rec->owner));
+		r = res->file->open(
+			&o, rec->owner, rec, model_get(p->model, &res_file.type, rec->owner));
 		if (r >= 0)
 			r = move_away(p, r, &from);
 		if (r >= 0) {

@@ -79,13 +79,13 @@ static void plan_spawn(struct task_plan *t, size_t i)
 
 	child->spawn_args = prog_data(prog, &args, sizeof(args));
 	prog_pointer(prog, child->spawn_args + offsetof(struct clone_args, set_tid), tid);
-	child->spawn_step = prog_add(prog,
-		&(struct prog_step){.op = AGENT_SPAWN,
-			.expect = AGENT_EXPECT_EQ,
-			.want = child->tid,
-			.nr = SYS_clone3,
-			.what = "task: make a thread",
-			.args = {DATA(child->spawn_args), IMM(sizeof(args)), IMM(i)}});
+	child->spawn_step = prog_add(
+		prog, &(struct prog_step){.op = AGENT_SPAWN,
+			      .expect = AGENT_EXPECT_EQ,
+			      .want = child->tid,
+			      .nr = SYS_clone3,
+			      .what = "task: make a thread",
+			      .args = {DATA(child->spawn_args), IMM(sizeof(args)), IMM(i)}});
 	prog_object(prog, "thread %d", child->tid);
 }
 

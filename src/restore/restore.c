@@ -98,8 +98,7 @@ static int write_pidfile(struct restore *s)
 
 static int stage_run(struct restore *s)
 {
-	struct run run = {
-		.op = s->op, .img = s->img, .plan = &s->plan, .frozen = s->req->frozen};
+	struct run run = {.op = s->op, .img = s->img, .plan = &s->plan, .frozen = s->req->frozen};
 	int r = plan_task(&s->plan, s->task, &run.task);
 
 	if (r < 0)
@@ -146,8 +145,8 @@ static int wait_root(struct restore *s)
 	return 0;
 }
 
-int restore_run(struct ckpt_op *op, const struct ckpt_restore_req *req,
-	struct ckpt_restore_result *ret)
+int restore_run(
+	struct ckpt_op *op, const struct ckpt_restore_req *req, struct ckpt_restore_result *ret)
 {
 	struct restore s = {.op = op, .req = req, .ret = ret};
 	uint64_t start = now_ns();

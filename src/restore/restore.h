@@ -13,8 +13,8 @@
  * @ret: zeroed by the caller
  * Return: 0; negative after op_fail(); no process is left behind then.
  */
-int restore_run(struct ckpt_op *op, const struct ckpt_restore_req *req,
-	struct ckpt_restore_result *ret);
+int restore_run(
+	struct ckpt_op *op, const struct ckpt_restore_req *req, struct ckpt_restore_result *ret);
 
 /** restore_plan() - print what restore_run() would have the tasks do. 0 or after op_fail() */
 int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *out);

@@ -46,7 +46,7 @@
 #include "util/clock.h"
 
 #define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
-#define LOOK_NS	      20000000L /* how often a waiting coordinator looks whether the task died */
+#define LOOK_NS       20000000L /* how often a waiting coordinator looks whether the task died */
 #define ZOMBIE_NS     2000000000ULL
 
 static struct thread_plan *first_alive(struct run *r)
@@ -175,13 +175,14 @@ static int make_task(struct run *r)
 	if (pid < 0 && err == EEXIST)
 		return fail_taken(r);
 	if (pid < 0)
-		return op_fail(r->op, err == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, err, "clone3",
-			err == EPERM ? "needs CAP_CHECKPOINT_RESTORE" : NULL, "pid %d (%s)",
-			r->task.task->pid, r->task.task->comm);
+		return op_fail(r->op, err == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, err,
+			"clone3", err == EPERM ? "needs CAP_CHECKPOINT_RESTORE" : NULL,
+			"pid %d (%s)", r->task.task->pid, r->task.task->comm);
 	r->pid = pid;
 	err = ptrace_seize(pid, TRACE_OPTIONS);
 	if (err < 0)
-		return op_fail(r->op, CKPT_E_SYSTEM, -err, "ptrace(PTRACE_SEIZE)", NULL, "pid %d", r->pid);
+		return op_fail(
+			r->op, CKPT_E_SYSTEM, -err, "ptrace(PTRACE_SEIZE)", NULL, "pid %d", r->pid);
 	r->traced = 1;
 	return 0;
 }
@@ -215,7 +216,8 @@ static int wait_arrived(struct run *r, uint32_t want)
 			return 0;
 		futex_wait(&ctl->arrived, now);
 		if (load(&ctl->arrived) == now && ptrace_wait(r->pid, WNOHANG, &w) == 0 &&
-			!(r->task.threads[0].exits && w.kind == WAIT_EXITED) && load(&ctl->error) != 1)
+			!(r->task.threads[0].exits && w.kind == WAIT_EXITED) &&
+			load(&ctl->error) != 1)
 			return fail_dead(r, &w);
 	}
 }
@@ -322,7 +324,8 @@ static int unmap_area(struct run *r)
 	if (ret == 0)
 		ret = ptrace_wait(tid, 0, &w);
 	if (ret < 0)
-		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "munmap", NULL, "pid %d: the agent", r->pid);
+		return op_fail(
+			r->op, CKPT_E_SYSTEM, -ret, "munmap", NULL, "pid %d: the agent", r->pid);
 	return wait_is_dead(&w) ? fail_dead(r, &w) : 0;
 }
 

@@ -65,8 +65,7 @@ void arch_syscall_ret_set(struct arch_regs *r, long ret)
 
 uint64_t arch_syscall_arg(const struct arch_regs *r, int i)
 {
-	const uint64_t args[6] = {
-		r->gp.rdi, r->gp.rsi, r->gp.rdx, r->gp.r10, r->gp.r8, r->gp.r9};
+	const uint64_t args[6] = {r->gp.rdi, r->gp.rsi, r->gp.rdx, r->gp.r10, r->gp.r8, r->gp.r9};
 
 	return args[i];
 }

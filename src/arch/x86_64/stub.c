@@ -90,10 +90,10 @@ static void put_resume_all(struct code *c, const struct user_regs_struct *r)
 	if (r->eflags & EFLAGS_OF)
 		PUT(c, 0xb0, 0x7f, 0x04, 0x01); /* mov $0x7f, %al; add $1, %al */
 	else
-		PUT(c, 0x38, 0xc0); /* cmp %al, %al */
+		PUT(c, 0x38, 0xc0);                  /* cmp %al, %al */
 	PUT(c, r->eflags & EFLAGS_DF ? 0xfd : 0xfc); /* std, cld */
-	PUT(c, 0xb4, r->eflags & 0xff);		     /* mov $flags, %ah */
-	PUT(c, 0x9e);				     /* sahf */
+	PUT(c, 0xb4, r->eflags & 0xff);              /* mov $flags, %ah */
+	PUT(c, 0x9e);                                /* sahf */
 	for (enum gpr reg = RAX; reg <= R15; reg++)
 		put_mov(c, reg, gpr_get(r, reg));
 	put_jump(c, r->rip);
@@ -156,9 +156,8 @@ size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *reg
 		(const uint64_t[6]){2 /* SIG_SETMASK */, all_at, 0, 8});
 	put_syscall(&c);
 
-	put_call(&c, &(struct arch_call){SYS_mmap,
-			     {0, region->size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
-				     -1ULL, 0}});
+	put_call(&c, &(struct arch_call){SYS_mmap, {0, region->size, PROT_READ | PROT_EXEC,
+							   MAP_PRIVATE | MAP_ANONYMOUS, -1ULL, 0}});
 	PUT(&c, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff); /* cmp $-4096, %rax */
 	unmapped = put_jcc(&c, JA);
 	PUT(&c, 0x48, 0x89, 0xc3); /* mov %rax, %rbx */
@@ -173,7 +172,7 @@ size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *reg
 	unprotected = put_jcc(&c, JNE);
 
 	put_mov(&c, RDI, region->ask_key);
-	PUT(&c, 0x31, 0xf6);	   /* xor %esi, %esi */
+	PUT(&c, 0x31, 0xf6);       /* xor %esi, %esi */
 	PUT(&c, 0x48, 0x89, 0xda); /* mov %rbx, %rdx */
 	put_mov(&c, RAX, SYS_getpid);
 	put_syscall(&c);
@@ -187,8 +186,8 @@ size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *reg
 	PUT(&c, 0x48, 0x01, 0xdf); /* add %rbx, %rdi */
 	put_mov(&c, RAX, region->entry);
 	PUT(&c, 0x48, 0x01, 0xd8); /* add %rbx, %rax */
-	PUT(&c, 0xfc);		   /* cld */
-	PUT(&c, 0xff, 0xd0);	   /* call *%rax */
+	PUT(&c, 0xfc);             /* cld */
+	PUT(&c, 0xff, 0xd0);       /* call *%rax */
 
 	jump_here(&c, unprotected);
 	jump_here(&c, unanswered);

@@ -31,7 +31,7 @@ struct collect_file {
 	uint32_t id;
 	dev_t dev;
 	ino_t ino;
-	int target_fd;	    /* -1: a mapped file */
+	int target_fd;      /* -1: a mapped file */
 	uint32_t map_flags; /* mapped: O_RDONLY or O_RDWR */
 	bool map_exec;
 };
@@ -65,8 +65,8 @@ static int kind_collect(struct collect *c, uint32_t id, const struct file_look *
 
 	if (!kind)
 		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "close it before the dump",
-			"pid %d (%s): %s is %s, which can't be saved yet", c->pid, c->tr->comm, l->at,
-			l->link);
+			"pid %d (%s): %s is %s, which can't be saved yet", c->pid, c->tr->comm,
+			l->at, l->link);
 	return kind->file->collect(c, id, l);
 }
 
@@ -80,8 +80,8 @@ static int look_at_link(struct collect *c, const char *at, struct file_look *l, 
 	if (r == 0 && fstatat(c->proc_fd, at, &l->st, 0) < 0)
 		r = -errno;
 	if (r < 0)
-		return op_fail(c->op, r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "stat", NULL,
-			"/proc/%d/%s", c->pid, at);
+		return op_fail(c->op, r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "stat",
+			NULL, "/proc/%d/%s", c->pid, at);
 	tail = strlen(*ret_link) > 10 ? *ret_link + strlen(*ret_link) - 10 : NULL;
 	l->deleted = tail && strcmp(tail, " (deleted)") == 0 && l->st.st_nlink == 0;
 	if (l->deleted)
@@ -241,8 +241,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
  * The coordinator's numbers for descriptions are none of the task's, so the order of the dup3 calls
  * does not matter, and everything between the task's numbers can be closed at the end.
  */
-static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
-	struct prog *prog)
+static void plan(
+	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__FdTable *m = (const void *)rec->msg;
 	unsigned next = 0;

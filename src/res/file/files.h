@@ -11,8 +11,8 @@
 
 /* What is known of a description before its kind is. */
 struct file_look {
-	int fd;		/* a duplicate in our hands, borrowed; -EBADF for a mapped file */
-	int target_fd;	/* its number in the target, -1 for a mapped file */
+	int fd;           /* a duplicate in our hands, borrowed; -EBADF for a mapped file */
+	int target_fd;    /* its number in the target, -1 for a mapped file */
 	const char *link; /* where /proc/PID/fd/N or map_files points to */
 	const char *at;   /* path of that link below /proc/PID */
 	bool deleted;

@@ -112,8 +112,8 @@ static int check_changed(struct open_ctx *o, const Ckpt__RegFile *m, const struc
 	if (!S_ISREG(m->mode) || m->flags & O_PATH || how == CKPT_CHANGED_IGNORE)
 		return 0;
 	if (!S_ISREG(st->st_mode))
-		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, NULL, "%s is no regular file any more",
-			m->path);
+		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, NULL,
+			"%s is no regular file any more", m->path);
 	if ((uint64_t)st->st_size == m->size_bytes && mtime_ns(st) == m->mtime_ns)
 		return 0;
 	if (!refuse) {
@@ -161,7 +161,8 @@ static int open_again(struct open_ctx *o, const Ckpt__RegFile *m, int first)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", first);
 	fd = open(path, (int)m->flags | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL, "deleted file %s", m->path);
+		return op_fail(
+			o->op, CKPT_E_SYSTEM, errno, "open", NULL, "deleted file %s", m->path);
 	if (!(m->flags & O_NONBLOCK))
 		fcntl(fd, F_SETFL, (int)m->flags);
 	return fd;
@@ -177,7 +178,8 @@ static int make_deleted(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, m->mode & 07777);
 	if (fd < 0 && errno == EEXIST) {
-		if (asprintf(&other, "%s.ckpt-%d-%llu", m->path, getpid(), (unsigned long long)id) < 0)
+		if (asprintf(&other, "%s.ckpt-%d-%llu", m->path, getpid(), (unsigned long long)id) <
+			0)
 			return op_fail(o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", m->path);
 		path = other;
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, m->mode & 07777);
@@ -195,8 +197,8 @@ static int make_deleted(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 	return ret;
 }
 
-static int open_regfile(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_regfile(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__RegFile *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;

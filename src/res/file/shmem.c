@@ -34,7 +34,7 @@ static bool match(const struct file_look *l)
 	if (!S_ISREG(l->st.st_mode) || !l->deleted)
 		return false;
 	return strncmp(l->link, MEMFD_PREFIX, strlen(MEMFD_PREFIX)) == 0 ||
-		(strcmp(l->link, "/dev/zero") == 0 && l->target_fd < 0);
+	       (strcmp(l->link, "/dev/zero") == 0 && l->target_fd < 0);
 }
 
 static uint64_t earlier(const struct collect *c, const struct file_look *l)
@@ -62,8 +62,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 
 	w.fd = openat(c->proc_fd, l->at, O_RDONLY | O_CLOEXEC);
 	if (w.fd < 0)
-		return op_fail(c->op, CKPT_E_PRIVILEGE, errno, "open", NULL, "/proc/%d/%s", c->pid,
-			l->at);
+		return op_fail(
+			c->op, CKPT_E_PRIVILEGE, errno, "open", NULL, "/proc/%d/%s", c->pid, l->at);
 	m = msg_new(Ckpt__Shmem, CKPT__SHMEM__INIT);
 	if (!m) {
 		fd_close(w.fd);
@@ -122,14 +122,15 @@ static int make_memfd(struct open_ctx *o, const Ckpt__Shmem *m)
 		flags |= MFD_ALLOW_SEALING;
 	fd = memfd_create(m->name, flags);
 	if (fd < 0)
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "memfd_create", NULL, "memfd %s", m->name);
+		return op_fail(
+			o->op, CKPT_E_SYSTEM, errno, "memfd_create", NULL, "memfd %s", m->name);
 	if (ftruncate(fd, m->size_bytes) < 0 || fchmod(fd, m->mode & 07777) < 0)
 		return op_fail(o->op, CKPT_E_SPACE, errno, "ftruncate", NULL, "memfd %s", m->name);
 	return TAKE_FD(fd);
 }
 
-static int open_shmem(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_shmem(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__Shmem *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;

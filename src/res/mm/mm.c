@@ -36,7 +36,7 @@
 #endif
 #define ARCH_MAP_VDSO_64 0x2003
 #define TASK_SIZE_END    0x7ffffffff000ULL
-#define VDSO_MAX	 65536
+#define VDSO_MAX         65536
 
 /* ------------------------------------------------------------------ collect */
 
@@ -52,14 +52,14 @@ static bool is_vsyscall(const struct vma *v)
 }
 
 /* Kept flags: advice that was given, not facts that follow from the rest. */
-#define FLAGS_KEPT                                                                                 \
-	(VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR)
+#define FLAGS_KEPT (VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR)
 
 static int refuse(struct collect *c, const struct vma *v, const char *why)
 {
 	return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "see ckpt explain",
 		"pid %d (%s): memory %llx-%llx %s: %s", c->pid, c->tr->comm,
-		(unsigned long long)v->start, (unsigned long long)v->end, v->path ? v->path : "", why);
+		(unsigned long long)v->start, (unsigned long long)v->end, v->path ? v->path : "",
+		why);
 }
 
 static int check_kind(struct collect *c, const struct vma *v)
@@ -131,11 +131,11 @@ static int want_pages(struct collect *c, const struct vma *v, const Ckpt__Vma *m
 static bool mergeable(const Ckpt__Vma *a, const Ckpt__Vma *b)
 {
 	return a->kind == CKPT__VMA__KIND__ANON && b->kind == CKPT__VMA__KIND__ANON &&
-		a->end == b->start && a->prot == b->prot && a->shared == b->shared &&
-		a->flags == b->flags && a->pkey == b->pkey && a->growsdown == b->growsdown &&
-		a->noreserve == b->noreserve && a->locked == b->locked &&
-		a->lock_onfault == b->lock_onfault && a->sealed == b->sealed &&
-		a->droppable == b->droppable && strcmp(a->name, b->name) == 0;
+	       a->end == b->start && a->prot == b->prot && a->shared == b->shared &&
+	       a->flags == b->flags && a->pkey == b->pkey && a->growsdown == b->growsdown &&
+	       a->noreserve == b->noreserve && a->locked == b->locked &&
+	       a->lock_onfault == b->lock_onfault && a->sealed == b->sealed &&
+	       a->droppable == b->droppable && strcmp(a->name, b->name) == 0;
 }
 
 static int collect_vmas(struct collect *c, Ckpt__Mm *mm)
@@ -298,8 +298,8 @@ static void plan_map(struct plan *p, const Ckpt__Vma *v, struct prog *prog)
 		describe(prog, v);
 	}
 	if (v->kind == CKPT__VMA__KIND__ANON && v->name[0]) {
-		PROG_CALL_ANY(prog, "mm: name", SYS_prctl, IMM(PR_SET_VMA), IMM(PR_SET_VMA_ANON_NAME),
-			IMM(v->start), IMM(v->end - v->start),
+		PROG_CALL_ANY(prog, "mm: name", SYS_prctl, IMM(PR_SET_VMA),
+			IMM(PR_SET_VMA_ANON_NAME), IMM(v->start), IMM(v->end - v->start),
 			DATA(prog_data(prog, v->name, strlen(v->name) + 1)));
 		describe(prog, v);
 	}
@@ -341,8 +341,8 @@ static void plan_after_fill(const Ckpt__Mm *mm, struct prog *prog)
 	}
 }
 
-static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
-	struct prog *prog)
+static void plan(
+	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__Mm *mm = (const void *)rec->msg;
 

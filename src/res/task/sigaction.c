@@ -67,8 +67,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	return collect_add_take(c, &res_sigaction.type, c->pid, m);
 }
 
-static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
-	struct prog *prog)
+static void plan(
+	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__SigActions *m = (const void *)rec->msg;
 

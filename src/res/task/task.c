@@ -31,8 +31,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	return collect_add_take(c, &res_task.type, c->pid, m);
 }
 
-static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
-	struct prog *prog)
+static void plan(
+	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__Task *m = (const void *)rec->msg;
 

@@ -53,8 +53,8 @@ int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m)
 	r = ptrace_setregset(tid, NT_X86_XSTATE, m->extended.data, m->extended.len);
 	if (r < 0)
 		return op_fail(op, CKPT_E_REFUSED, -r, "ptrace(PTRACE_SETREGSET)",
-			"the image may come from a CPU with other extensions", "thread %d: extended registers",
-			tid);
+			"the image may come from a CPU with other extensions",
+			"thread %d: extended registers", tid);
 	r = ptrace_setsigmask(tid, m->sigmask);
 	if (r == 0)
 		r = arch_regs_set(tid, &regs);

@@ -30,8 +30,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	return collect_add_take(c, &res_sigaltstack.type, t->tid, m);
 }
 
-static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
-	struct prog *prog)
+static void plan(
+	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__SigAltStack *m = (const void *)rec->msg;
 	stack_t ss = {0};

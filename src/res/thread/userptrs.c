@@ -44,8 +44,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	return collect_add_take(c, &res_userptrs.type, t->tid, m);
 }
 
-static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
-	struct prog *prog)
+static void plan(
+	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__UserPtrs *m = (const void *)rec->msg;
 

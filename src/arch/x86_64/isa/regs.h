@@ -13,8 +13,8 @@ struct arch_regs {
 };
 
 /* Bytes that one injected piece of code needs at most. */
-#define ARCH_STUB_CALLS_MAX  4
-#define ARCH_STUB_CALLS_SIZE 384
+#define ARCH_STUB_CALLS_MAX   4
+#define ARCH_STUB_CALLS_SIZE  384
 #define ARCH_STUB_REGION_SIZE 512
 
 #endif
