@@ -7,6 +7,7 @@
  * or prolonged sleep".
  *
  * e2e: args: nanosleep clock_rel clock_abs clock_abs_real futex futex_abs futex_waitv poll poll_fd ppoll epoll_wait epoll_pwait epoll_pwait2 select pselect sigtimedwait semtimedop
+ * e2e: refuse for epoll_wait,epoll_pwait,epoll_pwait2: epoll
  * e2e: settle: 0.8
  * e2e: no fg: as restore, and the time counts
  * e2e: no faults,loop,kill: its time would be over before the second fault
@@ -42,6 +43,11 @@ static struct timespec time_at(clockid_t clock)
 	ts.tv_sec += 1 + (ts.tv_nsec + 500000000) / 1000000000;
 	ts.tv_nsec = (ts.tv_nsec + 500000000) % 1000000000;
 	return ts;
+}
+
+static void time_pipe_setup(void)
+{
+	MUST(pipe(time_fd));
 }
 
 static long time_nanosleep(void)
@@ -115,6 +121,7 @@ static void time_epoll_setup(void)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 1};
 
+	time_pipe_setup();
 	time_epoll = MUST(epoll_create1(EPOLL_CLOEXEC));
 	MUST(epoll_ctl(time_epoll, EPOLL_CTL_ADD, time_fd[0], &ev));
 }
@@ -205,12 +212,12 @@ static const struct time_case {
 	{"futex_abs", NULL, time_futex_abs, ETIMEDOUT},
 	{"futex_waitv", NULL, time_futex_waitv, ETIMEDOUT},
 	{"poll", NULL, time_poll, 0},
-	{"poll_fd", NULL, time_poll_fd, 0},
-	{"ppoll", NULL, time_ppoll, 0},
+	{"poll_fd", time_pipe_setup, time_poll_fd, 0},
+	{"ppoll", time_pipe_setup, time_ppoll, 0},
 	{"epoll_wait", time_epoll_setup, time_epoll_wait, 0},
 	{"epoll_pwait", time_epoll_setup, time_epoll_pwait, 0},
 	{"epoll_pwait2", time_epoll_setup, time_epoll_pwait2, 0},
-	{"select", NULL, time_select, 0},
+	{"select", time_pipe_setup, time_select, 0},
 	{"pselect", NULL, time_pselect, 0},
 	{"sigtimedwait", NULL, time_sigtimedwait, EAGAIN},
 	{"semtimedop", time_sem_setup, time_semtimedop, EAGAIN},
@@ -240,7 +247,6 @@ int main(int argc, char **argv)
 	int err;
 
 	victim_init(argc, argv);
-	MUST(pipe(time_fd));
 	if (c->setup)
 		c->setup();
 	t = victim_thread(time_go, NULL);

@@ -6,6 +6,8 @@
  *
  * e2e: args: read write open_fifo futex futex_bitset futex_waitv poll ppoll_mask select pselect_mask epoll_wait epoll_pwait_mask pause sigsuspend sigwaitinfo msgrcv msgsnd semop flock ofd_lock wait4
  * e2e: refuse for wait4: child
+ * e2e: refuse for flock,ofd_lock: lock
+ * e2e: refuse for epoll_wait,epoll_pwait_mask: epoll
  */
 #include "victim.h"
 
@@ -64,6 +66,11 @@ static void wake_signal(void)
 
 /* The calls. */
 
+static void setup_pipe(void)
+{
+	MUST(pipe(wait_fd));
+}
+
 static long block_read(void)
 {
 	char c = 0;
@@ -77,6 +84,7 @@ static void setup_full(void)
 {
 	char page[4096] = {0};
 
+	setup_pipe();
 	MUST(fcntl(wait_fd[1], F_SETFL, O_NONBLOCK));
 	while (write(wait_fd[1], page, sizeof(page)) > 0)
 		;
@@ -165,6 +173,7 @@ static void setup_epoll(void)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 0x1122334455667788};
 
+	setup_pipe();
 	wait_epoll = MUST(epoll_create1(EPOLL_CLOEXEC));
 	MUST(epoll_ctl(wait_epoll, EPOLL_CTL_ADD, wait_fd[0], &ev));
 }
@@ -362,15 +371,15 @@ static const struct wait_case {
 	long ret; /* expected; -1: EINTR, after exactly one run of the handler */
 	void (*done)(void);
 } wait_cases[] = {
-	{"read", NULL, block_read, wake_byte, 1, NULL},
+	{"read", setup_pipe, block_read, wake_byte, 1, NULL},
 	{"write", setup_full, block_write, wake_drain, 1, NULL},
 	{"open_fifo", setup_fifo, block_open_fifo, wake_fifo, 0, NULL},
 	{"futex", NULL, block_futex, wake_futex, 0, NULL},
 	{"futex_bitset", NULL, block_futex_bitset, wake_futex, 0, NULL},
 	{"futex_waitv", NULL, block_futex_waitv, wake_futex, 0, NULL},
-	{"poll", NULL, block_poll, wake_byte, 1, NULL},
-	{"ppoll_mask", NULL, block_ppoll_mask, wake_signal, -1, NULL},
-	{"select", NULL, block_select, wake_byte, 1, NULL},
+	{"poll", setup_pipe, block_poll, wake_byte, 1, NULL},
+	{"ppoll_mask", setup_pipe, block_ppoll_mask, wake_signal, -1, NULL},
+	{"select", setup_pipe, block_select, wake_byte, 1, NULL},
 	{"pselect_mask", NULL, block_pselect_mask, wake_signal, -1, NULL},
 	{"epoll_wait", setup_epoll, block_epoll_wait, wake_byte, 1, NULL},
 	{"epoll_pwait_mask", setup_epoll, block_epoll_pwait_mask, wake_signal, -1, NULL},
@@ -439,7 +448,6 @@ int main(int argc, char **argv)
 	victim_init(argc, argv);
 	wait_main = syscall(SYS_gettid);
 	wait_signals();
-	MUST(pipe(wait_fd));
 	if (c->setup)
 		c->setup();
 	t = victim_thread(wait_go, (void *)c);

@@ -1,8 +1,10 @@
 /*
  * Holds: a thread that has left what threads share: its own current directory and umask
  * (unshare(CLONE_FS)), or its own table of files (unshare(CLONE_FILES)).
- * Shows: Threads and process: who shares what is kept, or refused by name.
+ * Shows: Threads and process: who shares what is refused by name while it is not kept.
  * e2e: args: fs files
+ * e2e: refuse for fs: working directory
+ * e2e: refuse for files: descriptor table
  */
 #include "victim.h"
 
