@@ -127,6 +127,7 @@ static int stage_seize(struct dump *d)
 		r = tracees_seize(d->op, d->req->pid, start, end, &d->tr);
 	if (r < 0)
 		return r;
+	d->tr->dies = !d->req->leave_running && !d->req->leave_stopped;
 	d->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
 	d->boottime_ns = clock_ns(CLOCK_BOOTTIME);
 	d->realtime_ns = clock_ns(CLOCK_REALTIME);

@@ -63,13 +63,24 @@ static bool signal_waits(const struct tracee *t)
 	return false;
 }
 
+int heal_restart(struct tracee *t)
+{
+	const uint64_t none[6] = {0};
+
+	t->home = t->regs;
+	if (!arch_syscall_restarts(&t->regs) ||
+		policy_allows(&t->policy, arch_ip(&t->regs), SYS_restart_syscall, none))
+		return 0;
+	arch_syscall_rewind(&t->home);
+	return arch_regs_set(t->tid, &t->home);
+}
+
 void heal_wait(struct tracee *t)
 {
 	if (arch_syscall_nr(&t->regs) < 0 || arch_syscall_ret(&t->regs) != -EINTR)
 		return;
 	if (!is_breakable(arch_syscall_nr(&t->regs)) || signal_waits(t))
 		return;
-	arch_syscall_rewind(&t->regs);
-	arch_regs_resume(&t->regs, &t->resume);
-	arch_regs_set(t->tid, &t->regs);
+	arch_syscall_rewind(&t->home);
+	arch_regs_set(t->tid, &t->home);
 }

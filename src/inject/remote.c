@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "inject/permit.h"
 #include "inject/slack.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
@@ -150,7 +151,7 @@ static int step(struct tracee *t, int *sig)
 /* Deliver a signal in the program's own context, stop again, look anew. */
 static int deliver(struct tracees *tr, struct tracee *t, int sig)
 {
-	int r = arch_regs_set(t->tid, &t->regs);
+	int r = arch_regs_set(t->tid, &t->home);
 
 	if (r == 0)
 		r = ptrace_cont(t->tid, sig);
@@ -167,7 +168,7 @@ static int go_home(struct tracees *tr, struct tracee *t)
 {
 	int r = tracee_interrupt(tr, t);
 
-	return r < 0 ? r : arch_regs_set(t->tid, &t->regs);
+	return r < 0 ? r : arch_regs_set(t->tid, &t->home);
 }
 
 /* ---- the threads' stubs ---- */
@@ -391,17 +392,21 @@ static int place(struct remote *m)
 int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 {
 	struct remote m = {.tr = tr, .whole = whole, .threads = threads};
-	struct tracee *t = tracees_leader(tr);
+	struct tracee *t;
 	int r = place(&m);
 
 	if (r < 0)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject", NULL,
 			"pid %d (%s) has no room behind its vdso for injected code", tr->pid,
 			tr->comm);
-	m.leader = t - tr->v;
+	r = permit_batch(tr, whole, threads, &m.leader);
+	if (r < 0)
+		return r;
+	t = &tr->v[m.leader];
 	layout(&m);
 	t->held = false;
 	r = leader_run(&m, t);
+	permit_end(tr);
 	t->held = !t->dead;
 	if (r == 0)
 		r = m.err;

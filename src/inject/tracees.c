@@ -161,8 +161,9 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 	t->rseq = rc;
 	if (rc.address)
 		rseq_abort(tr, t);
-	arch_regs_resume(&t->regs, &t->resume);
-	return 0;
+	r = heal_restart(t);
+	arch_regs_resume(&t->home, &t->resume);
+	return r;
 }
 
 static bool known(const struct tracees *tr, size_t sorted, pid_t tid)
@@ -281,6 +282,7 @@ static void drop_dead(struct tracees *tr)
 				ptrace_reap(tr->v[i].tid);
 			else
 				tr->leader_dead = true;
+			policy_done(&tr->v[i].policy);
 		} else {
 			tr->v[k++] = tr->v[i];
 		}
@@ -309,8 +311,10 @@ static int seize_all(struct tracees *tr)
 		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL,
 			"pid %d (%s) died while it was being stopped", tr->pid, tr->comm);
 	for (size_t i = 0; i < tr->n; i++) {
-		int r = tracee_snapshot(tr, &tr->v[i]);
+		int r = policy_load(tr, &tr->v[i]);
 
+		if (r == 0)
+			r = tracee_snapshot(tr, &tr->v[i]);
 		if (r < 0)
 			return op_fail(tr->op, CKPT_E_TARGET, -r, "ptrace(PTRACE_GETREGSET)", NULL,
 				"pid %d (%s): thread %d", tr->pid, tr->comm, tr->v[i].tid);
@@ -349,6 +353,8 @@ static int open_proc(struct tracees *tr)
 
 static void tracees_free(struct tracees *tr)
 {
+	for (size_t i = 0; i < tr->n; i++)
+		policy_done(&tr->v[i].policy);
 	fd_close(tr->mem_fd);
 	fd_close(tr->proc_fd);
 	free(tr->v);

@@ -16,6 +16,7 @@
 
 #include "arch/arch.h"
 #include "core/op.h"
+#include "inject/policy.h"
 #include "kernel/ptrace.h"
 
 struct tracee {
@@ -23,7 +24,10 @@ struct tracee {
 	bool held;               /* in an EVENT_STOP or a group stop */
 	bool dead;               /* it exited while we held it */
 	struct arch_regs regs;   /* its own, as the kernel shows them at the stop */
+	struct arch_regs home;	 /* what it is left with: regs, but for what would kill it (heal.h) */
 	struct arch_regs resume; /* the same, for code injected into it to end in */
+	struct policy policy;	 /* what it may call */
+	bool suspended;		 /* its seccomp filters are, see permit.h */
 	uint64_t sigmask;
 	struct rseq_config rseq;
 };
@@ -41,6 +45,7 @@ struct tracees {
 	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */
 	bool slack_used;                 /* something of ours may be in it */
 	uint64_t stopped_at_ns;          /* CLOCK_MONOTONIC, before the first interrupt */
+	bool dies;                       /* it is to be killed after all went well */
 };
 
 /**

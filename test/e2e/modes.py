@@ -232,8 +232,21 @@ def mode_plain(t):
     t.finish()
 
 
+def leave_refused(t):
+    """A dump that would leave the victim running is refused, since it could not be without danger."""
+    status, text = t.ckpt("dump", "-t", str(t.pid), "-D", t.path("A"), "-R", ok=False)
+    if status == 0 or t.victim.leave_refused not in text:
+        raise Failure(f"not refused for '{t.victim.leave_refused}' ({status_text(status)}):\n{text}")
+    if os.listdir(t.img):
+        raise Failure(f"the refused dump left {os.listdir(t.img)} behind")
+    t.undisturbed()
+    t.finish()
+
+
 def mode_goon(t):
     t.start()
+    if t.victim.leave_refused:
+        return leave_refused(t)
     t.dump("A", "-R")
     t.undisturbed()
     t.finish()

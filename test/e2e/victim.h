@@ -12,6 +12,7 @@
  *   e2e: no MODE: reason          this mode is not run; several modes by comma
  *   e2e: no MODE for A,B: reason  only for these arguments
  *   e2e: refuse: WORD, WORD       a dump is refused with these in the message; also "refuse for A: WORD"
+ *   e2e: leave refused: WORD      "dump -R" is refused with WORD, a dump that ends it is not
  *   e2e: dump: may fail           what it does may make a dump fail, with a message and no image
  *   e2e: settle: SECONDS          to wait between ready and the dump (0.05)
  *   e2e: timeout: SECONDS         for the whole test (60)

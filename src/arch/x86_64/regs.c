@@ -58,6 +58,11 @@ long arch_syscall_ret(const struct arch_regs *r)
 	return (long)r->gp.rax;
 }
 
+bool arch_syscall_restarts(const struct arch_regs *r)
+{
+	return arch_syscall_nr(r) >= 0 && arch_syscall_ret(r) == -ERESTART_RESTARTBLOCK;
+}
+
 void arch_syscall_ret_set(struct arch_regs *r, long ret)
 {
 	r->gp.rax = ret;

@@ -4,7 +4,10 @@
 #ifndef CKPT_ISA_REGS_H
 #define CKPT_ISA_REGS_H
 
+#include <linux/audit.h>
 #include <sys/user.h>
+
+#define ARCH_AUDIT AUDIT_ARCH_X86_64 /* what seccomp filters call it */
 
 /* The NT_PRSTATUS register set. orig_rax is the number of the system call that the thread is in,
  * or -1 where it was interrupted in user code. */

@@ -1,0 +1,126 @@
+/*
+ * policy.c - see policy.h.
+ */
+#include "inject/policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <linux/audit.h>
+#include <sys/syscall.h>
+
+#include "inject/tracees.h"
+#include "kernel/proc.h"
+#include "kernel/seccomp_bpf.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+#include "util/vec.h"
+
+#define FILTERS_MAX 4096
+
+struct policy_filter {
+	struct sock_filter *v;
+	size_t n;
+};
+
+/* The mode alone: parsing the whole file for thousands of threads would be seen in the time stopped. */
+static int mode_read(struct tracees *tr, pid_t tid, int *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *at;
+	int r = file_read_at(tr->proc_fd, proc_task_path(tid, "status").s, &text, NULL);
+
+	if (r < 0)
+		return r;
+	at = strstr(text, "\nSeccomp:");
+	*ret = at ? atoi(at + strlen("\nSeccomp:")) : 0;
+	return 0;
+}
+
+static int filters_load(struct tracee *t, struct policy *p)
+{
+	size_t cap = 0;
+
+	for (size_t i = 0; i < FILTERS_MAX; i++) {
+		struct policy_filter f = {0};
+		int r = ptrace_seccomp_filter(t->tid, i, &f.v, &f.n);
+
+		if (r == -ENOENT)
+			return 0;
+		if (r == 0 && vec_reserve(&p->filters, &cap, p->n + 1, sizeof(f)) < 0) {
+			free(f.v);
+			r = -ENOMEM;
+		}
+		if (r < 0)
+			return r;
+		p->filters[p->n++] = f;
+	}
+	return -E2BIG;
+}
+
+int policy_load(struct tracees *tr, struct tracee *t)
+{
+	struct policy p = {0};
+	int mode = 0, r = mode_read(tr, t->tid, &mode);
+
+	if (r < 0)
+		return r;
+	if (mode == SECCOMP_MODE_STRICT) {
+		p.kind = POLICY_STRICT;
+	} else if (mode == SECCOMP_MODE_FILTER) {
+		p.kind = POLICY_FILTERS;
+		r = filters_load(t, &p);
+		if (r < 0)
+			policy_done(&p);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			p.kind = POLICY_UNKNOWN;
+	}
+	policy_done(&t->policy);
+	t->policy = p;
+	return 0;
+}
+
+void policy_done(struct policy *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->filters[i].v);
+	free(p->filters);
+	*p = (struct policy){0};
+}
+
+static bool filters_allow(const struct policy *p, const struct seccomp_data *data)
+{
+	uint32_t answer = SECCOMP_RET_ALLOW;
+
+	for (size_t i = p->n; i-- > 0;) {
+		uint32_t one;
+
+		if (seccomp_bpf_run(p->filters[i].v, p->filters[i].n, data, &one) < 0)
+			return false;
+		answer = seccomp_bpf_stricter(answer, one);
+	}
+	answer &= SECCOMP_RET_ACTION_FULL;
+	return answer == SECCOMP_RET_ALLOW || answer == SECCOMP_RET_LOG;
+}
+
+bool policy_allows(const struct policy *p, uint64_t ip, long nr, const uint64_t args[6])
+{
+	struct seccomp_data data = {
+		.nr = (int)nr, .arch = ARCH_AUDIT, .instruction_pointer = ip};
+
+	switch (p->kind) {
+	case POLICY_NONE:
+		return true;
+	case POLICY_STRICT:
+		return nr == SYS_read || nr == SYS_write || nr == SYS_exit || nr == SYS_rt_sigreturn;
+	case POLICY_UNKNOWN:
+		return false;
+	case POLICY_FILTERS:
+		break;
+	}
+	for (int i = 0; i < 6; i++)
+		data.args[i] = args[i];
+	return filters_allow(p, &data);
+}
