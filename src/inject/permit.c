@@ -17,14 +17,14 @@
 #include "kernel/syscall_name.h"
 #include "util/vec.h"
 
-#define SOMEWHERE 0x7f0000000000UL /* a pointer; what a filter would say of it is the same for all */
+#define SOMEWHERE                                                                                  \
+	0x7f0000000000UL /* a pointer; what a filter would say of it is the same for all */
 #define SOME_SIZE 0x10000UL
 
 /* What arch_stub_region() and the agent's rendezvous call, see arch/<isa>/stub.c. */
 static const struct arch_call region_calls[] = {
 	{SYS_rt_sigprocmask, {2, SOMEWHERE, 0, 8}},
-	{SYS_mmap,
-		{0, SOME_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1ULL, 0}},
+	{SYS_mmap, {0, SOME_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1ULL, 0}},
 	{SYS_mprotect, {SOMEWHERE, SOME_SIZE, PROT_READ | PROT_WRITE}},
 	{SYS_getpid, {AGENT_ASK_KEY, 1, SOMEWHERE}},
 	{SYS_munmap, {SOMEWHERE, SOME_SIZE}},
@@ -52,7 +52,8 @@ static long prog_forbidden(const struct tracees *tr, const struct tracee *t, con
 static long whole_forbidden(const struct tracees *tr, const struct tracee *t, const struct prog *p)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(region_calls); i++)
-		if (!policy_allows(&t->policy, tr->slack_start, region_calls[i].nr, region_calls[i].args))
+		if (!policy_allows(
+			    &t->policy, tr->slack_start, region_calls[i].nr, region_calls[i].args))
 			return region_calls[i].nr;
 	return prog_forbidden(tr, t, p);
 }
@@ -64,8 +65,8 @@ static int forbidden(struct tracees *tr, struct tracee *t, long nr)
 
 	if (t->policy.kind == POLICY_UNKNOWN)
 		return op_fail(tr->op, CKPT_E_PRIVILEGE, EPERM, "ptrace(PTRACE_SECCOMP_GET_FILTER)",
-			"run as root", "pid %d (%s): seccomp filters of thread %d", tr->pid, tr->comm,
-			t->tid);
+			"run as root", "pid %d (%s): seccomp filters of thread %d", tr->pid,
+			tr->comm, t->tid);
 	if (!tr->dies)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, NULL,
 			"dump it without --leave-running: then the filter can be suspended",
@@ -95,8 +96,8 @@ int permit_batch(struct tracees *tr, const struct prog *whole, const struct prog
 		}
 	}
 	if (!leader)
-		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL, "pid %d (%s)", tr->pid,
-			tr->comm);
+		return op_fail(
+			tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL, "pid %d (%s)", tr->pid, tr->comm);
 	for (size_t i = 0; i < tr->n && r == 0; i++) {
 		struct tracee *t = &tr->v[i];
 		long nr = t->dead ? -1 : t == leader ? whole_forbidden(tr, t, whole) : -1;

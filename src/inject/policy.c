@@ -107,14 +107,14 @@ static bool filters_allow(const struct policy *p, const struct seccomp_data *dat
 
 bool policy_allows(const struct policy *p, uint64_t ip, long nr, const uint64_t args[6])
 {
-	struct seccomp_data data = {
-		.nr = (int)nr, .arch = ARCH_AUDIT, .instruction_pointer = ip};
+	struct seccomp_data data = {.nr = (int)nr, .arch = ARCH_AUDIT, .instruction_pointer = ip};
 
 	switch (p->kind) {
 	case POLICY_NONE:
 		return true;
 	case POLICY_STRICT:
-		return nr == SYS_read || nr == SYS_write || nr == SYS_exit || nr == SYS_rt_sigreturn;
+		return nr == SYS_read || nr == SYS_write || nr == SYS_exit ||
+		       nr == SYS_rt_sigreturn;
 	case POLICY_UNKNOWN:
 		return false;
 	case POLICY_FILTERS:

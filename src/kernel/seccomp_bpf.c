@@ -115,8 +115,8 @@ static int store(struct machine *m, const struct sock_filter *f)
 	return 0;
 }
 
-int seccomp_bpf_run(const struct sock_filter *filter, size_t n, const struct seccomp_data *data,
-	uint32_t *ret)
+int seccomp_bpf_run(
+	const struct sock_filter *filter, size_t n, const struct seccomp_data *data, uint32_t *ret)
 {
 	struct machine m = {0};
 
@@ -162,5 +162,6 @@ int seccomp_bpf_run(const struct sock_filter *filter, size_t n, const struct sec
 /* Among stacked filters the smallest action as a signed number counts; of equal ones the newest. */
 uint32_t seccomp_bpf_stricter(uint32_t a, uint32_t b)
 {
-	return (int32_t)(b & SECCOMP_RET_ACTION_FULL) < (int32_t)(a & SECCOMP_RET_ACTION_FULL) ? b : a;
+	return (int32_t)(b & SECCOMP_RET_ACTION_FULL) < (int32_t)(a & SECCOMP_RET_ACTION_FULL) ? b
+											       : a;
 }

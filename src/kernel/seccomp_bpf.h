@@ -20,8 +20,8 @@
  * Return: 0; -EINVAL the program is none that the kernel would take.
  * Source: Linux kernel/seccomp.c seccomp_check_filter(), seccomp_run_filters().
  */
-int seccomp_bpf_run(const struct sock_filter *filter, size_t n, const struct seccomp_data *data,
-	uint32_t *ret);
+int seccomp_bpf_run(
+	const struct sock_filter *filter, size_t n, const struct seccomp_data *data, uint32_t *ret);
 
 /** seccomp_bpf_stricter() - of the answers of two stacked filters, the one that counts */
 uint32_t seccomp_bpf_stricter(uint32_t a, uint32_t b);
