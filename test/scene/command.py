@@ -3,10 +3,9 @@ import os
 import signal
 import time
 
-from harness import CKPT, Failure, proc_state, wait_for
+from harness import CKPT, CONFLICT, Failure, proc_state, wait_for
 
 WAITER = "ready()"
-CONFLICT = 6  # ckpt's exit status: a pid, path or image is in the way
 
 
 def scene_directory(s):
@@ -96,7 +95,7 @@ def scene_plan(s):
     s.begin(WAITER)
     s.save()
     text = s.ckpt("restore", "-D", s.image, "--plan")
-    s.words(text, "mmap", s.pid, "python")
+    s.words(text, "map", s.pid, "python")
     s.nothing_left()
     if proc_state(s.pid) is not None:
         raise Failure("--plan has started the process")

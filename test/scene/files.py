@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 
-from harness import HERE, Failure
+from harness import CONFLICT, HERE, Failure
 
 DATA = b"0123456789" * 10
 READER = """
@@ -35,7 +35,7 @@ def scene_data_refuse(s):
     s.begin(READER)
     s.save()
     write(s.file("data"), DATA[:50], "ab")
-    s.restore_fails(3, "data", 100, 150, more=["--changed-files=refuse"])
+    s.restore_fails(CONFLICT, "data", 100, 150, more=["--changed-files=refuse"])
     s.no_words(s.restore("--changed-files=ignore"), "150")
     s.finish()
 
@@ -74,7 +74,7 @@ def scene_data_other(s):
     s.save()
     os.unlink(s.file("data"))
     write(s.file("data"), b"x" * 7)
-    s.restore_fails(3, "data", 100, 7, more=["--changed-files=refuse"])
+    s.restore_fails(CONFLICT, "data", 100, 7, more=["--changed-files=refuse"])
     s.words(s.restore(), "data")
     os.kill(s.pid, 9)
 
@@ -97,8 +97,8 @@ def scene_exe_changed(s):
     s.begin(s.file("program"))
     s.save()
     os.rename(s.file("other"), s.file("program"))
-    s.restore_fails(3, s.file("program"), "build id")
-    s.restore_fails(3, s.file("program"), "build id", more=["--changed-files=refuse"])
+    s.restore_fails(CONFLICT, s.file("program"), "build id")
+    s.restore_fails(CONFLICT, s.file("program"), "build id", more=["--changed-files=refuse"])
     os.rename(s.file("copy"), s.file("program"))
     s.restore()
     s.finish()

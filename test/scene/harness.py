@@ -10,6 +10,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 from modes import CKPT, Failure, Test, proc_state, status_text, wait_for  # noqa: E402
 
+CONFLICT = 6  # ckpt's exit status: a pid, path or image is in the way
+
 # What stands in front of every victim: it reports, waits for the driver's go, and verifies itself.
 PRELUDE = """
 import os, signal, sys
