@@ -27,6 +27,9 @@ long arch_syscall_nr(const struct arch_regs *r);
 /** arch_syscall_ret() - the call's result so far: -512..-516 ask the kernel to restart it */
 long arch_syscall_ret(const struct arch_regs *r);
 
+/** arch_syscall_again() - have the kernel issue the call again, or end it with EINTR if a handler runs */
+void arch_syscall_again(struct arch_regs *r);
+
 /** arch_syscall_restarts() - whether the kernel would go on by restart_syscall(2), from its own memory */
 bool arch_syscall_restarts(const struct arch_regs *r);
 

@@ -2,8 +2,10 @@
  * heal.h - making a stop unnoticed.
  *
  * A stop breaks off some waits in a way that the program sees (EINTR), although no signal came:
- * epoll_wait, sigtimedwait, recv with a timeout and others. A thread that shows such a result is
- * made to issue its call again.
+ * epoll_wait, sigtimedwait, recv with a timeout and others. Others the kernel continues by
+ * restart_syscall(2), a call that a seccomp filter may not allow, as an allow-list that nobody stops
+ * is never asked for it: then the mere stop would kill. Both are made to issue their call again,
+ * unless a handler is to run first: then the call ends with EINTR, as it would have.
  */
 #ifndef CKPT_INJECT_HEAL_H
 #define CKPT_INJECT_HEAL_H
@@ -11,15 +13,10 @@
 struct tracee;
 
 /**
- * heal_restart() - choose the registers that a thread is left with, into t->home
- * They are its own; but where the kernel would continue a sleep by restart_syscall(2) and a seccomp
- * filter does not allow that call (an allow-list that nobody stops is never asked for it), the thread
- * would be killed by the mere stop: it is made to issue the call itself again, at once.
- * Return: 0; -errno
+ * heal_stop() - adjust a thread that has just stopped, so that from now on it would go on unharmed
+ * @t: regs and policy are set; sets broken and home, may change regs
+ * Return: 0; -errno of writing its registers
  */
-int heal_restart(struct tracee *t);
-
-/** heal_wait() - adjust the registers of a held thread, just before it is released or saved */
-void heal_wait(struct tracee *t);
+int heal_stop(struct tracee *t);
 
 #endif

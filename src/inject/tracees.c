@@ -161,7 +161,7 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 	t->rseq = rc;
 	if (rc.address)
 		rseq_abort(tr, t);
-	r = heal_restart(t);
+	r = heal_stop(t);
 	arch_regs_resume(&t->home, &t->resume);
 	return r;
 }
@@ -357,6 +357,7 @@ static void tracees_free(struct tracees *tr)
 		policy_done(&tr->v[i].policy);
 	fd_close(tr->mem_fd);
 	fd_close(tr->proc_fd);
+	free(tr->seen);
 	free(tr->v);
 	free(tr);
 }
@@ -375,6 +376,7 @@ int tracees_seize(
 	if (r == 0) {
 		op_target(op, CKPT_TARGET_RUNNING);
 		slack_find(tr, vdso_start, vdso_end);
+		waits_look(tr);
 		tr->stopped_at_ns = now_ns();
 		r = seize_all(tr);
 	}
@@ -382,6 +384,7 @@ int tracees_seize(
 		tracees_release(tr, false);
 		return r;
 	}
+	waits_measure(tr);
 	*ret = tr;
 	return 0;
 }
@@ -400,7 +403,6 @@ void tracees_release(struct tracees *tr, bool stop)
 			continue;
 		if (!t->held && tracee_wait_event(tr, t) < 0)
 			continue;
-		heal_wait(t);
 		ptrace_detach(t->tid, 0);
 	}
 	tracees_free(tr);

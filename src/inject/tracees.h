@@ -17,6 +17,7 @@
 #include "arch/arch.h"
 #include "core/op.h"
 #include "inject/policy.h"
+#include "inject/wait.h"
 #include "kernel/ptrace.h"
 
 struct tracee {
@@ -28,6 +29,9 @@ struct tracee {
 	struct arch_regs resume; /* the same, for code injected into it to end in */
 	struct policy policy;	 /* what it may call */
 	bool suspended;		 /* its seccomp filters are, see permit.h */
+	bool broken;		 /* our stop has broken off its wait; it goes on with it (heal.h) */
+	bool left_known;	 /* of that wait's time limit ... */
+	uint64_t left_ns;	 /* ... so much is left */
 	uint64_t sigmask;
 	struct rseq_config rseq;
 };
@@ -45,6 +49,8 @@ struct tracees {
 	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */
 	bool slack_used;                 /* something of ours may be in it */
 	uint64_t stopped_at_ns;          /* CLOCK_MONOTONIC, before the first interrupt */
+	struct wait_seen *seen;          /* by tid; see wait.h */
+	size_t n_seen;
 	bool dies;                       /* it is to be killed after all went well */
 };
 

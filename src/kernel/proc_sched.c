@@ -47,6 +47,24 @@ int proc_sched_parse(const char *text, uint64_t *ret_exec_start_ns)
 	return -EBADMSG;
 }
 
+int proc_sched_switches(const char *text, uint64_t *ret)
+{
+	str_skip_line(&text);
+	for (; *text; str_skip_line(&text)) {
+		const char *p = str_startswith(text, "nr_switches");
+
+		if (!p)
+			continue;
+		str_skip_blanks(&p);
+		if (*p++ != ':')
+			continue;
+		str_skip_blanks(&p);
+		if (str_u64(&p, 10, ret) == 0 && *p == '\n')
+			return 0;
+	}
+	return -EBADMSG;
+}
+
 int proc_sched_read(int procfd, pid_t tid, uint64_t *ret_exec_start_ns)
 {
 	_cleanup_free_ char *text = NULL;

@@ -22,6 +22,13 @@
 int proc_sched_parse(const char *text, uint64_t *ret_exec_start_ns);
 
 /**
+ * proc_sched_switches() - find nr_switches: how often the thread has left a CPU
+ * @text, @ret: as above
+ * Return: as above
+ */
+int proc_sched_switches(const char *text, uint64_t *ret);
+
+/**
  * proc_sched_read() - read and parse
  * @tid:  a thread, or 0 for the process
  * Return: 0; -ENOENT gone, or the kernel has no such file; -EBADMSG; -ENOMEM; -errno.

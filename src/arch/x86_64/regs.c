@@ -58,6 +58,11 @@ long arch_syscall_ret(const struct arch_regs *r)
 	return (long)r->gp.rax;
 }
 
+void arch_syscall_again(struct arch_regs *r)
+{
+	r->gp.rax = -ERESTARTNOHAND;
+}
+
 bool arch_syscall_restarts(const struct arch_regs *r)
 {
 	return arch_syscall_nr(r) >= 0 && arch_syscall_ret(r) == -ERESTART_RESTARTBLOCK;
@@ -101,8 +106,8 @@ void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret)
 
 void arch_regs_restored(struct arch_regs *r)
 {
-	if (arch_syscall_nr(r) >= 0 && arch_syscall_ret(r) == -ERESTART_RESTARTBLOCK)
-		r->gp.rax = -ERESTARTNOHAND;
+	if (arch_syscall_restarts(r))
+		arch_syscall_again(r);
 }
 
 void arch_regs_call(struct arch_regs *r, uint64_t at, long nr, const uint64_t args[6])

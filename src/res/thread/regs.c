@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inject/heal.h"
 #include "kernel/ptrace.h"
 #include "proto/regs.pb-c.h"
 #include "res/thread/thread.h"
@@ -36,6 +35,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	m->ip = arch_ip(&t->regs);
 	m->sp = arch_sp(&t->regs);
 	m->syscall = arch_syscall_nr(&t->regs);
+	m->remaining_known = t->left_known;
+	m->remaining_ns = t->left_ns;
 	return collect_add_take(c, &res_regs.type, t->tid, m);
 }
 

@@ -74,3 +74,17 @@ Test(proc_sched, of_this_process)
 	cr_assert_eq(proc_sched_read(procfd, 0, &second), 0);
 	cr_assert_gt(second, 0);
 }
+
+Test(proc_sched, how_often_it_was_switched)
+{
+	static const char text[] = "sleep (7051, #threads: 1)\n-\n"
+				   "se.exec_start                                :       1.059014\n"
+				   "nr_switches                                  :                   17\n"
+				   "nr_voluntary_switches                        :                    2\n";
+	uint64_t n = 0;
+
+	cr_assert_eq(proc_sched_switches(text, &n), 0);
+	cr_assert_eq(n, 17);
+	cr_assert_eq(proc_sched_switches("nr_switches : 5\n-\n", &n), -EBADMSG);
+	cr_assert_eq(n, 17);
+}
