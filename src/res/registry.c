@@ -22,6 +22,7 @@ static const struct res *const table[] = {
 	&res_shmem,
 	&res_fdtable,
 	&res_sigaction,
+	&res_itimers,
 	&res_userptrs,
 	&res_sigaltstack,
 	&res_threadname,

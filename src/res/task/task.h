@@ -6,6 +6,6 @@
 
 #include "res/res.h"
 
-extern const struct res res_task, res_fs, res_sigaction;
+extern const struct res res_task, res_fs, res_sigaction, res_itimers;
 
 #endif
