@@ -35,6 +35,10 @@ bool arch_syscall_restarts(const struct arch_regs *r);
 
 void arch_syscall_ret_set(struct arch_regs *r, long ret);
 uint64_t arch_syscall_arg(const struct arch_regs *r, int i);
+void arch_syscall_arg_set(struct arch_regs *r, int i, uint64_t value);
+
+/** arch_syscall_ended() - make it a thread whose call has just returned @ret */
+void arch_syscall_ended(struct arch_regs *r, long ret);
 
 /** arch_syscall_rewind() - make the thread issue its system call again, as if it had not begun */
 void arch_syscall_rewind(struct arch_regs *r);

@@ -49,14 +49,13 @@ int heal_stop(struct tracee *t)
 	const uint64_t none[6] = {0};
 	bool restarts = arch_syscall_restarts(&t->regs);
 	bool eintr = arch_syscall_nr(&t->regs) >= 0 && arch_syscall_ret(&t->regs) == -EINTR &&
-		is_breakable(arch_syscall_nr(&t->regs));
+		     is_breakable(arch_syscall_nr(&t->regs));
 
 	t->broken = restarts || eintr;
 	if (eintr)
 		arch_syscall_again(&t->regs);
 	t->home = t->regs;
-	if (restarts &&
-		!policy_allows(&t->policy, arch_ip(&t->regs), SYS_restart_syscall, none))
+	if (restarts && !policy_allows(&t->policy, arch_ip(&t->regs), SYS_restart_syscall, none))
 		arch_syscall_again(&t->home);
 	else if (!eintr)
 		return 0;

@@ -112,7 +112,8 @@ void waits_look(struct tracees *tr)
 		struct wait_seen seen = {.tid = tids[i]};
 		uint64_t args[6];
 
-		if (file_read_at(tr->proc_fd, proc_task_path(tids[i], "syscall").s, &text, NULL) < 0 ||
+		if (file_read_at(tr->proc_fd, proc_task_path(tids[i], "syscall").s, &text, NULL) <
+				0 ||
 			call_parse(text, &seen.nr, args) < 0 || !wait_limit_of(seen.nr, args) ||
 			sched_look(tr, tids[i], &seen) < 0)
 			continue;

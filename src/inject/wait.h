@@ -24,7 +24,7 @@ struct tracees;
 struct wait_limit {
 	long nr;
 	enum { WAIT_TIMESPEC, WAIT_MILLISECONDS } form; /* a pointer to one, or the number itself */
-	int arg;					/* of the call */
+	int arg;                                        /* of the call */
 	int rest_arg; /* where the kernel writes the rest, -1: nowhere */
 };
 

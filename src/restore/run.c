@@ -42,6 +42,7 @@
 #include "res/thread/regs.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
+#include "restore/sleep.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -334,6 +335,7 @@ static int put_registers(struct run *r)
 	for (size_t i = 0; i < r->task.n; i++) {
 		pid_t tid = r->task.threads[i].tid;
 		const Ckpt__Regs *m = model_get(r->plan->model, &res_regs.type, tid);
+		struct arch_regs general;
 		int ret;
 
 		if (r->task.threads[i].exits)
@@ -341,7 +343,11 @@ static int put_registers(struct run *r)
 		if (!m)
 			return op_fail(r->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 				"thread %d has no registers in the image", tid);
-		ret = regs_put(r->op, tid, m);
+		ret = regs_general(r->op, tid, m, &general);
+		if (ret == 0)
+			ret = sleep_begin(r->op, tid, m, &general);
+		if (ret == 0)
+			ret = regs_put(r->op, tid, m, &general);
 		if (ret < 0)
 			return ret;
 	}

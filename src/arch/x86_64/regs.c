@@ -80,6 +80,20 @@ uint64_t arch_syscall_arg(const struct arch_regs *r, int i)
 	return args[i];
 }
 
+void arch_syscall_arg_set(struct arch_regs *r, int i, uint64_t value)
+{
+	unsigned long long *const args[6] = {
+		&r->gp.rdi, &r->gp.rsi, &r->gp.rdx, &r->gp.r10, &r->gp.r8, &r->gp.r9};
+
+	*args[i] = value;
+}
+
+void arch_syscall_ended(struct arch_regs *r, long ret)
+{
+	r->gp.rax = ret;
+	r->gp.orig_rax = -1;
+}
+
 void arch_syscall_rewind(struct arch_regs *r)
 {
 	r->gp.rip -= SYSCALL_INSN_LEN;

@@ -40,17 +40,20 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	return collect_add_take(c, &res_regs.type, t->tid, m);
 }
 
-int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m)
+int regs_general(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, struct arch_regs *ret)
 {
-	struct arch_regs regs;
-	int r;
-
-	if (m->general.len != sizeof(regs))
+	if (m->general.len != sizeof(*ret))
 		return op_fail(op, CKPT_E_IMAGE, 0, NULL, NULL,
 			"thread %d: %zu bytes of general registers, not %zu", tid, m->general.len,
-			sizeof(regs));
-	memcpy(&regs, m->general.data, sizeof(regs));
-	arch_regs_restored(&regs);
+			sizeof(*ret));
+	memcpy(ret, m->general.data, sizeof(*ret));
+	return 0;
+}
+
+int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, const struct arch_regs *general)
+{
+	int r;
+
 	r = ptrace_setregset(tid, NT_X86_XSTATE, m->extended.data, m->extended.len);
 	if (r < 0)
 		return op_fail(op, CKPT_E_REFUSED, -r, "ptrace(PTRACE_SETREGSET)",
@@ -58,14 +61,16 @@ int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m)
 			"thread %d: extended registers", tid);
 	r = ptrace_setsigmask(tid, m->sigmask);
 	if (r == 0)
-		r = arch_regs_set(tid, &regs);
+		r = arch_regs_set(tid, general);
 	if (r < 0)
 		return op_fail(op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_SETREGSET)", NULL,
 			"thread %d: registers", tid);
 	return 0;
 }
 
+static const char *const volatile_fields[] = {"remaining_ns", "remaining_known", NULL};
+
 const struct res res_regs = {
-	.type = {"regs", SCOPE_THREAD, &ckpt__regs__descriptor, NULL},
+	.type = {"regs", SCOPE_THREAD, &ckpt__regs__descriptor, volatile_fields},
 	.collect = collect,
 };

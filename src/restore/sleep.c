@@ -1,0 +1,116 @@
+/*
+ * sleep.c - see sleep.h.
+ *
+ * Verified on Linux 6.18: an interrupt that is asked for at the entry of nanosleep, clock_nanosleep,
+ * futex and poll makes them set up their deadline and return -ERESTART_RESTARTBLOCK at once.
+ */
+#include "restore/sleep.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "inject/wait.h"
+#include "kernel/ptrace.h"
+
+#define NS_PER_S  1000000000ULL
+#define NS_PER_MS 1000000ULL
+#define MAX_ERRNO 4095
+
+/* A place in the thread's memory that is lent for a moment: the top of its stack. No other thread of
+ * the program runs meanwhile. */
+struct loan {
+	pid_t tid;
+	uint64_t at;
+	struct timespec was;
+};
+
+static int copy(pid_t tid, uint64_t at, struct timespec *ts, bool write)
+{
+	struct iovec here = {ts, sizeof(*ts)}, there = {(void *)(uintptr_t)at, sizeof(*ts)};
+	ssize_t n = write ? process_vm_writev(tid, &here, 1, &there, 1, 0)
+			  : process_vm_readv(tid, &here, 1, &there, 1, 0);
+
+	return n == sizeof(*ts) ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+static int lend(struct loan *l, pid_t tid, uint64_t at, uint64_t ns)
+{
+	struct timespec ts = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+
+	l->tid = tid;
+	l->at = at;
+	return copy(tid, at, &l->was, false) < 0 ? -EFAULT : copy(tid, at, &ts, true);
+}
+
+static void give_back(struct loan *l)
+{
+	if (l->at)
+		copy(l->tid, l->at, &l->was, true);
+}
+
+static int wait_for(pid_t tid, int kind)
+{
+	struct wait_status s;
+	int r = ptrace_wait(tid, 0, &s);
+
+	if (r == 0 && wait_is_dead(&s))
+		return -ESRCH;
+	return r < 0 ? r : (int)s.kind == kind ? 0 : -EPROTO;
+}
+
+/* From an EVENT_STOP through the call, into an EVENT_STOP. */
+static int call_and_break_off(pid_t tid, const struct arch_regs *call, struct arch_regs *ret)
+{
+	int r = arch_regs_set(tid, call);
+
+	if (r == 0)
+		r = ptrace_syscall(tid, 0);
+	if (r == 0)
+		r = wait_for(tid, WAIT_SYSCALL_STOP);
+	if (r == 0)
+		r = ptrace_interrupt(tid);
+	if (r == 0)
+		r = ptrace_cont(tid, 0);
+	if (r == 0)
+		r = wait_for(tid, WAIT_EVENT_STOP);
+	return r < 0 ? r : arch_regs_get(tid, ret);
+}
+
+int sleep_begin(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, struct arch_regs *regs)
+{
+	const struct wait_limit *limit;
+	struct arch_regs call = *regs, after;
+	struct loan loan = {0};
+	uint64_t args[6];
+	int r;
+
+	for (int i = 0; i < 6; i++)
+		args[i] = arch_syscall_arg(regs, i);
+	limit = wait_limit_of(arch_syscall_nr(regs), args);
+	if (!limit || !m->remaining_known || !arch_syscall_restarts(regs))
+		goto anew;
+	arch_syscall_rewind(&call);
+	if (limit->form == WAIT_MILLISECONDS)
+		arch_syscall_arg_set(
+			&call, limit->arg, (m->remaining_ns + NS_PER_MS - 1) / NS_PER_MS);
+	else if (lend(&loan, tid, arch_sp(regs) & ~15ULL, m->remaining_ns) < 0)
+		goto anew;
+	else
+		arch_syscall_arg_set(&call, limit->arg, loan.at);
+	r = call_and_break_off(tid, &call, &after);
+	give_back(&loan);
+	if (r < 0)
+		return op_fail(op, CKPT_E_SYSTEM, -r, "ptrace", NULL,
+			"thread %d: continuing its sleep", tid);
+	if (arch_syscall_restarts(&after))
+		return 0;
+	/* the time was over, or what it waited for had come: the call has ended, with this result */
+	if (arch_syscall_ret(&after) >= -MAX_ERRNO && arch_syscall_ret(&after) != -EINTR) {
+		arch_syscall_ended(regs, arch_syscall_ret(&after));
+		return 0;
+	}
+anew:
+	arch_regs_restored(regs);
+	return 0;
+}
