@@ -112,7 +112,7 @@ int look_task(struct look *l)
 	return r;
 }
 
-/* What differs between threads of one group: without CLONE_FILES or CLONE_FS only after unshare(2). */
+/* What threads of one group share unless one of them has called unshare(2). */
 static int look_shared(struct look *l, pid_t tid)
 {
 	if (syscall(SYS_kcmp, l->pid, tid, KCMP_FILES, 0, 0) > 0)
