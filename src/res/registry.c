@@ -20,6 +20,8 @@ static const struct res *const table[] = {
 	&res_file,
 	&res_regfile,
 	&res_shmem,
+	&res_pipe,
+	&res_tty,
 	&res_fdtable,
 	&res_sigaction,
 	&res_itimers,

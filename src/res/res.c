@@ -65,3 +65,11 @@ int plan_fd(const struct plan *p, uint64_t file_id)
 	}
 	return -1;
 }
+
+const struct plan_override *plan_override(const struct plan *p, unsigned fd)
+{
+	for (size_t i = p->n_overrides; i-- > 0;) /* the last word counts */
+		if (p->overrides[i].fd == (int)fd)
+			return &p->overrides[i];
+	return NULL;
+}

@@ -31,7 +31,8 @@ struct page_want {
 	uint64_t resident_bytes; /* what the kernel counts in the range, for old kernels */
 };
 
-struct collect_file; /* one open file description already seen, see files.h */
+struct collect_file; /* one open file description already seen, see res/file/seen.h */
+struct seen;
 
 /* What a dump knows while it collects; /proc is read once. */
 struct collect {
@@ -50,6 +51,7 @@ struct collect {
 
 	struct collect_file *files;
 	size_t n_files, cap_files;
+	struct seen *seen; /* see res/file/seen.h */
 };
 
 /* Where a resource's questions begin in a batch that has been run. */
@@ -107,14 +109,28 @@ struct plan_file {
 	bool opened;
 };
 
+/* A descriptor that becomes what the user says (--fd). */
+struct plan_override {
+	int fd; /* the task's number */
+	enum { OVERRIDE_INHERIT, OVERRIDE_PATH, OVERRIDE_NULL, OVERRIDE_CLOSE } how;
+	int mine;	  /* inherit: our number */
+	const char *path; /* borrowed from the request */
+	int from;	  /* the number that the coordinator gives it, -1: none yet */
+};
+
 struct plan {
 	struct ckpt_op *op;
 	const struct ckpt_restore_req *req;
 	const struct model *model;
 	struct plan_file *files; /* ascending by id */
 	size_t n_files;
+	struct plan_override *overrides;
+	size_t n_overrides;
 	bool describe;
 };
+
+/** plan_override() - what the user says of a task's descriptor, or NULL */
+const struct plan_override *plan_override(const struct plan *p, unsigned fd);
 
 /** plan_fd() - the number under which an open file description reaches the tasks, -1: none */
 int plan_fd(const struct plan *p, uint64_t file_id);

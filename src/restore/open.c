@@ -101,35 +101,109 @@ static struct plan_file *slot(struct plan *p, uint64_t id)
 	return NULL;
 }
 
-int open_files(struct plan *p, const struct image *img)
+struct opening {
+	struct open_ctx ctx; /* first: also() gets it */
+	int from;	     /* no number below is free */
+};
+
+/* Take a descriptor for a description; both checked, as the number may be a damaged image's. */
+static int keep_take(struct opening *o, uint64_t id, int fd)
 {
-	struct open_ctx o = {.op = p->op,
-		.req = p->req,
-		.model = p->model,
-		.plan = p,
-		.image = img,
-		.contents = contents};
-	int from = 64, r = fault_point(p->op, "restore.open");
+	struct plan_file *f = slot(o->ctx.plan, id);
 
-	raise_limit();
-	for (size_t i = 0; r >= 0 && i < p->model->n; i++) {
-		const struct model_rec *rec = &p->model->recs[i];
-		const struct res *res = registry_find(rec->type);
-		struct plan_file *f;
+	if (!f || f->opened) {
+		fd_close(fd);
+		return op_fail(o->ctx.op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+			"file %llu: %s", (unsigned long long)id, f ? "it is there twice" : "no such");
+	}
+	fd = move_away(o->ctx.plan, fd, &o->from);
+	if (fd < 0)
+		return fd;
+	f->fd = fd;
+	f->opened = true;
+	return 0;
+}
 
-		if (!res || !res->file)
-			continue;
-		f = slot(p, rec->owner);
-		r = res->file->open(
-			&o, rec->owner, rec, model_get(p->model, &res_file.type, rec->owner));
-		if (r >= 0)
-			r = move_away(p, r, &from);
-		if (r >= 0) {
-			f->fd = r;
-			f->opened = true;
+static int also(struct open_ctx *ctx, uint64_t file_id, int fd)
+{
+	return keep_take((struct opening *)ctx, file_id, fd);
+}
+
+/* Whether --fd says something else of every descriptor of a description that has any. */
+static bool unneeded(const struct plan *p, uint64_t id)
+{
+	const struct model_rec *rec;
+	bool any = false;
+	size_t pos = 0;
+
+	while (p->n_overrides && (rec = model_next(p->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; i < t->n_fds; i++) {
+			if (t->fds[i]->file != id)
+				continue;
+			if (!plan_override(p, t->fds[i]->fd))
+				return false;
+			any = true;
 		}
 	}
-	return r < 0 ? r : 0;
+	return any;
+}
+
+static int open_one(struct opening *o, const struct model_rec *rec, const struct res *res)
+{
+	struct plan *p = o->ctx.plan;
+	const struct plan_file *f = slot(p, rec->owner);
+	int fd;
+
+	if (f && f->opened)
+		return 0;
+	o->ctx.unneeded = unneeded(p, rec->owner);
+	fd = res->file->open(
+		&o->ctx, rec->owner, rec, model_get(p->model, &res_file.type, rec->owner));
+	if (fd == OPEN_NOTHING || fd < 0)
+		return fd < 0 ? fd : 0;
+	return keep_take(o, rec->owner, fd);
+}
+
+/* Before all others, so that no number is taken which the user means by inherit:M. */
+static int open_overrides(struct opening *o)
+{
+	struct plan *p = o->ctx.plan;
+	int r = outside_open(p);
+
+	for (size_t i = 0; r == 0 && i < p->n_overrides; i++) {
+		if (p->overrides[i].from < 0)
+			continue;
+		r = p->overrides[i].from = move_away(p, p->overrides[i].from, &o->from);
+		r = r < 0 ? r : 0;
+	}
+	return r;
+}
+
+int open_files(struct plan *p, const struct image *img)
+{
+	struct opening o = {.ctx = {.op = p->op,
+				    .req = p->req,
+				    .model = p->model,
+				    .plan = p,
+				    .image = img,
+				    .contents = contents,
+				    .also = also},
+		.from = 64};
+	int r = fault_point(p->op, "restore.open");
+
+	raise_limit();
+	if (r == 0)
+		r = open_overrides(&o);
+	for (size_t i = 0; r == 0 && i < p->model->n; i++) {
+		const struct model_rec *rec = &p->model->recs[i];
+		const struct res *res = registry_find(rec->type);
+
+		if (res && res->file)
+			r = open_one(&o, rec, res);
+	}
+	return r;
 }
 
 void open_files_done(struct plan *p)
@@ -137,4 +211,7 @@ void open_files_done(struct plan *p)
 	for (size_t i = 0; i < p->n_files; i++)
 		if (p->files[i].opened)
 			p->files[i].fd = fd_close(p->files[i].fd);
+	for (size_t i = 0; i < p->n_overrides; i++)
+		fd_close(p->overrides[i].from);
+	p->n_overrides = 0;
 }

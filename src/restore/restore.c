@@ -21,6 +21,7 @@
 #include "image/image.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
+#include "res/file/files.h"
 #include "res/mm/mm.h"
 #include "res/registry.h"
 #include "res/task/task.h"
@@ -70,13 +71,14 @@ static int stage_load(struct restore *s)
 	s->plan = (struct plan){.op = s->op, .req = s->req, .model = &s->model};
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
-	return 0;
+	return outside_overrides(&s->plan);
 }
 
 static void restore_done(struct restore *s)
 {
 	open_files_done(&s->plan);
 	free(s->plan.files);
+	free(s->plan.overrides);
 	model_done(&s->model);
 	image_close(s->img);
 }

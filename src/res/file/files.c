@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "kernel/fdinfo.h"
-#include "kernel/kcmp.h"
 #include "kernel/pidfd.h"
 #include "proto/fdtable.pb-c.h"
+#include "res/file/seen.h"
 #include "res/registry.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
@@ -26,21 +26,9 @@
 /* Flags that only had a meaning when the file was opened. */
 #define CREATION_FLAGS (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
 
-/* A description that has got an id. */
-struct collect_file {
-	uint32_t id;
-	dev_t dev;
-	ino_t ino;
-	int target_fd;      /* -1: a mapped file */
-	uint32_t map_flags; /* mapped: O_RDONLY or O_RDWR */
-	bool map_exec;
-};
-
 void files_done(struct collect *c)
 {
-	free(c->files);
-	c->files = NULL;
-	c->n_files = c->cap_files = 0;
+	seen_done(c);
 }
 
 static const struct res *kind_of(const struct file_look *l)
@@ -49,14 +37,6 @@ static const struct res *kind_of(const struct file_look *l)
 		if ((*r)->file && (*r)->file->match(l))
 			return *r;
 	return NULL;
-}
-
-static int files_remember(struct collect *c, const struct collect_file *f)
-{
-	if (vec_reserve(&c->files, &c->cap_files, c->n_files + 1, sizeof(*c->files)) < 0)
-		return collect_oom(c);
-	c->files[c->n_files++] = *f;
-	return 0;
 }
 
 static int kind_collect(struct collect *c, uint32_t id, const struct file_look *l)
@@ -100,25 +80,26 @@ static int mapped(struct collect *c, const char *at, uint32_t flags, bool exec, 
 		.map_flags = flags,
 		.map_exec = exec};
 	struct collect_file f = {.target_fd = -1, .map_flags = flags, .map_exec = exec};
+	struct seen_inode *inode;
 	int r = look_at_link(c, at, &l, &link);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < c->n_files; i++) {
-		const struct collect_file *k = &c->files[i];
+	inode = seen_inode(c, l.st.st_dev, l.st.st_ino);
+	if (!inode)
+		return collect_oom(c);
+	for (uint32_t id = inode->mapped; id; id = c->files[id - 1].next_mapped) {
+		const struct collect_file *k = &c->files[id - 1];
 
-		if (k->target_fd < 0 && k->dev == l.st.st_dev && k->ino == l.st.st_ino &&
-			k->map_flags == flags && k->map_exec >= exec) {
-			*ret_id = k->id;
+		if (k->map_flags == flags && k->map_exec >= exec) {
+			*ret_id = id;
 			return 0;
 		}
 	}
-	f.id = c->n_files + 1;
-	f.dev = l.st.st_dev;
-	f.ino = l.st.st_ino;
-	*ret_id = f.id;
-	r = files_remember(c, &f);
-	return r < 0 ? r : kind_collect(c, f.id, &l);
+	l.first_id = inode->first;
+	if (seen_add(c, inode, 0, &f, ret_id) < 0)
+		return collect_oom(c);
+	return kind_collect(c, *ret_id, &l);
 }
 
 int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id)
@@ -164,7 +145,10 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 	_cleanup_free_ char *link = NULL;
 	struct file_look l = {.fd = dup, .target_fd = fd};
 	struct collect_file f = {.target_fd = fd};
+	struct seen_inode *inode;
 	char at[32];
+	size_t place;
+	int64_t id;
 	off_t pos;
 	int r;
 
@@ -175,25 +159,35 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 	r = look_at_link(c, at, &l, &link);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < c->n_files; i++) {
-		const struct collect_file *k = &c->files[i];
-
-		if (k->target_fd >= 0 && k->ino == l.st.st_ino && k->dev == l.st.st_dev &&
-			kcmp_files(c->pid, k->target_fd, c->pid, fd) == KCMP_EQUAL) {
-			*ret_id = k->id;
-			return 0;
-		}
-	}
+	inode = seen_inode(c, l.st.st_dev, l.st.st_ino);
+	if (!inode)
+		return collect_oom(c);
+	id = seen_find(c, inode, fd, &place);
+	if (id < 0)
+		return op_fail(c->op, CKPT_E_SYSTEM, -id, "kcmp", NULL, "pid %d (%s): fd %d", c->pid,
+			c->tr->comm, fd);
+	*ret_id = id;
+	if (id)
+		return 0;
+	l.first_id = inode->first;
 	l.flags = fcntl(dup, F_GETFL) & ~CREATION_FLAGS;
 	pos = l.flags & O_PATH ? 0 : lseek(dup, 0, SEEK_CUR);
 	l.pos = pos < 0 ? 0 : pos;
-	f.id = *ret_id = c->n_files + 1;
-	f.dev = l.st.st_dev;
-	f.ino = l.st.st_ino;
-	r = files_remember(c, &f);
-	if (r == 0)
-		r = kind_collect(c, f.id, &l);
-	return r < 0 ? r : add_file_record(c, f.id, dup, l.flags, l.pos);
+	if (seen_add(c, inode, place, &f, ret_id) < 0)
+		return collect_oom(c);
+	r = kind_collect(c, *ret_id, &l);
+	return r < 0 ? r : add_file_record(c, *ret_id, dup, l.flags, l.pos);
+}
+
+/* What can only be told when all descriptions are known. */
+static int finish_kinds(struct collect *c)
+{
+	int r = 0;
+
+	for (const struct res *const *k = registry(); *k && r == 0; k++)
+		if ((*k)->file && (*k)->file->finish)
+			r = (*k)->file->finish(c);
+	return r;
 }
 
 /* The close-on-exec flag belongs to the descriptor, so a duplicate does not show it. */
@@ -230,6 +224,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 		e->cloexec = is_cloexec(c, fds[i]);
 		r = descriptor(c, fds[i], &e->file);
 	}
+	if (r == 0)
+		r = finish_kinds(c);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return r;
@@ -251,12 +247,20 @@ static void plan(
 		return;
 	for (size_t i = 0; i < m->n_fds; i++) {
 		const Ckpt__Fd *e = m->fds[i];
+		const struct plan_override *o = plan_override(p, e->fd);
+		int from = o ? o->from : plan_fd(p, e->file);
 
-		PROG_CALL(prog, "fdtable: put", SYS_dup3, IMM(plan_fd(p, e->file)), IMM(e->fd),
+		if (o && o->how == OVERRIDE_CLOSE)
+			continue;
+		PROG_CALL(prog, "fdtable: put", SYS_dup3, IMM(from), IMM(e->fd),
 			IMM(e->cloexec ? O_CLOEXEC : 0));
-		prog_object(prog, "fd %u", e->fd);
+		prog_object(prog, "fd %u%s", e->fd, o ? " (--fd)" : "");
 	}
 	for (size_t i = 0; i < m->n_fds; i++) {
+		const struct plan_override *o = plan_override(p, m->fds[i]->fd);
+
+		if (o && o->how == OVERRIDE_CLOSE)
+			continue;
 		if (m->fds[i]->fd > next)
 			PROG_CALL(prog, "fdtable: close what is not the program's", SYS_close_range,
 				IMM(next), IMM(m->fds[i]->fd - 1), IMM(0));

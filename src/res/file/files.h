@@ -21,6 +21,7 @@ struct file_look {
 	uint64_t pos;
 	uint32_t map_flags; /* mapped files: O_RDONLY or O_RDWR; map_exec */
 	bool map_exec;
+	uint32_t first_id; /* of the first description of the same inode before this one, 0: none */
 };
 
 /* What opening needs. */
@@ -32,14 +33,24 @@ struct open_ctx {
 	const struct image *image;
 	/* write the contents that the image has for a file into fd */
 	int (*contents)(struct open_ctx *o, uint64_t file_id, int fd);
+	/* a description that was opened together with the one that is being opened; fd is taken */
+	int (*also)(struct open_ctx *o, uint64_t file_id, int fd);
+	/* every descriptor of this description becomes something else (--fd) */
+	bool unneeded;
 };
+
+/* Of file_ops.open: nothing was opened, and nothing need be. */
+#define OPEN_NOTHING INT32_MAX
 
 struct file_ops {
 	/* Is a description of this kind? */
 	bool (*match)(const struct file_look *l);
 	/* Add the kind's own record under id. 0 or negative after op_fail(). */
 	int (*collect)(struct collect *c, uint64_t id, const struct file_look *l);
-	/* Open it again. Return: a descriptor, owned by the caller; negative after op_fail(). */
+	/* All descriptions are known. 0 or negative after op_fail(). May be NULL. */
+	int (*finish)(struct collect *c);
+	/* Open it again. Return: a descriptor, owned by the caller; OPEN_NOTHING where it is
+	 * unneeded and no other needs it; negative after op_fail(). */
 	int (*open)(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
 		const void *file_record);
 };
@@ -53,6 +64,23 @@ int files_of_exe(struct collect *c, uint32_t *ret_id);
 /** files_done() - free what files.c keeps in c */
 void files_done(struct collect *c);
 
-extern const struct res res_fdtable, res_file, res_regfile, res_shmem;
+/**
+ * outside_connect() - what leads outside becomes the same descriptor of the restore command
+ * @what: for messages
+ * @flags: as it was open
+ * Return: a descriptor, owned by the caller; OPEN_NOTHING; negative after op_fail()
+ */
+int outside_connect(struct open_ctx *o, uint64_t id, const char *what, uint32_t flags);
+
+/**
+ * outside_overrides() - read the --fd of a request into p->overrides, which is freed by its owner
+ * Return: 0; negative after op_fail()
+ */
+int outside_overrides(struct plan *p);
+
+/** outside_open() - open p->overrides. Return: 0; negative after op_fail() */
+int outside_open(struct plan *p);
+
+extern const struct res res_fdtable, res_file, res_pipe, res_regfile, res_shmem, res_tty;
 
 #endif

@@ -45,22 +45,6 @@ static bool match(const struct file_look *l)
 	}
 }
 
-/* The first description of a deleted inode carries its contents for all. */
-static uint64_t earlier_deleted(const struct collect *c, const struct file_look *l)
-{
-	const struct model_rec *rec;
-	size_t pos = 0;
-
-	while ((rec = model_next(c->model, &res_regfile.type, &pos))) {
-		const Ckpt__RegFile *m = (const void *)rec->msg;
-
-		if (m->deleted && m->ino == l->st.st_ino && m->dev == l->st.st_dev &&
-			!m->same_inode_as)
-			return rec->owner;
-	}
-	return 0;
-}
-
 static int want_contents(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	struct page_want w = {.type = &res_contents.type,
@@ -95,7 +79,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	m->deleted = l->deleted && S_ISREG(l->st.st_mode);
 	m->mapped_exec = l->map_exec;
 	if (m->deleted)
-		m->same_inode_as = earlier_deleted(c, l);
+		m->same_inode_as = l->first_id;
 	fresh = m->deleted && !m->same_inode_as;
 	if (collect_add_take(c, &res_regfile.type, id, m) < 0)
 		return -ENOMEM;

@@ -37,20 +37,6 @@ static bool match(const struct file_look *l)
 	       (strcmp(l->link, "/dev/zero") == 0 && l->target_fd < 0);
 }
 
-static uint64_t earlier(const struct collect *c, const struct file_look *l)
-{
-	const struct model_rec *rec;
-	size_t pos = 0;
-
-	while ((rec = model_next(c->model, &res_shmem.type, &pos))) {
-		const Ckpt__Shmem *m = (const void *)rec->msg;
-
-		if (m->ino == l->st.st_ino && !m->same_inode_as)
-			return rec->owner;
-	}
-	return 0;
-}
-
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	struct page_want w = {.type = &res_contents.type,
@@ -78,7 +64,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	m->size_bytes = l->st.st_size;
 	m->mode = l->st.st_mode;
 	m->ino = l->st.st_ino;
-	m->same_inode_as = earlier(c, l);
+	m->same_inode_as = l->first_id;
 	if (m->same_inode_as)
 		w.fd = fd_close(w.fd);
 	if (collect_add_take(c, &res_shmem.type, id, m) < 0) {

@@ -1,0 +1,218 @@
+/*
+ * outside.c - descriptors whose other side is not of the tree, and descriptors that the user says
+ * something of (--fd N=...).
+ *
+ * A pipe to a shell, a terminal: what was at the other side belongs to somebody else, and need not
+ * be there any more. Standard input, output and error become those of the restore command, as they
+ * would for any program that is started there; for other numbers the user has to say what they
+ * shall be, because a guess could write into a file that is none of the program's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/fdtable.pb-c.h"
+#include "res/file/files.h"
+#include "util/cleanup.h"
+
+#define SAY_WHERE "say what it shall be: --fd N=inherit:M, path:FILE, null or close"
+
+/* The first descriptor of a description that --fd does not name; -1: there is none. */
+static int first_number(const struct open_ctx *o, uint64_t id)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(o->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; i < t->n_fds; i++)
+			if (t->fds[i]->file == id && !plan_override(o->plan, t->fds[i]->fd))
+				return (int)t->fds[i]->fd;
+	}
+	return -1;
+}
+
+static bool direction_fits(int have, uint32_t want)
+{
+	return (have & O_ACCMODE) == O_RDWR || (have & O_ACCMODE) == (int)(want & O_ACCMODE);
+}
+
+static const char *direction_text(uint32_t flags)
+{
+	switch (flags & O_ACCMODE) {
+	case O_RDONLY:
+		return "reading";
+	case O_WRONLY:
+		return "writing";
+	default:
+		return "reading and writing";
+	}
+}
+
+/* What we keep for ourselves is close-on-exec, so it can't be what we were started with. */
+static bool inherited(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+int outside_connect(struct open_ctx *o, uint64_t id, const char *what, uint32_t flags)
+{
+	int fd, n = o->unneeded ? -1 : first_number(o, id);
+	int have = n >= 0 && n <= 2 && inherited(n) ? fcntl(n, F_GETFL) : -1;
+
+	if (n < 0)
+		return OPEN_NOTHING;
+	if (n > 2)
+		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+			"fd %d (%s) led outside of what was dumped", n, what);
+	if (have < 0)
+		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+			"fd %d (%s) led outside, and fd %d of this command is closed", n, what, n);
+	/* a terminal that was open for both is as often used in one direction only: 0 is read */
+	if (!direction_fits(have, flags) &&
+		!((flags & O_ACCMODE) == O_RDWR && direction_fits(have, n ? O_WRONLY : O_RDONLY)))
+		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+			"fd %d (%s) was open for %s, fd %d of this command is not", n, what,
+			direction_text(flags), n);
+	fd = fcntl(n, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return op_fail(o->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)", NULL, "fd %d", n);
+	op_info(o->op, "fd %d (%s) led outside: it is now fd %d of this command", n, what, n);
+	return fd;
+}
+
+/* ---- --fd ---- */
+
+static bool number(const char *s, int *ret, const char **ret_end)
+{
+	char *end;
+	unsigned long v = *s >= '0' && *s <= '9' ? strtoul(s, &end, 10) : ULONG_MAX;
+
+	if (v > INT32_MAX)
+		return false;
+	*ret = (int)v;
+	*ret_end = end;
+	return true;
+}
+
+static bool parse(const char *s, struct plan_override *ret)
+{
+	struct plan_override v = {.from = -1};
+
+	if (!number(s, &v.fd, &s) || *s++ != '=')
+		return false;
+	v.mine = v.fd;
+	if (strncmp(s, "path:", 5) == 0 && s[5]) {
+		v.how = OVERRIDE_PATH;
+		v.path = s + 5;
+	} else if (strcmp(s, "null") == 0) {
+		v.how = OVERRIDE_NULL;
+	} else if (strcmp(s, "close") == 0) {
+		v.how = OVERRIDE_CLOSE;
+	} else if (strncmp(s, "inherit:", 8) == 0) {
+		v.how = OVERRIDE_INHERIT;
+		if (!number(s + 8, &v.mine, &s) || *s)
+			return false;
+	} else if (strcmp(s, "inherit") == 0) {
+		v.how = OVERRIDE_INHERIT;
+	} else {
+		return false;
+	}
+	*ret = v;
+	return true;
+}
+
+static const Ckpt__Fd *entry(const struct model *m, int fd)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(m, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; i < t->n_fds; i++)
+			if ((int)t->fds[i]->fd == fd)
+				return t->fds[i];
+	}
+	return NULL;
+}
+
+int outside_overrides(struct plan *p)
+{
+	size_t n = 0;
+
+	while (p->req->fds && p->req->fds[n])
+		n++;
+	p->overrides = n ? calloc(n, sizeof(*p->overrides)) : NULL;
+	if (n && !p->overrides)
+		return op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "--fd");
+	for (; p->n_overrides < n; p->n_overrides++) {
+		const char *text = p->req->fds[p->n_overrides];
+		struct plan_override *o = &p->overrides[p->n_overrides];
+
+		if (!parse(text, o))
+			return op_fail(p->op, CKPT_E_USAGE, 0, NULL,
+				"N=inherit[:M], N=path:FILE, N=null or N=close", "--fd %s", text);
+		if (!entry(p->model, o->fd))
+			return op_fail(p->op, CKPT_E_USAGE, 0, NULL, "ckpt show lists what is open",
+				"--fd %s: the image has no descriptor %d", text, o->fd);
+	}
+	return 0;
+}
+
+static int open_path(struct plan *p, const char *path, uint32_t flags)
+{
+	int how = (int)flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+	int fd;
+
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		how |= O_CREAT;
+	fd = open(path, how | O_CLOEXEC | O_NOCTTY, 0666);
+	if (fd < 0)
+		return op_fail(p->op, CKPT_E_CONFLICT, errno, "open", NULL, "--fd: %s", path);
+	return fd;
+}
+
+static int inherit(struct plan *p, const struct plan_override *o, uint32_t flags)
+{
+	int fd, have = inherited(o->mine) ? fcntl(o->mine, F_GETFL) : -1;
+
+	if (have < 0)
+		return op_fail(p->op, CKPT_E_USAGE, 0, NULL, NULL,
+			"--fd %d=inherit: fd %d of this command is not open", o->fd, o->mine);
+	if (!direction_fits(have, flags))
+		return op_fail(p->op, CKPT_E_USAGE, 0, NULL, NULL,
+			"--fd %d=inherit: fd %d of this command is not open for %s", o->fd, o->mine,
+			direction_text(flags));
+	fd = fcntl(o->mine, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return op_fail(p->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)", NULL, "fd %d", o->mine);
+	return fd;
+}
+
+int outside_open(struct plan *p)
+{
+	for (size_t i = 0; i < p->n_overrides; i++) {
+		struct plan_override *o = &p->overrides[i];
+		const Ckpt__Fd *e = entry(p->model, o->fd);
+		const Ckpt__File *f = e ? model_get(p->model, &res_file.type, e->file) : NULL;
+		uint32_t flags = f ? f->flags : O_RDWR;
+
+		if (o->how == OVERRIDE_CLOSE || plan_override(p, o->fd) != o)
+			continue;
+		if (o->how == OVERRIDE_INHERIT)
+			o->from = inherit(p, o, flags);
+		else
+			o->from = open_path(p, o->how == OVERRIDE_PATH ? o->path : "/dev/null",
+				flags);
+		if (o->from < 0)
+			return o->from;
+	}
+	return 0;
+}

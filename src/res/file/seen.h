@@ -1,0 +1,59 @@
+/*
+ * seen.h - which open file descriptions a dump has met already, found by their inode.
+ *
+ * Two descriptors are of one description only if their inodes are the same, so only then is kcmp
+ * asked; its answer is an order, so the descriptions of an inode are kept sorted and 10,000 opens
+ * of one device cost 14 questions each, not 10,000.
+ */
+#ifndef CKPT_RES_FILE_SEEN_H
+#define CKPT_RES_FILE_SEEN_H
+
+#include "res/res.h"
+
+/* A description that has got an id: its place in collect.files + 1. */
+struct collect_file {
+	int target_fd;	    /* the first descriptor of it; -1: a mapped file */
+	uint32_t map_flags; /* mapped: O_RDONLY or O_RDWR */
+	bool map_exec;
+	uint32_t next_mapped; /* id of the next mapped description of this inode, 0: none */
+};
+
+struct seen_inode {
+	dev_t dev;
+	ino_t ino;
+	uint32_t first;	 /* id of the first description of this inode, 0: none */
+	uint32_t mapped; /* id of the first mapped one */
+	uint32_t *ids;	 /* of the others, in the order of kcmp */
+	size_t n, cap;
+};
+
+/* The inodes, and a hash over them. */
+struct seen {
+	struct seen_inode *v;
+	size_t n, cap;
+	uint32_t *slots; /* index + 1 into v, 0: free */
+	size_t n_slots;
+};
+
+/** seen_inode() - the entry of an inode, made where missing. Valid until the next; NULL: no memory */
+struct seen_inode *seen_inode(struct collect *c, dev_t dev, ino_t ino);
+
+/**
+ * seen_find() - a description among those of an inode
+ * @fd: its descriptor in the target
+ * @ret_at: where in s->ids it is, or has to be inserted
+ * Return: its id; 0 when it is new; negative: -errno of kcmp(2).
+ */
+int64_t seen_find(const struct collect *c, const struct seen_inode *s, int fd, size_t *ret_at);
+
+/**
+ * seen_add() - give a new description its id
+ * @at: of seen_find(); not used for a mapped file
+ * Return: 0; -ENOMEM.
+ */
+int seen_add(struct collect *c, struct seen_inode *s, size_t at, const struct collect_file *f,
+	uint32_t *ret_id);
+
+void seen_done(struct collect *c);
+
+#endif
