@@ -24,6 +24,9 @@ void arch_ip_set(struct arch_regs *r, uint64_t ip);
 /** arch_syscall_nr() - the system call that the thread is in, or -1 in user code */
 long arch_syscall_nr(const struct arch_regs *r);
 
+/** arch_syscall_nr_set() - have the thread be in another call than the kernel shows */
+void arch_syscall_nr_set(struct arch_regs *r, long nr);
+
 /** arch_syscall_ret() - the call's result so far: -512..-516 ask the kernel to restart it */
 long arch_syscall_ret(const struct arch_regs *r);
 

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -143,6 +144,7 @@ static void rseq_abort(struct tracees *tr, struct tracee *t)
 
 int tracee_snapshot(struct tracees *tr, struct tracee *t)
 {
+	const struct wait_seen *seen;
 	struct rseq_config rc = {0};
 	int r = arch_regs_get(t->tid, &t->regs);
 
@@ -161,6 +163,10 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 	t->rseq = rc;
 	if (rc.address)
 		rseq_abort(tr, t);
+	seen = wait_seen_find(tr, t->tid);
+	if (seen && arch_syscall_restarts(&t->regs) &&
+		arch_syscall_nr(&t->regs) == SYS_restart_syscall)
+		arch_syscall_nr_set(&t->regs, seen->nr);
 	r = heal_stop(t);
 	arch_regs_resume(&t->home, &t->resume);
 	return r;

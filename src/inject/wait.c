@@ -100,6 +100,30 @@ static int sched_look(struct tracees *tr, pid_t tid, struct wait_seen *ret)
 	return r;
 }
 
+/*
+ * A sleep that was broken off before (by another dump, a debugger, SIGSTOP) goes on in
+ * restart_syscall; what it was before is told by where in the kernel the thread waits.
+ */
+static long call_restarted(struct tracees *tr, pid_t tid, const uint64_t args[6])
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (file_read_at(tr->proc_fd, proc_task_path(tid, "wchan").s, &text, NULL) < 0)
+		return SYS_restart_syscall;
+	if (strstr(text, "futex"))
+		return SYS_futex;
+#ifdef SYS_poll
+	if (strstr(text, "poll"))
+		return SYS_poll;
+#endif
+	if (strcmp(text, "0") == 0 || !*text)
+		return SYS_restart_syscall;
+	/* What sleeps by a timer is passed over by wchan, up to the entry of system calls. The first
+	 * argument is a clock or a pointer, which no clock is near to. */
+	return args[0] < 4096 || (int32_t)args[0] == (int64_t)args[0] ? SYS_clock_nanosleep
+								      : SYS_nanosleep;
+}
+
 void waits_look(struct tracees *tr)
 {
 	_cleanup_free_ pid_t *tids = NULL;
@@ -114,8 +138,14 @@ void waits_look(struct tracees *tr)
 
 		if (file_read_at(tr->proc_fd, proc_task_path(tids[i], "syscall").s, &text, NULL) <
 				0 ||
-			call_parse(text, &seen.nr, args) < 0 || !wait_limit_of(seen.nr, args) ||
-			sched_look(tr, tids[i], &seen) < 0)
+			call_parse(text, &seen.nr, args) < 0)
+			continue;
+		seen.restarted = seen.nr == SYS_restart_syscall;
+		if (seen.restarted)
+			seen.nr = call_restarted(tr, tids[i], args);
+		else if (!wait_limit_of(seen.nr, args))
+			continue;
+		if (sched_look(tr, tids[i], &seen) < 0 && !seen.restarted)
 			continue;
 		if (vec_reserve(&tr->seen, &cap, tr->n_seen + 1, sizeof(seen)) < 0)
 			return;
@@ -151,7 +181,7 @@ static int clock_ahead(int cpu, int64_t *ret)
 	return r;
 }
 
-static const struct wait_seen *seen_find(const struct tracees *tr, pid_t tid)
+const struct wait_seen *wait_seen_find(const struct tracees *tr, pid_t tid)
 {
 	for (size_t lo = 0, hi = tr->n_seen; lo < hi;) {
 		size_t mid = (lo + hi) / 2;
@@ -188,7 +218,7 @@ struct clocks {
 /* Time asleep until the stop. */
 static int asleep(struct tracees *tr, const struct tracee *t, struct clocks *c, uint64_t *ret)
 {
-	const struct wait_seen *seen = seen_find(tr, t->tid);
+	const struct wait_seen *seen = wait_seen_find(tr, t->tid);
 	_cleanup_free_ char *text = NULL;
 	uint64_t switches = 0;
 	int64_t ns;

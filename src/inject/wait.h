@@ -34,7 +34,8 @@ const struct wait_limit *wait_limit_of(long nr, const uint64_t args[6]);
 /* What was seen of a thread before the stop. */
 struct wait_seen {
 	pid_t tid;
-	long nr;
+	long nr;        /* of the call that the program made */
+	bool restarted; /* the kernel continues it: its beginning was longer ago than this says */
 	int cpu;
 	uint64_t exec_start_ns; /* clock of the CPU's run queue */
 	uint64_t switches;
@@ -46,6 +47,9 @@ struct wait_seen {
  * Source: /proc/PID/task/TID/syscall, CONFIG_HAVE_ARCH_TRACEHOOK; sched, CONFIG_SCHED_DEBUG.
  */
 void waits_look(struct tracees *tr);
+
+/** wait_seen_find() - what was noted of a thread, or NULL */
+const struct wait_seen *wait_seen_find(const struct tracees *tr, pid_t tid);
 
 /** waits_measure() - set left_ns of all held threads, after the stop */
 void waits_measure(struct tracees *tr);

@@ -269,6 +269,19 @@ def mode_restore(t):
     t.finish()
 
 
+def mode_late(t):
+    """Dumped before, and gone on: what the first dump broke off goes on in the second one's image."""
+    t.start()
+    t.dump("A", "-R")
+    t.undisturbed()
+    time.sleep(0.02)
+    t.die("B")
+    t.ckpt("restore", "-D", t.path("B"), "-d")
+    t.back()
+    t.undisturbed()
+    t.finish()
+
+
 def mode_fg(t):
     """The foreground restore exits as the victim exits."""
     t.start()
@@ -415,5 +428,5 @@ def mode_refuse(t):
 
 
 MODES = {"plain": mode_plain, "goon": mode_goon, "again": mode_again, "restore": mode_restore,
-         "fg": mode_fg, "cycle": mode_cycle, "faults": mode_faults, "kill": mode_kill,
+         "late": mode_late, "fg": mode_fg, "cycle": mode_cycle, "faults": mode_faults, "kill": mode_kill,
          "loop": mode_loop, "refuse": mode_refuse}

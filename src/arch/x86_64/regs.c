@@ -53,6 +53,11 @@ long arch_syscall_nr(const struct arch_regs *r)
 	return (long)r->gp.orig_rax;
 }
 
+void arch_syscall_nr_set(struct arch_regs *r, long nr)
+{
+	r->gp.orig_rax = nr;
+}
+
 long arch_syscall_ret(const struct arch_regs *r)
 {
 	return (long)r->gp.rax;
