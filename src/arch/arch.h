@@ -65,6 +65,9 @@ void arch_regs_call(struct arch_regs *r, uint64_t at, long nr, const uint64_t ar
 /** arch_syscall_insn() - the bytes of the system call instruction */
 const uint8_t *arch_syscall_insn(size_t *ret_len);
 
+/** arch_jump() - write a jump to an absolute address; ARCH_JUMP_SIZE bytes, no register is used */
+void arch_jump(uint8_t *buf, uint64_t to);
+
 /* ---- code that is injected; it ends by itself in the context that it is given ---- */
 
 struct arch_call {

@@ -103,6 +103,8 @@ enum plan_phase {
 	PLAN_PHASES
 };
 
+struct vdso_host; /* res/mm/vdso.h */
+
 struct plan_file {
 	uint64_t id;
 	int fd; /* the number that the coordinator gives it; tasks inherit it */
@@ -126,6 +128,7 @@ struct plan {
 	size_t n_files;
 	struct plan_override *overrides;
 	size_t n_overrides;
+	const struct vdso_host *vdso; /* of the running kernel */
 	bool describe;
 };
 

@@ -23,6 +23,7 @@
 #include "proto/core.pb-c.h"
 #include "res/file/files.h"
 #include "res/mm/mm.h"
+#include "res/mm/vdso.h"
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "restore/open.h"
@@ -38,6 +39,7 @@ struct restore {
 	struct image *img;
 	struct model model;
 	struct plan plan;
+	struct vdso_host vdso;
 	const Ckpt__Task *task;
 	const Ckpt__Mm *mm;
 };
@@ -68,7 +70,10 @@ static int stage_load(struct restore *s)
 	if (!s->task || !s->mm || s->task->pid <= 0 || (uint64_t)s->task->pid != rec->owner)
 		return op_fail(s->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"%s: no task, or a task without memory", dir);
-	s->plan = (struct plan){.op = s->op, .req = s->req, .model = &s->model};
+	s->plan = (struct plan){.op = s->op, .req = s->req, .model = &s->model, .vdso = &s->vdso};
+	r = vdso_host_read(&s->vdso);
+	if (r < 0)
+		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
 	return outside_overrides(&s->plan);

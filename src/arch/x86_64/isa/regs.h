@@ -19,5 +19,6 @@ struct arch_regs {
 #define ARCH_STUB_CALLS_MAX   4
 #define ARCH_STUB_CALLS_SIZE  384
 #define ARCH_STUB_REGION_SIZE 512
+#define ARCH_JUMP_SIZE        14
 
 #endif
