@@ -8,8 +8,7 @@
  *
  * e2e: args: nanosleep clock_rel clock_abs clock_abs_real futex futex_abs futex_waitv poll poll_fd ppoll epoll_wait epoll_pwait epoll_pwait2 select pselect sigtimedwait semtimedop
  * e2e: refuse for epoll_wait,epoll_pwait,epoll_pwait2: epoll
- * e2e: no late for clock_rel,futex,poll,poll_fd: the deadline of a wait that was broken off before is known to
- *   the kernel alone, so this wait is prolonged by what had passed before
+ * e2e: no late for clock_rel,futex,poll,poll_fd: prolonged, the kernel tells nobody the deadline of a wait broken off before
  * e2e: settle: 0.8
  * e2e: no fg: as restore, and the time counts
  * e2e: no faults,loop,kill: its time would be over before the second fault

@@ -346,6 +346,9 @@ def mode_faults(t):
                 t.undisturbed()
             except Failure as e:
                 raise Failure(f"dump with fault '{fault}': {e}\n{text[-1000:]}") from None
+            if fault == "dump.kill":
+                t.ckpt("verify", t.path(name))  # commit first, kill last: the image is there, and whole
+                shutil.rmtree(t.path(name))
             if os.listdir(t.img):
                 raise Failure(f"dump with fault '{fault}' left {os.listdir(t.img)} behind")
             continue

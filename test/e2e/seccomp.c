@@ -4,7 +4,7 @@
  * Shows: Threads: "per-thread ... seccomp filters".
  * e2e: args: filters strict
  * e2e: leave refused for strict: seccomp
- * e2e: no again,cycle,kill for strict: "dump -R" is refused
+ * e2e: no again,cycle,kill,late for strict: "dump -R" is refused
  */
 #include "victim.h"
 

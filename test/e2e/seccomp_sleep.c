@@ -6,7 +6,7 @@
  * Threads: "seccomp filters"; a restart that the filter would kill.
  * e2e: args: roomy tight
  * e2e: leave refused for tight: seccomp
- * e2e: no again,cycle for tight: "dump -R" is refused
+ * e2e: no again,cycle,late for tight: "dump -R" is refused
  * e2e: settle: 0.6
  * e2e: no faults,loop,kill: its time would be over before the second fault
  */
