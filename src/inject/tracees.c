@@ -30,8 +30,14 @@
 #include "util/fd.h"
 #include "util/vec.h"
 
-#define STOP_TIMEOUT_NS (10ULL * 1000000000ULL)
-#define SPINS           64
+#define STOP_TIMEOUT_NS  (10ULL * 1000000000ULL)
+#define PAGE             4096UL
+#define LEFTOVER_LOOK    64 /* bytes by which the agent is known */
+#define LEFTOVER_NS      (5ULL * 1000000000ULL)
+#define LEFTOVER_DOZE_NS 100000L
+#define SPINS            64
+
+extern const uint8_t agent_blob[];
 
 int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len)
 {
@@ -142,18 +148,49 @@ static void rseq_abort(struct tracees *tr, struct tracee *t)
 		arch_ip_set(&t->regs, cs.abort_ip);
 }
 
+/* Whether a thread is in code that a tracer before us has left: a stub, or the agent in its region. */
+static bool in_leftover(struct tracees *tr, uint64_t ip)
+{
+	uint8_t code[LEFTOVER_LOOK];
+
+	if (slack_holds(tr, ip))
+		return true;
+	return tracees_read(tr, ip & ~(PAGE - 1), code, sizeof(code)) == 0 &&
+	       memcmp(code, agent_blob, sizeof(code)) == 0;
+}
+
+/*
+ * A tracer before us was killed in the midst. Its code leads home by itself, so the thread is let run
+ * until it is there; to stop it at once again would not let it come any further.
+ */
+static int leave_leftover(struct tracees *tr, struct tracee *t)
+{
+	const struct timespec doze = {.tv_nsec = LEFTOVER_DOZE_NS};
+	uint64_t deadline = now_ns() + LEFTOVER_NS;
+	int r = 0;
+
+	while (r == 0 && in_leftover(tr, arch_ip(&t->regs))) {
+		if (now_ns() > deadline)
+			return -EBUSY;
+		t->held = false;
+		r = ptrace_cont(t->tid, 0);
+		nanosleep(&doze, NULL);
+		if (r == 0)
+			r = tracee_interrupt(tr, t);
+		if (r == 0)
+			r = arch_regs_get(t->tid, &t->regs);
+	}
+	return r;
+}
+
 int tracee_snapshot(struct tracees *tr, struct tracee *t)
 {
 	const struct wait_seen *seen;
 	struct rseq_config rc = {0};
 	int r = arch_regs_get(t->tid, &t->regs);
 
-	/* a tracer before us died in the midst: its code leads home, let it */
-	for (int tries = 0; r == 0 && tries < 1000 && slack_holds(tr, arch_ip(&t->regs)); tries++) {
-		r = tracee_interrupt(tr, t);
-		if (r == 0)
-			r = arch_regs_get(t->tid, &t->regs);
-	}
+	if (r == 0)
+		r = leave_leftover(tr, t);
 	if (r < 0)
 		return r;
 	r = ptrace_getsigmask(t->tid, &t->sigmask);
