@@ -19,6 +19,7 @@
 
 #include "core/fault.h"
 #include "core/trace.h"
+#include "dump/kernel_words.h"
 #include "kernel/pagemap.h"
 #include "proto/pages.pb-c.h"
 #include "util/cleanup.h"
@@ -46,6 +47,7 @@ struct run {
 
 struct work {
 	struct collect *c;
+	struct kernel_words words;
 	struct range *ranges;
 	size_t n_ranges, cap_ranges;
 	struct chunk *chunks;
@@ -168,7 +170,7 @@ static int read_forced(const struct worker *k, uint8_t *buf, uint64_t start, uin
 	return 0;
 }
 
-static int read_memory(const struct worker *k, const struct chunk *c)
+static int read_raw(const struct worker *k, const struct chunk *c)
 {
 	const struct range *v = &k->work->ranges[c->first];
 	struct iovec local = {k->buf, c->bytes}, remote[RANGES_MAX];
@@ -190,6 +192,17 @@ static int read_memory(const struct worker *k, const struct chunk *c)
 		to += v[i].len;
 	}
 	return 0;
+}
+
+static int read_memory(const struct worker *k, const struct chunk *c)
+{
+	const struct range *v = &k->work->ranges[c->first];
+	uint8_t *copy = k->buf;
+	int r = read_raw(k, c);
+
+	for (uint32_t i = 0; r == 0 && i < c->n; copy += v[i++].len)
+		kernel_words_zero(&k->work->words, v[i].start, copy, v[i].len);
+	return r;
 }
 
 /* The end of a file may lie within a page: the rest of that is zero. */
@@ -449,6 +462,8 @@ int pages_dump(struct collect *c, struct image_writer *w, unsigned workers, uint
 		return r;
 	if (c->n_wants)
 		qsort(c->wants, c->n_wants, sizeof(*c->wants), want_order);
+	if (kernel_words_find(c->tr, &work.words) < 0)
+		return collect_oom(c);
 	r = cut(&work);
 	if (work.bytes < SMALL_BYTES)
 		workers = 1;
@@ -466,6 +481,7 @@ int pages_dump(struct collect *c, struct image_writer *w, unsigned workers, uint
 		free(v[i].buf);
 		free(v[i].runs);
 	}
+	kernel_words_done(&work.words);
 	free(work.ranges);
 	free(work.chunks);
 	return r;
