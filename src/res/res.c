@@ -49,7 +49,7 @@ ProtobufCBinaryData msg_bytes(const void *data, size_t len)
 	return b;
 }
 
-int plan_fd(const struct plan *p, uint64_t file_id)
+struct plan_file *plan_file(const struct plan *p, uint64_t file_id)
 {
 	size_t lo = 0, hi = p->n_files;
 
@@ -57,13 +57,20 @@ int plan_fd(const struct plan *p, uint64_t file_id)
 		size_t mid = (lo + hi) / 2;
 
 		if (p->files[mid].id == file_id)
-			return p->files[mid].fd;
+			return &p->files[mid];
 		if (p->files[mid].id < file_id)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return -1;
+	return NULL;
+}
+
+int plan_fd(const struct plan *p, uint64_t file_id)
+{
+	const struct plan_file *f = plan_file(p, file_id);
+
+	return f ? f->fd : -1;
 }
 
 const struct plan_override *plan_override(const struct plan *p, unsigned fd)

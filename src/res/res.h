@@ -109,6 +109,7 @@ struct plan_file {
 	uint64_t id;
 	int fd; /* the number that the coordinator gives it; tasks inherit it */
 	bool opened;
+	const struct model_rec *rec; /* of its kind */
 };
 
 /* A descriptor that becomes what the user says (--fd). */
@@ -134,6 +135,9 @@ struct plan {
 
 /** plan_override() - what the user says of a task's descriptor, or NULL */
 const struct plan_override *plan_override(const struct plan *p, unsigned fd);
+
+/** plan_file() - the entry of an open file description, or NULL */
+struct plan_file *plan_file(const struct plan *p, uint64_t file_id);
 
 /** plan_fd() - the number under which an open file description reaches the tasks, -1: none */
 int plan_fd(const struct plan *p, uint64_t file_id);

@@ -86,21 +86,6 @@ static void raise_limit(void)
 	}
 }
 
-static struct plan_file *slot(struct plan *p, uint64_t id)
-{
-	for (size_t lo = 0, hi = p->n_files; lo < hi;) {
-		size_t mid = (lo + hi) / 2;
-
-		if (p->files[mid].id == id)
-			return &p->files[mid];
-		if (p->files[mid].id < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
 struct opening {
 	struct open_ctx ctx; /* first: also() gets it */
 	int from;	     /* no number below is free */
@@ -109,7 +94,7 @@ struct opening {
 /* Take a descriptor for a description; both checked, as the number may be a damaged image's. */
 static int keep_take(struct opening *o, uint64_t id, int fd)
 {
-	struct plan_file *f = slot(o->ctx.plan, id);
+	struct plan_file *f = plan_file(o->ctx.plan, id);
 
 	if (!f || f->opened) {
 		fd_close(fd);
@@ -153,7 +138,7 @@ static bool unneeded(const struct plan *p, uint64_t id)
 static int open_one(struct opening *o, const struct model_rec *rec, const struct res *res)
 {
 	struct plan *p = o->ctx.plan;
-	const struct plan_file *f = slot(p, rec->owner);
+	const struct plan_file *f = plan_file(p, rec->owner);
 	int fd;
 
 	if (f && f->opened)

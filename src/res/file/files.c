@@ -237,14 +237,10 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
  * The coordinator's numbers for descriptions are none of the task's, so the order of the dup3 calls
  * does not matter, and everything between the task's numbers can be closed at the end.
  */
-static void plan(
-	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
+static void plan_put(struct plan *p, const Ckpt__FdTable *m, struct prog *prog)
 {
-	const Ckpt__FdTable *m = (const void *)rec->msg;
 	unsigned next = 0;
 
-	if (phase != PLAN_EARLY)
-		return;
 	for (size_t i = 0; i < m->n_fds; i++) {
 		const Ckpt__Fd *e = m->fds[i];
 		const struct plan_override *o = plan_override(p, e->fd);
@@ -268,6 +264,69 @@ static void plan(
 	}
 	PROG_CALL(prog, "fdtable: close what is not the program's", SYS_close_range, IMM(next),
 		IMM(~0U), IMM(0));
+}
+
+/*
+ * Who is sent a signal. The owner may be any process; one that is not of the image, and is not there
+ * any more, can be told nothing.
+ */
+static void plan_owner(const Ckpt__File *f, int fd, struct prog *prog)
+{
+	struct f_owner_ex owner = {.type = f->owner_type, .pid = f->owner_pid};
+
+	if (f->owner_pid) {
+		PROG_CALL_ANY(prog, "file: owner", SYS_fcntl, IMM(fd), IMM(F_SETOWN_EX),
+			DATA(prog_data(prog, &owner, sizeof(owner))));
+		prog_object(prog, "fd %d", fd);
+	}
+	if (f->signal) {
+		PROG_CALL(prog, "file: signal", SYS_fcntl, IMM(fd), IMM(F_SETSIG), IMM(f->signal));
+		prog_object(prog, "fd %d", fd);
+	}
+	if (f->flags & O_ASYNC) {
+		PROG_CALL(prog, "file: O_ASYNC", SYS_fcntl, IMM(fd), IMM(F_SETFL), IMM(f->flags));
+		prog_object(prog, "fd %d", fd);
+	}
+}
+
+/* What a task does with the first descriptor of each description. */
+static void plan_kinds(struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m,
+	struct prog *prog)
+{
+	bool *done = calloc(p->n_files + 1, sizeof(*done));
+
+	if (!done) {
+		prog->err = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < m->n_fds; i++) {
+		const struct plan_file *pf = plan_file(p, m->fds[i]->file);
+		int fd = (int)m->fds[i]->fd;
+		const struct res *res;
+		const Ckpt__File *f;
+
+		if (!pf || done[pf - p->files] || plan_override(p, fd))
+			continue;
+		done[pf - p->files] = true;
+		res = registry_find(pf->rec->type);
+		if (res->file->plan)
+			res->file->plan(p, phase, pf->rec, fd, prog);
+		f = phase == PLAN_LATE ? model_get(p->model, &res_file.type, pf->id) : NULL;
+		if (f)
+			plan_owner(f, fd, prog);
+	}
+	free(done);
+}
+
+static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
+	struct prog *prog)
+{
+	const Ckpt__FdTable *m = (const void *)rec->msg;
+
+	if (phase == PLAN_EARLY)
+		plan_put(p, m, prog);
+	else
+		plan_kinds(p, phase, m, prog);
 }
 
 const struct res res_fdtable = {

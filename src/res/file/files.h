@@ -53,6 +53,9 @@ struct file_ops {
 	 * unneeded and no other needs it; negative after op_fail(). */
 	int (*open)(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
 		const void *file_record);
+	/* Append what the task itself has to do with its descriptor number; pure. May be NULL. */
+	void (*plan)(struct plan *p, enum plan_phase phase, const struct model_rec *rec, int fd,
+		struct prog *prog);
 };
 
 /** files_of_vma() - the id of the file behind a mapping; made on first use. 0 or after op_fail() */
@@ -81,6 +84,7 @@ int outside_overrides(struct plan *p);
 /** outside_open() - open p->overrides. Return: 0; negative after op_fail() */
 int outside_open(struct plan *p);
 
-extern const struct res res_fdtable, res_file, res_pipe, res_regfile, res_shmem, res_tty;
+extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_tty,
+	res_eventfd, res_timerfd, res_signalfd, res_epoll;
 
 #endif

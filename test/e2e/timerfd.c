@@ -1,0 +1,106 @@
+/*
+ * Holds: timerfds: not armed; far away; expired and unread; periodic and expired several times;
+ *        absolute and due in a moment; cancelled by a set clock; one that a thread reads, which
+ *        expires soon.
+ * Shows: what is left of a timer is as long as before, and no expiration is lost or made up.
+ */
+#include "fds.h"
+#include <sys/timerfd.h>
+
+#define LEFT_S	 1000
+#define PERIOD_S 3600
+
+static int soon;
+
+static int make(int clock, int flags, int settime, double value, double interval)
+{
+	struct itimerspec it = {
+		.it_value = {(time_t)value, (long)((value - (time_t)value) * 1e9)},
+		.it_interval = {(time_t)interval, (long)((interval - (time_t)interval) * 1e9)}};
+	int fd = MUST(timerfd_create(clock, flags));
+
+	MUST(timerfd_settime(fd, settime, &it, NULL));
+	return fd;
+}
+
+static double left(int fd)
+{
+	struct itimerspec it;
+
+	MUST(timerfd_gettime(fd, &it));
+	return (double)it.it_value.tv_sec + (double)it.it_value.tv_nsec / 1e9;
+}
+
+static double now(int clock)
+{
+	struct timespec ts;
+
+	MUST(clock_gettime(clock, &ts));
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static long long take(int fd)
+{
+	uint64_t v = 0;
+	ssize_t n = read(fd, &v, sizeof(v));
+
+	return n == (ssize_t)sizeof(v) ? (long long)v : -errno;
+}
+
+static void *reader(void *arg)
+{
+	(void)arg;
+	CHECK(take(soon) == 1, "the waiting reader");
+	return NULL;
+}
+
+static void expect(double got, double low, double high, const char *what)
+{
+	CHECK(got >= low && got <= high, "%s: expected %.3f to %.3f, got %.3f", what, low, high,
+		got);
+}
+
+int main(int argc, char **argv)
+{
+	int off, far, once, often, abs_far, abs_real;
+	double began, lives, due;
+	struct itimerspec it;
+	struct fds_view was;
+	pthread_t t;
+
+	victim_init(argc, argv);
+	off = MUST(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
+	far = make(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC, 0, LEFT_S, PERIOD_S);
+	once = make(CLOCK_MONOTONIC, TFD_NONBLOCK, 0, 0.001, 0);
+	often = make(CLOCK_MONOTONIC, TFD_NONBLOCK, 0, 0.001, 0.002);
+	due = now(CLOCK_MONOTONIC) + LEFT_S;
+	abs_far = make(CLOCK_MONOTONIC, TFD_NONBLOCK, TFD_TIMER_ABSTIME, due, PERIOD_S);
+	abs_real = make(CLOCK_REALTIME, TFD_NONBLOCK, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
+		now(CLOCK_REALTIME) + 1e6, 0);
+	usleep(30000);
+	soon = make(CLOCK_MONOTONIC, 0, 0, 0.4, 0);
+	t = victim_thread(reader, NULL);
+	began = now(CLOCK_MONOTONIC);
+	fds_view(far, &was);
+	victim_ready();
+	victim_wait();
+	fds_expect(far, &was, false, "far");
+	lives = now(CLOCK_MONOTONIC) - began;
+	/* the time between dump and restore does not count */
+	expect(left(far), LEFT_S - (lives - victim_dead_s()) - 0.4,
+		LEFT_S - (lives - victim_dead_s()), "far");
+	MUST(timerfd_gettime(far, &it));
+	CHECK(it.it_interval.tv_sec == PERIOD_S, "far: another interval");
+	CHECK(take(far) == -EAGAIN, "far has expired");
+	CHECK(left(off) == 0 && take(off) == -EAGAIN, "the timer that is off is not");
+	CHECK(take(once) == 1 && take(once) == -EAGAIN && left(once) == 0, "once expired once");
+	expect(take(often), 10, 1e9 * lives, "often");
+	expect(left(often), 0, 0.002, "often goes on");
+	usleep(5000);
+	expect(take(often), 1, 1000, "often goes on");
+	expect(left(abs_far) + now(CLOCK_MONOTONIC), due - 0.05, due + 0.05, "absolute");
+	expect(left(abs_real), 1e6 - 1000, 1e6, "absolute, by the wall clock");
+	CHECK(take(abs_real) == -EAGAIN, "it was cancelled");
+	pthread_join(t, NULL);
+	return 0;
+}
