@@ -29,6 +29,7 @@ static const struct res *const table[] = {
 	&res_fdtable,
 	&res_sigaction,
 	&res_itimers,
+	&res_rlimits,
 	&res_userptrs,
 	&res_sigaltstack,
 	&res_threadname,

@@ -2,6 +2,7 @@
  * restore.c - the stages of a restore, in their order:
  *
  *   load    image -> model; whatever is wrong with the image is found here
+ *   check   what we are not allowed to give back, before anything is made
  *   open    every open file description, once
  *   plan    model -> programs
  *   run     the task is made, runs its program, gets its registers
@@ -26,6 +27,7 @@
 #include "res/mm/vdso.h"
 #include "res/registry.h"
 #include "res/task/task.h"
+#include "restore/check.h"
 #include "restore/open.h"
 #include "restore/run.h"
 #include "util/cleanup.h"
@@ -161,6 +163,8 @@ int restore_run(
 
 	model_init(&s.model);
 	r = stage_load(&s);
+	if (r == 0)
+		r = check_rights(&s.plan);
 	if (r == 0)
 		r = open_files(&s.plan, s.img);
 	if (r == 0)

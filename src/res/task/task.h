@@ -6,6 +6,6 @@
 
 #include "res/res.h"
 
-extern const struct res res_task, res_fs, res_sigaction, res_itimers;
+extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits;
 
 #endif
