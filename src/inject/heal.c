@@ -44,6 +44,12 @@ static bool is_breakable(long nr)
 	return false;
 }
 
+static void again_at_home(struct tracee *t)
+{
+	arch_syscall_again(&t->home);
+	t->anew = true;
+}
+
 int heal_stop(struct tracee *t)
 {
 	const uint64_t none[6] = {0};
@@ -52,12 +58,13 @@ int heal_stop(struct tracee *t)
 		     is_breakable(arch_syscall_nr(&t->regs));
 
 	t->broken = restarts || eintr;
+	t->anew = eintr;
 	if (eintr)
 		arch_syscall_again(&t->regs);
 	t->home = t->regs;
 	if (restarts && !policy_allows(&t->policy, arch_ip(&t->regs), SYS_restart_syscall, none))
-		arch_syscall_again(&t->home);
-	else if (!eintr)
+		again_at_home(t);
+	else if (!eintr && !t->limit_ns)
 		return 0;
 	return arch_regs_set(t->tid, &t->home);
 }

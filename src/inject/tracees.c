@@ -23,6 +23,7 @@
 #include <linux/rseq.h>
 
 #include "inject/heal.h"
+#include "inject/rewait.h"
 #include "inject/slack.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
@@ -204,6 +205,8 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 	if (seen && arch_syscall_restarts(&t->regs) &&
 		arch_syscall_nr(&t->regs) == SYS_restart_syscall)
 		arch_syscall_nr_set(&t->regs, seen->nr);
+	t->limit_ns = 0;
+	rewait_undo(tr, &t->regs, &t->limit_ns);
 	r = heal_stop(t);
 	arch_regs_resume(&t->home, &t->resume);
 	return r;
@@ -432,8 +435,20 @@ int tracees_seize(
 	return 0;
 }
 
+/* What was left at the stop is less by now. */
+static void shorten(struct tracees *tr, struct tracee *t, uint64_t *from)
+{
+	uint64_t stopped = now_ns() - tr->stopped_at_ns;
+
+	if (t->anew && t->left_known &&
+		rewait(tr, &t->home, t->left_ns > stopped ? t->left_ns - stopped : 1, from))
+		arch_regs_set(t->tid, &t->home);
+}
+
 void tracees_release(struct tracees *tr, bool stop)
 {
+	uint64_t from = 0;
+
 	if (!tr)
 		return;
 	slack_clear(tr);
@@ -446,6 +461,7 @@ void tracees_release(struct tracees *tr, bool stop)
 			continue;
 		if (!t->held && tracee_wait_event(tr, t) < 0)
 			continue;
+		shorten(tr, t, &from);
 		ptrace_detach(t->tid, 0);
 	}
 	tracees_free(tr);

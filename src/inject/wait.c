@@ -255,7 +255,9 @@ static int measure(struct tracees *tr, struct tracee *t, struct clocks *c)
 		return -ENODATA;
 	if (arch_syscall_restarts(&t->regs) && l->rest_arg >= 0 && args[l->rest_arg])
 		return timespec_read(tr, args[l->rest_arg], &t->left_ns);
-	if (l->form == WAIT_MILLISECONDS)
+	if (t->limit_ns)
+		limit = t->limit_ns;
+	else if (l->form == WAIT_MILLISECONDS)
 		limit = (uint64_t)(int32_t)args[l->arg] * NS_PER_MS;
 	else
 		r = timespec_read(tr, args[l->arg], &limit);

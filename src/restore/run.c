@@ -42,7 +42,6 @@
 #include "res/thread/regs.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
-#include "restore/sleep.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -345,7 +344,7 @@ static int put_registers(struct run *r)
 				"thread %d has no registers in the image", tid);
 		ret = regs_general(r->op, tid, m, &general);
 		if (ret == 0)
-			ret = sleep_begin(r->op, tid, m, &general);
+			ret = sleep_begin(r->op, &r->sleepers, r->pid, tid, m, &general);
 		if (ret == 0)
 			ret = regs_put(r->op, tid, m, &general);
 		if (ret < 0)
@@ -368,6 +367,7 @@ static int stage_finish(struct run *r)
 		return ret;
 	if (r->frozen || r->task.task->stopped)
 		kill(r->pid, SIGSTOP);
+	sleepers_done(&r->sleepers);
 	for (size_t i = 0; i < r->task.n; i++)
 		if (!r->task.threads[i].exits)
 			ptrace_detach(r->task.threads[i].tid, 0);
@@ -382,6 +382,7 @@ static void kill_task(struct run *r)
 {
 	struct wait_status w;
 
+	sleepers_done(&r->sleepers);
 	if (r->pid <= 0)
 		return;
 	kill(r->pid, SIGKILL);

@@ -7,6 +7,7 @@
 #include "image/image.h"
 #include "restore/area.h"
 #include "restore/plan.h"
+#include "restore/sleep.h"
 
 struct run {
 	struct ckpt_op *op;
@@ -17,6 +18,7 @@ struct run {
 	pid_t pid;     /* 0 until the task exists */
 	size_t traced; /* of task.threads, the first so many are traced by us */
 	bool frozen;   /* leave it stopped */
+	struct sleepers sleepers;
 	uint64_t page_bytes;
 };
 

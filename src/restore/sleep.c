@@ -7,11 +7,21 @@
 #include "restore/sleep.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <time.h>
 
+#include "inject/rewait.h"
+#include "inject/slack.h"
+#include "inject/tracees.h"
 #include "inject/wait.h"
+#include "kernel/proc.h"
+#include "kernel/proc_maps.h"
 #include "kernel/ptrace.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
 
 #define NS_PER_S  1000000000ULL
 #define NS_PER_MS 1000000ULL
@@ -77,40 +87,92 @@ static int call_and_break_off(pid_t tid, const struct arch_regs *call, struct ar
 	return r < 0 ? r : arch_regs_get(tid, ret);
 }
 
-int sleep_begin(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, struct arch_regs *regs)
+/* Return: whether the call could be made; its outcome is in *ret_r and *after. */
+static bool continue_limit(pid_t tid, const Ckpt__Regs *m, const struct arch_regs *regs,
+	struct arch_regs *after, int *ret_r)
 {
 	const struct wait_limit *limit;
-	struct arch_regs call = *regs, after;
+	struct arch_regs call = *regs;
 	struct loan loan = {0};
 	uint64_t args[6];
-	int r;
 
 	for (int i = 0; i < 6; i++)
 		args[i] = arch_syscall_arg(regs, i);
 	limit = wait_limit_of(arch_syscall_nr(regs), args);
-	if (!limit || !m->remaining_known || !arch_syscall_restarts(regs))
-		goto anew;
+	if (!limit)
+		return false;
 	arch_syscall_rewind(&call);
 	if (limit->form == WAIT_MILLISECONDS)
 		arch_syscall_arg_set(
 			&call, limit->arg, (m->remaining_ns + NS_PER_MS - 1) / NS_PER_MS);
 	else if (lend(&loan, tid, arch_sp(regs) & ~15ULL, m->remaining_ns) < 0)
-		goto anew;
+		return false;
 	else
 		arch_syscall_arg_set(&call, limit->arg, loan.at);
-	r = call_and_break_off(tid, &call, &after);
+	*ret_r = call_and_break_off(tid, &call, after);
 	give_back(&loan);
+	return true;
+}
+
+/* The vdso of the new process, whose slack takes the limits that calls point to. */
+static struct tracees *slack_open(struct ckpt_op *op, pid_t pid)
+{
+	_cleanup_close_ int proc_fd = proc_open(pid);
+	struct tracees *tr = calloc(1, sizeof(*tr));
+	struct vma_list maps = {0};
+
+	if (!tr)
+		return NULL;
+	*tr = (struct tracees){.op = op, .pid = pid, .proc_fd = -EBADF, .mem_fd = -EBADF};
+	if (proc_fd >= 0 && proc_maps_read(proc_fd, &maps) == 0)
+		tr->mem_fd = openat(proc_fd, "mem", O_RDWR | O_CLOEXEC);
+	for (size_t i = 0; tr->mem_fd >= 0 && i < maps.n; i++)
+		if (maps.v[i].path && strcmp(maps.v[i].path, "[vdso]") == 0)
+			slack_find(tr, maps.v[i].start, maps.v[i].end);
+	vma_list_done(&maps);
+	return tr;
+}
+
+void sleepers_done(struct sleepers *s)
+{
+	if (s->slack)
+		fd_close(s->slack->mem_fd);
+	free(s->slack);
+	*s = (struct sleepers){0};
+}
+
+static void begin_anew(struct ckpt_op *op, struct sleepers *s, pid_t pid, const Ckpt__Regs *m,
+	struct arch_regs *regs)
+{
+	arch_regs_restored(regs);
+	if (!m->remaining_known)
+		return;
+	if (!s->slack)
+		s->slack = slack_open(op, pid);
+	if (s->slack)
+		rewait(s->slack, regs, m->remaining_ns ? m->remaining_ns : 1, &s->slack_from);
+}
+
+int sleep_begin(struct ckpt_op *op, struct sleepers *s, pid_t pid, pid_t tid, const Ckpt__Regs *m,
+	struct arch_regs *regs)
+{
+	struct arch_regs after;
+	int r;
+
+	if (!arch_syscall_restarts(regs) || !m->remaining_known ||
+		!continue_limit(tid, m, regs, &after, &r)) {
+		begin_anew(op, s, pid, m, regs);
+		return 0;
+	}
 	if (r < 0)
 		return op_fail(op, CKPT_E_SYSTEM, -r, "ptrace", NULL,
 			"thread %d: continuing its sleep", tid);
 	if (arch_syscall_restarts(&after))
 		return 0;
 	/* the time was over, or what it waited for had come: the call has ended, with this result */
-	if (arch_syscall_ret(&after) >= -MAX_ERRNO && arch_syscall_ret(&after) != -EINTR) {
+	if (arch_syscall_ret(&after) >= -MAX_ERRNO && arch_syscall_ret(&after) != -EINTR)
 		arch_syscall_ended(regs, arch_syscall_ret(&after));
-		return 0;
-	}
-anew:
-	arch_regs_restored(regs);
+	else
+		begin_anew(op, s, pid, m, regs);
 	return 0;
 }

@@ -51,11 +51,12 @@ static void seccomp_install(int roomy)
 		SKIP("no seccomp filters here: %s", strerror(errno));
 }
 
-static volatile int seccomp_gone;
+static volatile int seccomp_up, seccomp_gone;
 static int seccomp_word;
 
 static void *seccomp_go(void *arg)
 {
+	seccomp_up = 1;
 	victim_wait();
 	seccomp_gone = 1;
 	/* An ending thread calls more than the filter allows. */
@@ -71,7 +72,8 @@ int main(int argc, char **argv)
 
 	victim_init(argc, argv);
 	victim_thread(seccomp_go, NULL);
-	usleep(20000); /* its start-up's system calls are over */
+	while (!seccomp_up) /* its start-up's system calls are over */
+		usleep(1000);
 	victim_ready();
 	seccomp_install(argc > 1 && strcmp(argv[1], "roomy") == 0);
 	from = victim_clock_s(CLOCK_MONOTONIC);
