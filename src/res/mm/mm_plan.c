@@ -88,20 +88,6 @@ static int map_flags(const Ckpt__Vma *v)
 	return flags;
 }
 
-/* Memory that was once writable stays counted, if it had a page at the time when it ceased to be. */
-static void plan_accounted(const Ckpt__Vma *v, struct prog *prog)
-{
-	if (v->kind == CKPT__VMA__KIND__ANON) {
-		PROG_CALL_ANY(prog, "mm: have it counted", SYS_madvise, IMM(v->start), IMM(MM_PAGE),
-			IMM(MADV_POPULATE_WRITE));
-		PROG_CALL_ANY(prog, "mm: have it counted", SYS_madvise, IMM(v->start), IMM(MM_PAGE),
-			IMM(MADV_DONTNEED));
-	}
-	PROG_CALL(prog, "mm: protect", SYS_mprotect, IMM(v->start), IMM(v->end - v->start),
-		IMM(v->prot));
-	describe(prog, v);
-}
-
 /* Anonymous memory has a name of its own; shared memory's is shown with a prefix. */
 static const char *anon_name(const Ckpt__Vma *v, size_t *ret_len)
 {
@@ -116,7 +102,8 @@ static const char *anon_name(const Ckpt__Vma *v, size_t *ret_len)
 	return name;
 }
 
-static void plan_advice(const Ckpt__Vma *v, struct prog *prog)
+/* For a mapping, and what was one with it up to @end. */
+static void plan_advice(const Ckpt__Vma *v, uint64_t end, struct prog *prog)
 {
 	size_t len;
 	const char *name = anon_name(v, &len);
@@ -124,7 +111,7 @@ static void plan_advice(const Ckpt__Vma *v, struct prog *prog)
 	for (size_t i = 0; i < ARRAY_SIZE(advices); i++) {
 		if (!(v->flags & advices[i].flag))
 			continue;
-		PROG_CALL(prog, "mm: advice", SYS_madvise, IMM(v->start), IMM(v->end - v->start),
+		PROG_CALL(prog, "mm: advice", SYS_madvise, IMM(v->start), IMM(end - v->start),
 			IMM(advices[i].advice));
 		describe(prog, v);
 	}
@@ -134,23 +121,83 @@ static void plan_advice(const Ckpt__Vma *v, struct prog *prog)
 		if (!prog->err)
 			memcpy(prog->data + at, name, len);
 		PROG_CALL_ANY(prog, "mm: name", SYS_prctl, IMM(PR_SET_VMA),
-			IMM(PR_SET_VMA_ANON_NAME), IMM(v->start), IMM(v->end - v->start), DATA(at));
+			IMM(PR_SET_VMA_ANON_NAME), IMM(v->start), IMM(end - v->start), DATA(at));
 		describe(prog, v);
 	}
 }
 
-static void plan_map(struct plan *p, const Ckpt__Vma *v, struct prog *prog)
+static void plan_mmap(struct plan *p, const Ckpt__Vma *v, uint64_t end, int prot, struct prog *prog)
 {
-	bool recount = v->accounted && !v->shared && !(v->prot & PROT_WRITE);
-	int prot = (int)v->prot | (recount ? PROT_WRITE : 0);
 	int fd = v->kind == CKPT__VMA__KIND__FILE ? plan_fd(p, v->file) : -1;
 
-	PROG_CALL_EQ(prog, "mm: map", v->start, SYS_mmap, IMM(v->start), IMM(v->end - v->start),
+	PROG_CALL_EQ(prog, "mm: map", v->start, SYS_mmap, IMM(v->start), IMM(end - v->start),
 		IMM(prot), IMM(map_flags(v)), IMM((int64_t)fd), IMM(v->offset));
-	describe(prog, v);
-	if (recount)
-		plan_accounted(v, prog);
-	plan_advice(v, prog);
+	prog_object(prog, "%llx-%llx %s", (unsigned long long)v->start, (unsigned long long)end,
+		v->name);
+}
+
+/* Private memory that is counted against the overcommit limit, although it can't be written now. */
+static bool was_writable(const Ckpt__Vma *v)
+{
+	return v->accounted && !v->shared && !(v->prot & PROT_WRITE);
+}
+
+/* Whether b lies behind a, and a change of protection may have made them two. */
+static bool once_one(const Ckpt__Vma *a, const Ckpt__Vma *b)
+{
+	return a->end == b->start && a->accounted && b->accounted && a->kind == b->kind &&
+	       a->kind == CKPT__VMA__KIND__ANON && !a->shared && !b->shared &&
+	       a->flags == b->flags && a->page_bytes == b->page_bytes && !a->growsdown &&
+	       !b->growsdown && a->noreserve == b->noreserve && !a->droppable && !b->droppable &&
+	       strcmp(a->name, b->name) == 0;
+}
+
+/*
+ * Memory that was once writable stays counted if it had a page when it ceased to be: it is mapped
+ * writable, given a page for a moment, and protected then. What was one mapping before the program
+ * changed protections within it is mapped as one, too: that is a third of the calls.
+ * Return: how many mappings were done.
+ */
+static size_t plan_accounted(struct plan *p, const Ckpt__Mm *mm, size_t first, struct prog *prog)
+{
+	const Ckpt__Vma *v = mm->vmas[first];
+	size_t n = 1;
+
+	while (first + n < mm->n_vmas && once_one(mm->vmas[first + n - 1], mm->vmas[first + n]))
+		n++;
+	plan_mmap(p, v, mm->vmas[first + n - 1]->end, (int)v->prot | PROT_WRITE, prog);
+	plan_advice(v, mm->vmas[first + n - 1]->end, prog);
+	if (v->kind == CKPT__VMA__KIND__ANON) {
+		PROG_CALL_ANY(prog, "mm: have it counted", SYS_madvise, IMM(v->start), IMM(MM_PAGE),
+			IMM(MADV_POPULATE_WRITE));
+		PROG_CALL_ANY(prog, "mm: have it counted", SYS_madvise, IMM(v->start), IMM(MM_PAGE),
+			IMM(MADV_DONTNEED));
+	}
+	for (size_t i = 0; i < n; i++) {
+		const Ckpt__Vma *part = mm->vmas[first + i];
+
+		if (part->prot == (v->prot | PROT_WRITE))
+			continue;
+		PROG_CALL(prog, "mm: protect", SYS_mprotect, IMM(part->start),
+			IMM(part->end - part->start), IMM(part->prot));
+		describe(prog, part);
+	}
+	return n;
+}
+
+/* Return: how many mappings, from the first on, were done. */
+static size_t plan_map(struct plan *p, const Ckpt__Mm *mm, size_t first, struct prog *prog)
+{
+	const Ckpt__Vma *v = mm->vmas[first],
+			*next = first + 1 < mm->n_vmas ? mm->vmas[first + 1] : NULL;
+
+	if (v->kind == CKPT__VMA__KIND__VDSO)
+		return 1;
+	if (was_writable(v) || (next && was_writable(next) && once_one(v, next)))
+		return plan_accounted(p, mm, first, prog);
+	plan_mmap(p, v, v->end, (int)v->prot, prog);
+	plan_advice(v, v->end, prog);
+	return 1;
 }
 
 /* ------------------------------------------------------------------ protection keys */
@@ -256,9 +303,8 @@ static void plan_early(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 	plan_policies(mm, prog);
 	vdso_plan(p->vdso, mm, prog);
 	plan_keys_before(&keys, prog);
-	for (size_t i = 0; i < mm->n_vmas; i++)
-		if (mm->vmas[i]->kind != CKPT__VMA__KIND__VDSO)
-			plan_map(p, mm->vmas[i], prog);
+	for (size_t i = 0; i < mm->n_vmas;)
+		i += plan_map(p, mm, i, prog);
 	plan_keys_after(mm, &keys, prog);
 	plan_bounds(p, mm, prog);
 }
