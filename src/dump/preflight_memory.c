@@ -23,7 +23,7 @@ static const struct {
 	{"/dev/zero", {"mapping", CKPT_SAVED, NULL, NULL}}, /* shared anonymous memory */
 	{"/dev/shm/", {"mapping", CKPT_SAVED, NULL, NULL}}, /* files of a tmpfs */
 	{"/dev/hugepages/", {"hugetlb", CKPT_REFUSED, NOT_YET("huge pages of hugetlbfs"), NULL}},
-	{"/anon_hugepage", {"hugetlb", CKPT_REFUSED, NOT_YET("huge pages of hugetlbfs"), NULL}},
+	{"/anon_hugepage", {"hugetlb", CKPT_SAVED, NULL, NULL}},
 	{"/dev/", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
 	{"/SYSV", {"sysvshm", CKPT_REFUSED, NOT_YET("System V shared memory segments"), NULL}},
 	{"/[aio]", {"aio", CKPT_REFUSED, NOT_YET("contexts of io_setup(2)"), NULL}},
@@ -43,7 +43,6 @@ static const struct {
 	uint64_t flags;
 	struct look_kind kind;
 } flagged[] = {
-	{VMF_HT, {"hugetlb", CKPT_REFUSED, NOT_YET("huge pages of hugetlbfs"), NULL}},
 	{VMF_UM | VMF_UW | VMF_UI,
 		{"userfaultfd", CKPT_REFUSED, NOT_YET("mappings under userfaultfd(2)"), NULL}},
 	{VMF_IO | VMF_PF, {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},

@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <xxhash.h>
 
 #include "core/trace.h"
@@ -23,6 +25,7 @@
 #define PAGE        4096UL
 #define CHUNK       (512UL * 1024)
 #define SMALL_BYTES (4UL << 20)
+#define HUGETLBFS   0x958458f6
 
 struct group {
 	size_t first, n; /* runs */
@@ -34,6 +37,8 @@ struct fill {
 	const struct image *img;
 	const Ckpt__Pages *pages;
 	int fd;
+	uint8_t *map; /* of a file that takes no write(2), mapped_len bytes; else NULL */
+	size_t map_len;
 	const char *what;
 	struct group *groups;
 	size_t n_groups, cap_groups;
@@ -54,17 +59,18 @@ struct fill_worker {
 	const Ckpt__PageRun *bad; /* whose contents are not what was written */
 };
 
-/* An image is untrusted: every run must lie in its page file. */
-static int check_run(struct fill *f, const Ckpt__PageRun *r)
+/* An image is untrusted: every run must lie in its page file, behind the run before it. */
+static int check_run(struct fill *f, const Ckpt__PageRun *r, const Ckpt__PageRun *prev)
 {
 	uint64_t size = r->shard < IMAGE_SHARDS_MAX ? image_page_size(f->img, r->shard) : 0;
 
 	if (r->kind != CKPT__PAGE_RUN__KIND__SHARD || r->start % PAGE || r->pages == 0 ||
 		r->pages > size / PAGE || r->offset > size || r->pages * PAGE > size - r->offset ||
-		r->start + r->pages * PAGE < r->start)
+		r->start + r->pages * PAGE < r->start ||
+		(prev && prev->start + prev->pages * PAGE > r->start))
 		return op_fail(f->op, CKPT_E_IMAGE, 0, NULL,
 			"the image is damaged; see ckpt verify",
-			"%s: pages at %llx: not within page file %u", f->what,
+			"%s: pages at %llx: not within page file %u, or out of order", f->what,
 			(unsigned long long)r->start, r->shard);
 	return 0;
 }
@@ -77,7 +83,7 @@ static int cut(struct fill *f)
 		const Ckpt__PageRun *r = f->pages->runs[i];
 		struct group *g = f->n_groups ? &f->groups[f->n_groups - 1] : NULL;
 		uint64_t len = r->pages * PAGE;
-		int err = check_run(f, r);
+		int err = check_run(f, r, prev);
 
 		if (err < 0)
 			return err;
@@ -95,6 +101,25 @@ static int cut(struct fill *f)
 		f->bytes += len;
 		prev = r;
 	}
+	return 0;
+}
+
+/* Huge pages can only be written through a mapping. The runs are checked, and ascend. */
+static int map_huge(struct fill *f)
+{
+	const Ckpt__PageRun *last = f->pages->n_runs ? f->pages->runs[f->pages->n_runs - 1] : NULL;
+	struct statfs fs;
+	void *p;
+
+	if (!last || fstatfs(f->fd, &fs) < 0 || (uint64_t)fs.f_type != HUGETLBFS)
+		return 0;
+	f->map_len = ALIGN_UP(last->start + last->pages * PAGE, (uint64_t)fs.f_bsize);
+	p = mmap(NULL, f->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+	if (p == MAP_FAILED)
+		return op_fail(f->op, CKPT_E_SPACE, errno, "mmap",
+			"allow more huge pages: /proc/sys/vm/nr_hugepages",
+			"%s: %zu bytes of huge pages", f->what, f->map_len);
+	f->map = p;
 	return 0;
 }
 
@@ -118,7 +143,10 @@ static int fill_group(struct fill_worker *k, const struct group *g)
 			return -EBADMSG;
 		}
 		k->call = "write";
-		r = pwrite_full(f->fd, from, len, runs[i]->start);
+		if (f->map)
+			memcpy(f->map + runs[i]->start, from, len);
+		else
+			r = pwrite_full(f->fd, from, len, runs[i]->start);
 		from += len;
 	}
 	return r;
@@ -165,6 +193,8 @@ int fill_fd(struct ckpt_op *op, const struct image *img, const Ckpt__Pages *page
 	struct fill_worker v[IMAGE_SHARDS_MAX] = {0};
 	int r = cut(&f);
 
+	if (r == 0)
+		r = map_huge(&f);
 	if (r < 0)
 		goto out;
 	if (f.bytes < SMALL_BYTES || workers < 1)
@@ -183,6 +213,8 @@ int fill_fd(struct ckpt_op *op, const struct image *img, const Ckpt__Pages *page
 	if (ret_bytes)
 		*ret_bytes += f.bytes;
 out:
+	if (f.map)
+		munmap(f.map, f.map_len);
 	free(f.groups);
 	return r;
 }

@@ -31,6 +31,8 @@ static void stack_handshake(void)
 {
 	struct mm_vma was = mm_vma(&was);
 
+	mm_expect_same(&was, "main stack"); /* looking takes some stack itself */
+	was = mm_vma(&was);
 	victim_ready();
 	victim_wait();
 	mm_expect_same(&was, "main stack");

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
+#define ANON_HUGE    "/anon_hugepage"
+#define HUGETLBFS    0x958458f6
+#define HUGE_SHIFT   26 /* MAP_HUGE_SHIFT, MFD_HUGE_SHIFT */
 #define MEMFD_PREFIX "/memfd:"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -34,7 +38,16 @@ static bool match(const struct file_look *l)
 	if (!S_ISREG(l->st.st_mode) || !l->deleted)
 		return false;
 	return strncmp(l->link, MEMFD_PREFIX, strlen(MEMFD_PREFIX)) == 0 ||
-	       (strcmp(l->link, "/dev/zero") == 0 && l->target_fd < 0);
+	       (l->target_fd < 0 &&
+		       (strcmp(l->link, "/dev/zero") == 0 || strcmp(l->link, ANON_HUGE) == 0));
+}
+
+/* Bytes of a huge page of hugetlb memory, 0: it is none. */
+static uint64_t huge_page_bytes(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (uint64_t)fs.f_type == HUGETLBFS ? (uint64_t)fs.f_bsize : 0;
 }
 
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
@@ -62,6 +75,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 		m->seals = seals < 0 ? 0 : seals;
 	}
 	m->size_bytes = l->st.st_size;
+	m->page_bytes = huge_page_bytes(w.fd);
 	m->mode = l->st.st_mode;
 	m->ino = l->st.st_ino;
 	m->same_inode_as = l->first_id;
@@ -76,21 +90,30 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 
 /* ---- restore ---- */
 
+/* What mmap and memfd_create want to know of huge pages, beside their own flag. */
+static unsigned huge_flags(const Ckpt__Shmem *m, unsigned flag)
+{
+	return m->page_bytes ? flag | (unsigned)__builtin_ctzll(m->page_bytes) << HUGE_SHIFT : 0;
+}
+
 static int make_anon(struct open_ctx *o, const Ckpt__Shmem *m)
 {
+	uint64_t unit = m->page_bytes ? m->page_bytes : 4096;
+	unsigned huge = huge_flags(m, MAP_HUGETLB);
 	char path[80];
 	int fd, err;
 	void *p = mmap(NULL, m->size_bytes, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		MAP_SHARED | MAP_ANONYMOUS | (int)(huge ? huge : MAP_NORESERVE), -1, 0);
 
 	if (p == MAP_FAILED)
-		return op_fail(o->op, CKPT_E_SPACE, errno, "mmap", NULL,
+		return op_fail(o->op, CKPT_E_SPACE, errno, "mmap",
+			huge ? "allow more huge pages: /proc/sys/vm/nr_hugepages" : NULL,
 			"shared memory of %llu bytes", (unsigned long long)m->size_bytes);
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)p,
-		(unsigned long)p + ALIGN_UP(m->size_bytes, 4096UL));
+		(unsigned long)p + ALIGN_UP(m->size_bytes, unit));
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	err = errno;
-	munmap(p, m->size_bytes);
+	munmap(p, ALIGN_UP(m->size_bytes, unit));
 	if (fd < 0)
 		return op_fail(o->op, CKPT_E_PRIVILEGE, err, "open", NULL,
 			"shared memory: %s (needs CAP_CHECKPOINT_RESTORE)", path);
@@ -99,7 +122,7 @@ static int make_anon(struct open_ctx *o, const Ckpt__Shmem *m)
 
 static int make_memfd(struct open_ctx *o, const Ckpt__Shmem *m)
 {
-	unsigned flags = MFD_CLOEXEC;
+	unsigned flags = MFD_CLOEXEC | huge_flags(m, MFD_HUGETLB);
 	_cleanup_close_ int fd = -EBADF;
 
 	if (!(m->seals & F_SEAL_SEAL))
