@@ -46,6 +46,7 @@ struct tracees {
 	int mem_fd;    /* /proc/PID/mem, read and write */
 	struct tracee *v;
 	size_t n, cap;
+	int leader_exit_status;          /* then: what it gave to exit(2) */
 	bool leader_dead;                /* the thread group's leader has exited; it is not in v */
 	bool group_stopped;              /* by SIGSTOP or the like, before we came */
 	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */

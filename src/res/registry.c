@@ -13,6 +13,8 @@
 
 static const struct res *const table[] = {
 	&res_task,
+	&res_prctl,
+	&res_procfile,
 	&res_fs,
 	&res_mm,
 	&res_pages,
@@ -28,11 +30,13 @@ static const struct res *const table[] = {
 	&res_epoll,
 	&res_fdtable,
 	&res_sigaction,
+	&res_membarrier,
 	&res_itimers,
 	&res_rlimits,
 	&res_userptrs,
 	&res_sigaltstack,
 	&res_threadname,
+	&res_personality,
 	&res_regs,
 	NULL,
 };

@@ -100,6 +100,7 @@ enum plan_phase {
 	PLAN_PROCESS, /* leader, memory filled: what all threads share */
 	PLAN_THREAD,  /* every thread: its own state; all threads exist */
 	PLAN_LATE,    /* leader, then every thread: what takes away rights, or starts clocks */
+	PLAN_LAST,    /* leader: what other threads' credentials would undo */
 	PLAN_PHASES
 };
 
@@ -116,9 +117,9 @@ struct plan_file {
 struct plan_override {
 	int fd; /* the task's number */
 	enum { OVERRIDE_INHERIT, OVERRIDE_PATH, OVERRIDE_NULL, OVERRIDE_CLOSE } how;
-	int mine;	  /* inherit: our number */
+	int mine;         /* inherit: our number */
 	const char *path; /* borrowed from the request */
-	int from;	  /* the number that the coordinator gives it, -1: none yet */
+	int from;         /* the number that the coordinator gives it, -1: none yet */
 };
 
 struct plan {

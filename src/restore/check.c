@@ -3,14 +3,19 @@
  */
 #include "restore/check.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
 #include "kernel/probe.h"
 #include "kernel/proc_limits.h"
+#include "proto/procfile.pb-c.h"
 #include "proto/rlimits.pb-c.h"
 #include "proto/task.pb-c.h"
 #include "res/task/task.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+#include "util/str.h"
 
 static const char *comm_of(const struct plan *p, uint64_t pid)
 {
@@ -50,6 +55,25 @@ static int check_limits(const struct plan *p, const struct model_rec *rec)
 	return 0;
 }
 
+/* An out-of-memory score below ours: allowed down to where a privileged process has put ours. */
+static void check_oom(const struct plan *p, const struct model_rec *rec)
+{
+	const Ckpt__ProcFile *m = (const void *)rec->msg;
+	_cleanup_free_ char *text = NULL;
+	const char *at;
+	int own;
+
+	if (file_read_at(AT_FDCWD, "/proc/self/oom_score_adj", &text, NULL) < 0)
+		return;
+	at = text;
+	if (str_int(&at, &own) == 0 && m->oom_score_adj < own)
+		op_warn(p->op,
+			"pid %llu (%s): without CAP_SYS_RESOURCE its oom_score_adj may stay at %d "
+			"instead of %d",
+			(unsigned long long)rec->owner, comm_of(p, rec->owner), own,
+			m->oom_score_adj);
+}
+
 int check_rights(const struct plan *p)
 {
 	const struct model_rec *rec;
@@ -60,5 +84,8 @@ int check_rights(const struct plan *p)
 		return 0;
 	while (r == 0 && (rec = model_next(p->model, &res_rlimits.type, &pos)))
 		r = check_limits(p, rec);
+	pos = 0;
+	while (r == 0 && (rec = model_next(p->model, &res_procfile.type, &pos)))
+		check_oom(p, rec);
 	return r;
 }

@@ -98,14 +98,16 @@ static void plan_own(struct plan *p, struct thread_plan *t)
 	add_op(&t->prog, AGENT_WAIT, BARRIER_TRACED, "wait: until all threads stand");
 }
 
-static void plan_end(struct plan *p, struct thread_plan *t)
+static void plan_late(struct plan *p, struct thread_plan *t)
 {
-	if (t->exits) {
-		PROG_CALL_ANY(&t->prog, "task: the leader has exited", SYS_exit, IMM(0));
-		return;
-	}
-	plan_scope(p, SCOPE_THREAD, t->tid, PLAN_LATE, &t->prog);
-	add_op(&t->prog, AGENT_PARK, 0, "wait: to be given its registers");
+	if (!t->exits)
+		plan_scope(p, SCOPE_THREAD, t->tid, PLAN_LATE, &t->prog);
+}
+
+static void plan_park(struct thread_plan *t)
+{
+	add_op(&t->prog, AGENT_PARK, 0,
+		t->exits ? "wait: to exit, as it had" : "wait: to be given its registers");
 }
 
 static void plan_first(struct plan *p, struct task_plan *t)
@@ -121,7 +123,11 @@ static void plan_first(struct plan *p, struct task_plan *t)
 		plan_spawn(t, i);
 	plan_own(p, first);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_LATE, &first->prog);
-	plan_end(p, first);
+	plan_late(p, first);
+	add_op(&first->prog, AGENT_ARRIVE, 0, "wait: until the other threads are done");
+	add_op(&first->prog, AGENT_WAIT, BARRIER_OTHERS, "wait: until the other threads are done");
+	plan_scope(p, SCOPE_TASK, pid, PLAN_LAST, &first->prog);
+	plan_park(first);
 }
 
 static int plan_threads(struct plan *p, struct task_plan *t)
@@ -142,7 +148,8 @@ static int plan_threads(struct plan *p, struct task_plan *t)
 	plan_first(p, t);
 	for (size_t i = 1; i < n; i++) {
 		plan_own(p, &t->threads[i]);
-		plan_end(p, &t->threads[i]);
+		plan_late(p, &t->threads[i]);
+		plan_park(&t->threads[i]);
 	}
 	for (size_t i = 0; i < n; i++)
 		if (t->threads[i].prog.err)

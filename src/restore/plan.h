@@ -15,7 +15,8 @@
 /* Barriers: the coordinator raises ctl->phase to let all threads pass. */
 enum plan_barrier {
 	BARRIER_FILLED = 1, /* memory has its contents */
-	BARRIER_TRACED = 2  /* every thread is traced */
+	BARRIER_TRACED = 2, /* every thread is traced */
+	BARRIER_OTHERS = 3  /* all threads but the first are at the end of their programs */
 };
 
 struct thread_plan {

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -45,9 +46,10 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-#define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
-#define LOOK_NS       20000000L /* how often a waiting coordinator looks whether the task died */
-#define ZOMBIE_NS     2000000000ULL
+#define TRACE_OPTIONS   (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+#define LOOK_NS         20000000L /* how often a waiting coordinator looks whether the task died */
+#define PERSONALITY_ASK 0xffffffff
+#define ZOMBIE_NS       2000000000ULL
 
 static struct thread_plan *first_alive(struct run *r)
 {
@@ -163,14 +165,20 @@ static long clone_patient(struct run *r)
 
 static int make_task(struct run *r)
 {
+	int persona = personality(PERSONALITY_ASK);
 	sigset_t all, old;
 	long pid;
 	int err;
 
+	/* the task begins with none, whatever ours is */
+	if (persona > 0)
+		personality(0);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pid = clone_patient(r);
 	err = errno;
+	if (persona > 0)
+		personality(persona);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0 && err == EEXIST)
 		return fail_taken(r);
@@ -216,7 +224,6 @@ static int wait_arrived(struct run *r, uint32_t want)
 			return 0;
 		futex_wait(&ctl->arrived, now);
 		if (load(&ctl->arrived) == now && ptrace_wait(r->pid, WNOHANG, &w) == 0 &&
-			!(r->task.threads[0].exits && w.kind == WAIT_EXITED) &&
 			load(&ctl->error) != 1)
 			return fail_dead(r, &w);
 	}
@@ -263,7 +270,10 @@ static int stage_threads(struct run *r)
 	}
 	raise_phase(r, BARRIER_TRACED);
 	if (ret == 0)
-		ret = wait_arrived(r, 1 + 2 * r->task.n - (r->task.threads[0].exits ? 1 : 0));
+		ret = wait_arrived(r, 1 + 2 * r->task.n);
+	raise_phase(r, BARRIER_OTHERS);
+	if (ret == 0)
+		ret = wait_arrived(r, 2 + 2 * r->task.n);
 	return ret;
 }
 
@@ -287,9 +297,49 @@ static int stop_all(struct run *r)
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < r->task.n; i++)
-		if (!r->task.threads[i].exits)
-			ret = stop_thread(r, r->task.threads[i].tid);
+		ret = stop_thread(r, r->task.threads[i].tid);
 	return ret;
+}
+
+/* A leader that had exited is brought into exit(2) before the agent's code goes; there it is held. */
+static int enter_exit(struct run *r)
+{
+	uint64_t code = (uint64_t)r->task.task->leader_exit_status;
+	struct wait_status w = {0};
+	struct arch_regs regs;
+	int ret;
+
+	if (!r->task.threads[0].exits)
+		return 0;
+	ret = arch_regs_get(r->pid, &regs);
+	if (ret == 0) {
+		arch_regs_call(&regs, r->area.syscall_insn, SYS_exit, (const uint64_t[6]){code});
+		ret = arch_regs_set(r->pid, &regs);
+	}
+	while (ret == 0 && w.kind != WAIT_SYSCALL_STOP) {
+		ret = ptrace_syscall(r->pid, 0);
+		if (ret == 0)
+			ret = ptrace_wait(r->pid, 0, &w);
+		if (ret == 0 && wait_is_dead(&w))
+			return fail_dead(r, &w);
+	}
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "exit", NULL, "pid %d: its first thread",
+			r->pid);
+	return 0;
+}
+
+/* The leader is gone before any other thread runs. */
+static void let_exit(struct run *r)
+{
+	uint64_t deadline = now_ns() + ZOMBIE_NS;
+	struct timespec doze = {.tv_nsec = 20000};
+
+	if (!r->task.threads[0].exits)
+		return;
+	ptrace_detach(r->pid, 0);
+	while (!is_zombie(r->pid) && now_ns() < deadline)
+		nanosleep(&doze, NULL);
 }
 
 /* The thread issues munmap with the agent's own instruction, and never returns to it. */
@@ -358,6 +408,8 @@ static int stage_finish(struct run *r)
 	int ret = stop_all(r);
 
 	if (ret == 0)
+		ret = enter_exit(r);
+	if (ret == 0)
 		ret = unmap_area(r);
 	if (ret == 0)
 		ret = put_registers(r);
@@ -365,6 +417,7 @@ static int stage_finish(struct run *r)
 		ret = fault_point(r->op, "restore.finish");
 	if (ret < 0)
 		return ret;
+	let_exit(r);
 	if (r->frozen || r->task.task->stopped)
 		kill(r->pid, SIGSTOP);
 	sleepers_done(&r->sleepers);

@@ -6,11 +6,15 @@
  */
 #include "res/task/task.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "proto/task.pb-c.h"
+
+#define COMM_SIZE 16
 
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 {
@@ -23,6 +27,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	m->pgid = c->stat.pgrp;
 	m->sid = c->stat.session;
 	m->leader_exited = c->tr->leader_dead;
+	m->leader_exit_status = c->tr->leader_exit_status;
 	m->stopped = c->tr->group_stopped;
 	m->comm = strdup(c->tr->comm);
 	m->tids = calloc(c->tr->n, sizeof(*m->tids));
@@ -35,7 +40,14 @@ static void plan(
 	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__Task *m = (const void *)rec->msg;
+	char comm[COMM_SIZE] = {0};
 
+	/* it has no record of a thread's name */
+	if (phase == PLAN_PROCESS && m->leader_exited) {
+		snprintf(comm, sizeof(comm), "%s", m->comm);
+		PROG_CALL(prog, "task: name of its first thread", SYS_prctl, IMM(PR_SET_NAME),
+			DATA(prog_data(prog, comm, sizeof(comm))));
+	}
 	if (phase != PLAN_EARLY)
 		return;
 	if (m->sid == m->pid)

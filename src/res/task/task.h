@@ -6,6 +6,7 @@
 
 #include "res/res.h"
 
-extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits;
+extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits,
+	res_prctl, res_procfile, res_membarrier;
 
 #endif

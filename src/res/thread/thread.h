@@ -6,6 +6,7 @@
 
 #include "res/res.h"
 
-extern const struct res res_regs, res_userptrs, res_sigaltstack, res_threadname;
+extern const struct res res_regs, res_userptrs, res_sigaltstack, res_threadname,
+	res_personality;
 
 #endif
