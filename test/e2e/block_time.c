@@ -7,10 +7,10 @@
  * or prolonged sleep".
  *
  * e2e: args: nanosleep clock_rel clock_abs clock_abs_real futex futex_abs futex_waitv poll poll_fd ppoll epoll_wait epoll_pwait epoll_pwait2 select pselect sigtimedwait semtimedop
- * e2e: refuse for epoll_wait,epoll_pwait,epoll_pwait2: epoll
  * e2e: no late for clock_rel,futex,poll,poll_fd: prolonged, the kernel tells nobody the deadline of a wait broken off before
  * e2e: settle: 0.8
  * e2e: no fg: as restore, and the time counts
+ * e2e: no cycle for nanosleep: the kernel writes the rest of the time into its memory at every stop
  * e2e: no faults,loop,kill: its time would be over before the second fault
  */
 #include "victim.h"
