@@ -28,6 +28,7 @@
 #include "dump/pages.h"
 #include "dump/preflight.h"
 #include "image/image.h"
+#include "inject/slack.h"
 #include "kernel/proc.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
@@ -116,6 +117,18 @@ static int find_vdso(struct dump *d, uint64_t *ret_start, uint64_t *ret_end)
 	return 0;
 }
 
+static int find_other_place(struct tracees *tr)
+{
+	struct vma_list maps = {0};
+	int r = proc_maps_read(tr->proc_fd, &maps);
+
+	if (r < 0)
+		return op_fail(tr->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d/maps", tr->pid);
+	slack_find_in_files(tr, &maps);
+	vma_list_done(&maps);
+	return 0;
+}
+
 static int stage_seize(struct dump *d)
 {
 	uint64_t start, end;
@@ -125,6 +138,8 @@ static int stage_seize(struct dump *d)
 		r = find_vdso(d, &start, &end);
 	if (r == 0)
 		r = tracees_seize(d->op, d->req->pid, start, end, &d->tr);
+	if (r == 0 && !d->tr->slack_start)
+		r = find_other_place(d->tr);
 	if (r < 0)
 		return r;
 	d->tr->dies = !d->req->leave_running && !d->req->leave_stopped;

@@ -397,8 +397,8 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 
 	if (r < 0)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject", NULL,
-			"pid %d (%s) has no room behind its vdso for injected code", tr->pid,
-			tr->comm);
+			"pid %d (%s) has no room for injected code behind its vdso, nor behind other code",
+			tr->pid, tr->comm);
 	r = permit_batch(tr, whole, threads, &m.leader);
 	if (r < 0)
 		return r;

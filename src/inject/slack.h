@@ -16,10 +16,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/proc_maps.h"
+
 struct tracees;
 
 /** slack_find() - find the slack of a vdso; none is found where the mapping is no ELF image */
 void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end);
+
+/**
+ * slack_find_in_files() - find a slack in a process without a vdso; all threads are held
+ * @maps: its memory map
+ * None is found where no program or library leaves enough zeros behind its code.
+ */
+void slack_find_in_files(struct tracees *tr, const struct vma_list *maps);
 
 /** slack_holds() - whether an address lies in the slack */
 bool slack_holds(const struct tracees *tr, uint64_t addr);
