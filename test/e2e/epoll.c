@@ -1,5 +1,6 @@
 /*
  * e2e: args: list waiting closed
+ * e2e: no kill for waiting: killed between stop and cure, the tool leaves an EINTR
  * e2e: refuse for closed: epoll fd, was fd
  *
  * Holds: an epoll list of pipes, an eventfd and another list: level, edge, one-shot and disabled
