@@ -18,23 +18,12 @@
 
 #define FILTERS_MAX 4096
 
-struct policy_filter {
-	struct sock_filter *v;
-	size_t n;
-};
-
 /* The mode alone: parsing the whole file for thousands of threads would be seen in the time stopped. */
-static int mode_read(struct tracees *tr, pid_t tid, int *ret)
+static int mode_of(const char *status)
 {
-	_cleanup_free_ char *text = NULL;
-	const char *at;
-	int r = file_read_at(tr->proc_fd, proc_task_path(tid, "status").s, &text, NULL);
+	const char *at = strstr(status, "\nSeccomp:");
 
-	if (r < 0)
-		return r;
-	at = strstr(text, "\nSeccomp:");
-	*ret = at ? atoi(at + strlen("\nSeccomp:")) : 0;
-	return 0;
+	return at ? atoi(at + strlen("\nSeccomp:")) : 0;
 }
 
 static int filters_load(struct tracee *t, struct policy *p)
@@ -58,36 +47,48 @@ static int filters_load(struct tracee *t, struct policy *p)
 	return -E2BIG;
 }
 
+static void filters_done(struct policy *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->filters[i].v);
+	free(p->filters);
+	p->filters = NULL;
+	p->n = 0;
+}
+
+void policy_done(struct policy *p)
+{
+	filters_done(p);
+	free(p->status);
+	*p = (struct policy){0};
+}
+
 int policy_load(struct tracees *tr, struct tracee *t)
 {
 	struct policy p = {0};
-	int mode = 0, r = mode_read(tr, t->tid, &mode);
+	int r = file_read_at(tr->proc_fd, proc_task_path(t->tid, "status").s, &p.status, NULL);
+	int mode;
 
 	if (r < 0)
 		return r;
+	mode = mode_of(p.status);
 	if (mode == SECCOMP_MODE_STRICT) {
 		p.kind = POLICY_STRICT;
 	} else if (mode == SECCOMP_MODE_FILTER) {
 		p.kind = POLICY_FILTERS;
 		r = filters_load(t, &p);
 		if (r < 0)
-			policy_done(&p);
-		if (r == -ENOMEM)
+			filters_done(&p);
+		if (r == -ENOMEM) {
+			free(p.status);
 			return r;
+		}
 		if (r < 0)
 			p.kind = POLICY_UNKNOWN;
 	}
 	policy_done(&t->policy);
 	t->policy = p;
 	return 0;
-}
-
-void policy_done(struct policy *p)
-{
-	for (size_t i = 0; i < p->n; i++)
-		free(p->filters[i].v);
-	free(p->filters);
-	*p = (struct policy){0};
 }
 
 static bool filters_allow(const struct policy *p, const struct seccomp_data *data)

@@ -11,14 +11,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <linux/filter.h>
 
 struct tracees;
 struct tracee;
+
+struct policy_filter {
+	struct sock_filter *v;
+	size_t n;
+};
 
 struct policy {
 	enum { POLICY_NONE, POLICY_STRICT, POLICY_FILTERS, POLICY_UNKNOWN } kind;
 	struct policy_filter *filters; /* owned */
 	size_t n;
+	char *status; /* owned: the text of /proc/PID/task/TID/status that told it, as of the stop */
 };
 
 /**

@@ -42,7 +42,8 @@ struct prog_step {
 	long nr;
 	struct prog_arg args[6];
 	int64_t want;
-	int64_t ret;      /* after a run */
+	bool wants_ret;   /* of a thread's question: its result counts, not only what it writes */
+	int64_t ret;      /* after a run; of a thread's question only with wants_ret */
 	const char *what; /* static: the resource and the purpose, "mm: map" */
 	char *object;     /* owned: "7f12..-7f34.. /usr/lib/libc.so.6"; NULL unless described */
 };
@@ -77,12 +78,16 @@ uint64_t prog_data(struct prog *p, const void *bytes, size_t len);
 /** prog_pointer() - have the 8 bytes of data at @at hold the address of the data at @to */
 void prog_pointer(struct prog *p, uint64_t at, uint64_t to);
 
-/* A call that must not fail; one whose result must be @w; one whose result does not matter. */
+/* A call that must not fail; one whose result is the answer (_RET); one whose result must be @w
+ * (_EQ); one whose result does not matter (_ANY). */
 #define PROG_CALL(p, text, number, ...)                                                            \
 	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL,                                       \
 			    .what = (text),                                                        \
 			    .nr = (number),                                                        \
 			    .args = {__VA_ARGS__}})
+#define PROG_CALL_RET(p, text, number, ...)                                                        \
+	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL, .what = (text), .nr = (number),       \
+			    .expect = AGENT_EXPECT_ANY, .wants_ret = true, .args = {__VA_ARGS__}})
 #define PROG_CALL_EQ(p, text, w, number, ...)                                                      \
 	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL,                                       \
 			    .what = (text),                                                        \

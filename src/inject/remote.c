@@ -106,7 +106,7 @@ static int fill(struct remote *m)
 
 static int collect_whole(struct remote *m)
 {
-	size_t len = m->whole->n * sizeof(struct agent_step);
+	size_t len = (m->whole->n + leader_prog(m)->n) * sizeof(struct agent_step);
 	_cleanup_free_ struct agent_step *steps = malloc(len + 1);
 	int r;
 
@@ -118,6 +118,8 @@ static int collect_whole(struct remote *m)
 			m->tr, m->region + m->whole_off, m->whole->data, m->whole->data_len);
 	for (size_t i = 0; r == 0 && i < m->whole->n; i++)
 		m->whole->steps[i].ret = steps[i].ret;
+	for (size_t i = 0; r == 0 && i < leader_prog(m)->n; i++)
+		leader_prog(m)->steps[i].ret = steps[m->whole->n + i].ret;
 	return r;
 }
 
@@ -205,6 +207,21 @@ static int stub_start(struct remote *m, size_t i, uint64_t at)
 	return r;
 }
 
+/* At a system-call stop: the result of the call that it is the exit of, where it is asked for. */
+static int stub_result(struct tracee *t, struct prog *p, unsigned stop)
+{
+	struct prog_step *s = &p->steps[(stop - 1) / 2];
+	struct arch_regs regs;
+	int r;
+
+	if (stop % 2 || !s->wants_ret)
+		return 0;
+	r = arch_regs_get(t->tid, &regs);
+	if (r == 0)
+		s->ret = arch_syscall_ret(&regs);
+	return r;
+}
+
 /* Drive one started thread to the end of its stub. */
 static int stub_finish(struct remote *m, size_t i, uint64_t at)
 {
@@ -227,11 +244,15 @@ static int stub_finish(struct remote *m, size_t i, uint64_t at)
 			if (r == 0)
 				r = stub_start(m, i, at);
 			seen = 0;
-		} else if (s.kind == WAIT_SYSCALL_STOP && ++seen == stops) {
-			t->held = true;
-			return go_home(m->tr, t);
 		} else {
-			r = ptrace_syscall(t->tid, 0);
+			if (s.kind == WAIT_SYSCALL_STOP)
+				r = stub_result(t, &m->threads[i], ++seen);
+			if (r == 0 && seen == stops) {
+				t->held = true;
+				return go_home(m->tr, t);
+			}
+			if (r == 0)
+				r = ptrace_syscall(t->tid, 0);
 		}
 		if (r < 0)
 			return r;

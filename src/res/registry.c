@@ -37,6 +37,12 @@ static const struct res *const table[] = {
 	&res_sigaltstack,
 	&res_threadname,
 	&res_personality,
+	&res_pendingshared,
+	&res_pending,
+	&res_sched,
+	&res_seccomp,
+	&res_creds,
+	&res_pdeathsig,
 	&res_regs,
 	NULL,
 };

@@ -131,6 +131,7 @@ struct plan {
 	struct plan_override *overrides;
 	size_t n_overrides;
 	const struct vdso_host *vdso; /* of the running kernel */
+	size_t n_cpus;                /* of this host; 0: not known */
 	bool describe;
 };
 

@@ -72,7 +72,8 @@ static int stage_load(struct restore *s)
 	if (!s->task || !s->mm || s->task->pid <= 0 || (uint64_t)s->task->pid != rec->owner)
 		return op_fail(s->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"%s: no task, or a task without memory", dir);
-	s->plan = (struct plan){.op = s->op, .req = s->req, .model = &s->model, .vdso = &s->vdso};
+	s->plan = (struct plan){.op = s->op, .req = s->req, .model = &s->model, .vdso = &s->vdso,
+		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF)};
 	r = vdso_host_read(&s->vdso);
 	if (r < 0)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");

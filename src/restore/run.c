@@ -163,6 +163,22 @@ static long clone_patient(struct run *r)
 	}
 }
 
+/* Filters in the image: what follows their installation has to pass them, until we detach. */
+static int trace_thread(struct run *r, pid_t tid)
+{
+	size_t pos = 0;
+	bool suspend = model_next(r->plan->model, &res_seccomp.type, &pos) != NULL;
+	int ret = ptrace_seize(tid, TRACE_OPTIONS | (suspend ? PTRACE_O_SUSPEND_SECCOMP : 0));
+
+	if (ret >= 0)
+		return 0;
+	return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_SEIZE)",
+		suspend && ret == -EPERM
+			? "run as root, and not under a seccomp filter: it has to suspend seccomp"
+			: NULL,
+		"pid %d: thread %d", r->pid, tid);
+}
+
 static int make_task(struct run *r)
 {
 	int persona = personality(PERSONALITY_ASK);
@@ -187,10 +203,9 @@ static int make_task(struct run *r)
 			"clone3", err == EPERM ? "needs CAP_CHECKPOINT_RESTORE" : NULL,
 			"pid %d (%s)", r->task.task->pid, r->task.task->comm);
 	r->pid = pid;
-	err = ptrace_seize(pid, TRACE_OPTIONS);
+	err = trace_thread(r, pid);
 	if (err < 0)
-		return op_fail(
-			r->op, CKPT_E_SYSTEM, -err, "ptrace(PTRACE_SEIZE)", NULL, "pid %d", r->pid);
+		return err;
 	r->traced = 1;
 	return 0;
 }
@@ -262,10 +277,9 @@ static int stage_threads(struct run *r)
 	if (ret == 0)
 		ret = wait_arrived(r, 1 + r->task.n);
 	for (size_t i = 1; ret == 0 && i < r->task.n; i++) {
-		ret = ptrace_seize(r->task.threads[i].tid, TRACE_OPTIONS);
+		ret = trace_thread(r, r->task.threads[i].tid);
 		if (ret < 0)
-			return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_SEIZE)", NULL,
-				"pid %d: thread %d", r->pid, r->task.threads[i].tid);
+			return ret;
 		r->traced = i + 1;
 	}
 	raise_phase(r, BARRIER_TRACED);
