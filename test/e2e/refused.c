@@ -1,13 +1,12 @@
 /*
  * e2e: args: tcp udp unix socketpair netlink inotify io_uring userfaultfd pidfd
- * e2e: args: pty deleted-dir flock posix-lock lease mqueue secretmem child namespace many
+ * e2e: args: pty flock posix-lock lease mqueue secretmem child namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
  * e2e: refuse for inotify: inotify
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for pidfd: pidfd
  * e2e: refuse for pty: pseudo terminal
- * e2e: refuse for deleted-dir: deleted director
  * e2e: refuse for flock,posix-lock,lease: lock
  * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
@@ -91,10 +90,6 @@ static void refused_other(const char *what)
 
 	if (!strcmp(what, "pty")) {
 		MUST(posix_openpt(O_RDWR | O_NOCTTY));
-	} else if (!strcmp(what, "deleted-dir")) {
-		MUST(mkdir("dir", 0755));
-		MUST(open("dir", O_RDONLY | O_DIRECTORY));
-		MUST(rmdir("dir"));
 	} else if (!strcmp(what, "flock")) {
 		MUST(flock(refused_file(O_RDWR), LOCK_EX));
 	} else if (!strcmp(what, "posix-lock")) {
