@@ -32,6 +32,7 @@ static const struct res *const table[] = {
 	&res_sigaction,
 	&res_membarrier,
 	&res_itimers,
+	&res_posixtimers,
 	&res_rlimits,
 	&res_userptrs,
 	&res_sigaltstack,

@@ -132,6 +132,7 @@ struct plan {
 	size_t n_overrides;
 	const struct vdso_host *vdso; /* of the running kernel */
 	size_t n_cpus;                /* of this host; 0: not known */
+	bool timer_ids; /* the ids of POSIX timers can be chosen (FEATURE_TIMER_IDS) */
 	bool describe;
 };
 

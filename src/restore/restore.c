@@ -20,6 +20,7 @@
 
 #include "core/fault.h"
 #include "image/image.h"
+#include "kernel/probe.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
 #include "res/file/files.h"
@@ -72,15 +73,18 @@ static int stage_load(struct restore *s)
 	if (!s->task || !s->mm || s->task->pid <= 0 || (uint64_t)s->task->pid != rec->owner)
 		return op_fail(s->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"%s: no task, or a task without memory", dir);
-	s->plan = (struct plan){.op = s->op, .req = s->req, .model = &s->model, .vdso = &s->vdso,
-		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF)};
+	s->plan = (struct plan){.op = s->op,
+		.req = s->req,
+		.model = &s->model,
+		.vdso = &s->vdso,
+		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
+		.timer_ids = kernel_has(FEATURE_TIMER_IDS)};
 	r = vdso_host_read(&s->vdso);
 	if (r < 0)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
-	r = outside_overrides(&s->plan);
-	return r < 0 ? r : mm_check(&s->plan, s->task->pid, s->mm);
+	return outside_overrides(&s->plan);
 }
 
 static void restore_done(struct restore *s)
@@ -167,8 +171,6 @@ int restore_run(
 	r = stage_load(&s);
 	if (r == 0)
 		r = check_rights(&s.plan);
-	if (r == 0)
-		r = mm_check_room(&s.plan, s.mm);
 	if (r == 0)
 		r = open_files(&s.plan, s.img);
 	if (r == 0)

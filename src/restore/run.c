@@ -417,6 +417,37 @@ static int put_registers(struct run *r)
 	return 0;
 }
 
+/*
+ * A thread takes its own pending signals before the SIGSTOP of its process, and would run their
+ * handlers. Once the stop has begun it takes nothing, so one thread begins it with everything else
+ * blocked; the others join it when they are detached.
+ */
+static int stop_group(struct run *r)
+{
+	pid_t tid = first_alive(r)->tid;
+	struct wait_status w = {0};
+	uint64_t mask;
+	int ret = ptrace_getsigmask(tid, &mask);
+
+	if (ret == 0)
+		ret = ptrace_setsigmask(tid, UINT64_MAX);
+	if (ret == 0)
+		kill(r->pid, SIGSTOP);
+	while (ret == 0 && w.kind != WAIT_GROUP_STOP) {
+		ret = ptrace_cont(tid, w.kind == WAIT_SIGNAL_STOP ? w.sig : 0);
+		if (ret == 0)
+			ret = ptrace_wait(tid, 0, &w);
+		if (ret == 0 && wait_is_dead(&w))
+			return fail_dead(r, &w);
+	}
+	if (ret == 0)
+		ret = ptrace_setsigmask(tid, mask);
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_CONT)", NULL,
+			"pid %d: stopping it", r->pid);
+	return 0;
+}
+
 static int stage_finish(struct run *r)
 {
 	int ret = stop_all(r);
@@ -433,7 +464,9 @@ static int stage_finish(struct run *r)
 		return ret;
 	let_exit(r);
 	if (r->frozen || r->task.task->stopped)
-		kill(r->pid, SIGSTOP);
+		ret = stop_group(r);
+	if (ret < 0)
+		return ret;
 	sleepers_done(&r->sleepers);
 	for (size_t i = 0; i < r->task.n; i++)
 		if (!r->task.threads[i].exits)

@@ -4,6 +4,7 @@
  * Shows: Process: "itimers".
  * e2e: args: interval oneshot
  * e2e: settle: 0.5
+ * e2e: no cycle for interval: its signals come between the two dumps
  * e2e: no faults,loop,kill for oneshot: its time would be over before the second fault
  */
 #include "victim.h"

@@ -56,7 +56,7 @@ static int line(char *key, char *value, void *arg)
 		return -ENOMEM;
 	}
 	item->fd = fd;
-	item->events = events & ~(EPOLLERR | EPOLLHUP); /* adding sets them */
+	item->events = events;
 	item->data = data;
 	m->items[m->n_items++] = item;
 	return 0;
@@ -117,8 +117,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_epoll.type, id, m);
 }
 
-static int open_epoll(
-	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
+static int open_epoll(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
+	const void *file_record)
 {
 	const Ckpt__File *f = file_record;
 	int fd = epoll_create1(EPOLL_CLOEXEC);

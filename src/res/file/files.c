@@ -71,11 +71,15 @@ static int look_at_link(struct collect *c, const char *at, struct file_look *l, 
 	return 0;
 }
 
-static int mapped(struct collect *c, const char *at, uint32_t flags, uint32_t *ret_id)
+static int mapped(struct collect *c, const char *at, uint32_t flags, bool exec, uint32_t *ret_id)
 {
 	_cleanup_free_ char *link = NULL;
-	struct file_look l = {.fd = -EBADF, .target_fd = -1, .flags = flags};
-	struct collect_file f = {.target_fd = -1, .map_flags = flags};
+	struct file_look l = {.fd = -EBADF,
+		.target_fd = -1,
+		.flags = flags,
+		.map_flags = flags,
+		.map_exec = exec};
+	struct collect_file f = {.target_fd = -1, .map_flags = flags, .map_exec = exec};
 	struct seen_inode *inode;
 	int r = look_at_link(c, at, &l, &link);
 
@@ -85,7 +89,9 @@ static int mapped(struct collect *c, const char *at, uint32_t flags, uint32_t *r
 	if (!inode)
 		return collect_oom(c);
 	for (uint32_t id = inode->mapped; id; id = c->files[id - 1].next_mapped) {
-		if (c->files[id - 1].map_flags == flags) {
+		const struct collect_file *k = &c->files[id - 1];
+
+		if (k->map_flags == flags && k->map_exec >= exec) {
 			*ret_id = id;
 			return 0;
 		}
@@ -103,12 +109,12 @@ int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id)
 
 	snprintf(at, sizeof(at), "map_files/%llx-%llx", (unsigned long long)v->start,
 		(unsigned long long)v->end);
-	return mapped(c, at, shared_rw ? O_RDWR : O_RDONLY, ret_id);
+	return mapped(c, at, shared_rw ? O_RDWR : O_RDONLY, v->prot & VMA_EXEC, ret_id);
 }
 
 int files_of_exe(struct collect *c, uint32_t *ret_id)
 {
-	return mapped(c, "exe", O_RDONLY, ret_id);
+	return mapped(c, "exe", O_RDONLY, true, ret_id);
 }
 
 /* ---- descriptors ---- */
@@ -158,8 +164,8 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 		return collect_oom(c);
 	id = seen_find(c, inode, fd, &place);
 	if (id < 0)
-		return op_fail(c->op, CKPT_E_SYSTEM, -id, "kcmp", NULL, "pid %d (%s): fd %d",
-			c->pid, c->tr->comm, fd);
+		return op_fail(c->op, CKPT_E_SYSTEM, -id, "kcmp", NULL, "pid %d (%s): fd %d", c->pid,
+			c->tr->comm, fd);
 	*ret_id = id;
 	if (id)
 		return 0;
@@ -284,8 +290,8 @@ static void plan_owner(const Ckpt__File *f, int fd, struct prog *prog)
 }
 
 /* What a task does with the first descriptor of each description. */
-static void plan_kinds(
-	struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m, struct prog *prog)
+static void plan_kinds(struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m,
+	struct prog *prog)
 {
 	bool *done = calloc(p->n_files + 1, sizeof(*done));
 
@@ -312,8 +318,8 @@ static void plan_kinds(
 	free(done);
 }
 
-static void plan(
-	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
+static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
+	struct prog *prog)
 {
 	const Ckpt__FdTable *m = (const void *)rec->msg;
 

@@ -4,9 +4,17 @@
 #ifndef CKPT_RES_TASK_TASK_H
 #define CKPT_RES_TASK_TASK_H
 
+#include <signal.h>
+
 #include "res/res.h"
 
 extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits,
-	res_prctl, res_procfile, res_membarrier;
+	res_prctl, res_procfile, res_membarrier, res_posixtimers;
+
+/**
+ * posixtimers_queue() - whether a pending signal is that of a timer in the model, which will queue it
+ * again by itself
+ */
+bool posixtimers_queue(const struct model *m, pid_t pid, const siginfo_t *si);
 
 #endif

@@ -5,6 +5,7 @@
  * thread sends them to itself (the leader those of the process): what a task sends to itself may have
  * any si_code, from outside SI_USER, SI_TKILL and those of the kernel are EPERM. All signals are
  * blocked then, and a blocked signal is queued even where it would be ignored.
+ * The signals of timers that are there still are left to these.
  * Source: Linux kernel/signal.c do_rt_sigqueueinfo(), sig_ignored().
  */
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "proto/pending.pb-c.h"
+#include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "util/cleanup.h"
 
@@ -63,12 +65,17 @@ static int collect_queue(struct collect *c, const struct tracee *t, bool shared,
 		return collect_oom(c);
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (deferrable(si[i].si_signo) && add(m, &si[i]) < 0) {
+		if (!deferrable(si[i].si_signo) || posixtimers_queue(c->model, c->pid, &si[i]))
+			continue;
+		if (add(m, &si[i]) < 0) {
 			protobuf_c_message_free_unpacked(&m->base, NULL);
 			return collect_oom(c);
 		}
 	}
-	return collect_add_take(c, type, owner, m);
+	if (m->n_signals)
+		return collect_add_take(c, type, owner, m);
+	protobuf_c_message_free_unpacked(&m->base, NULL);
+	return 0;
 }
 
 static int collect_own(struct collect *c, struct tracee *t, const struct answer *a)
