@@ -86,8 +86,12 @@ void prog_pointer(struct prog *p, uint64_t at, uint64_t to);
 			    .nr = (number),                                                        \
 			    .args = {__VA_ARGS__}})
 #define PROG_CALL_RET(p, text, number, ...)                                                        \
-	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL, .what = (text), .nr = (number),       \
-			    .expect = AGENT_EXPECT_ANY, .wants_ret = true, .args = {__VA_ARGS__}})
+	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL,                                       \
+			    .what = (text),                                                        \
+			    .nr = (number),                                                        \
+			    .expect = AGENT_EXPECT_ANY,                                            \
+			    .wants_ret = true,                                                     \
+			    .args = {__VA_ARGS__}})
 #define PROG_CALL_EQ(p, text, w, number, ...)                                                      \
 	prog_add(p, &(struct prog_step){.op = AGENT_SYSCALL,                                       \
 			    .what = (text),                                                        \

@@ -85,7 +85,7 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
 	size_t len = tr->slack_end - tr->slack_start, skip = from ? from - tr->slack_start : 0;
 	uint64_t at;
 
-	if (len == 0 || skip >= len || tracees_read(tr, tr->slack_start, bytes, len) < 0)
+	if (skip >= len || want > len - skip || tracees_read(tr, tr->slack_start, bytes, len) < 0)
 		return 0;
 	at = zero_room(bytes, len, want, skip);
 	if (at == UINT64_MAX && !from && !stacks_point_here(tr)) {

@@ -88,7 +88,7 @@ static void raise_limit(void)
 
 struct opening {
 	struct open_ctx ctx; /* first: also() gets it */
-	int from;	     /* no number below is free */
+	int from;            /* no number below is free */
 };
 
 /* Take a descriptor for a description; both checked, as the number may be a damaged image's. */
@@ -98,8 +98,8 @@ static int keep_take(struct opening *o, uint64_t id, int fd)
 
 	if (!f || f->opened) {
 		fd_close(fd);
-		return op_fail(o->ctx.op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"file %llu: %s", (unsigned long long)id, f ? "it is there twice" : "no such");
+		return op_fail(o->ctx.op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify", "file %llu: %s",
+			(unsigned long long)id, f ? "it is there twice" : "no such");
 	}
 	fd = move_away(o->ctx.plan, fd, &o->from);
 	if (fd < 0)

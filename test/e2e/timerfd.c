@@ -7,15 +7,14 @@
 #include "fds.h"
 #include <sys/timerfd.h>
 
-#define LEFT_S	 1000
+#define LEFT_S   1000
 #define PERIOD_S 3600
 
 static int soon;
 
 static int make(int clock, int flags, int settime, double value, double interval)
 {
-	struct itimerspec it = {
-		.it_value = {(time_t)value, (long)((value - (time_t)value) * 1e9)},
+	struct itimerspec it = {.it_value = {(time_t)value, (long)((value - (time_t)value) * 1e9)},
 		.it_interval = {(time_t)interval, (long)((interval - (time_t)interval) * 1e9)}};
 	int fd = MUST(timerfd_create(clock, flags));
 

@@ -117,8 +117,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_epoll.type, id, m);
 }
 
-static int open_epoll(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_epoll(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__File *f = file_record;
 	int fd = epoll_create1(EPOLL_CLOEXEC);

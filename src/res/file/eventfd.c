@@ -55,8 +55,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_eventfd.type, id, m);
 }
 
-static int open_eventfd(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_eventfd(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__EventFd *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;

@@ -164,8 +164,8 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 		return collect_oom(c);
 	id = seen_find(c, inode, fd, &place);
 	if (id < 0)
-		return op_fail(c->op, CKPT_E_SYSTEM, -id, "kcmp", NULL, "pid %d (%s): fd %d", c->pid,
-			c->tr->comm, fd);
+		return op_fail(c->op, CKPT_E_SYSTEM, -id, "kcmp", NULL, "pid %d (%s): fd %d",
+			c->pid, c->tr->comm, fd);
 	*ret_id = id;
 	if (id)
 		return 0;
@@ -290,8 +290,8 @@ static void plan_owner(const Ckpt__File *f, int fd, struct prog *prog)
 }
 
 /* What a task does with the first descriptor of each description. */
-static void plan_kinds(struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m,
-	struct prog *prog)
+static void plan_kinds(
+	struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m, struct prog *prog)
 {
 	bool *done = calloc(p->n_files + 1, sizeof(*done));
 
@@ -318,8 +318,8 @@ static void plan_kinds(struct plan *p, enum plan_phase phase, const Ckpt__FdTabl
 	free(done);
 }
 
-static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
-	struct prog *prog)
+static void plan(
+	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
 	const Ckpt__FdTable *m = (const void *)rec->msg;
 

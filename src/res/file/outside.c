@@ -192,7 +192,8 @@ static int inherit(struct plan *p, const struct plan_override *o, uint32_t flags
 			direction_text(flags));
 	fd = fcntl(o->mine, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
-		return op_fail(p->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)", NULL, "fd %d", o->mine);
+		return op_fail(
+			p->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)", NULL, "fd %d", o->mine);
 	return fd;
 }
 
@@ -209,8 +210,8 @@ int outside_open(struct plan *p)
 		if (o->how == OVERRIDE_INHERIT)
 			o->from = inherit(p, o, flags);
 		else
-			o->from = open_path(p, o->how == OVERRIDE_PATH ? o->path : "/dev/null",
-				flags);
+			o->from = open_path(
+				p, o->how == OVERRIDE_PATH ? o->path : "/dev/null", flags);
 		if (o->from < 0)
 			return o->from;
 	}

@@ -34,11 +34,11 @@
 #include "util/str.h"
 #include "util/vec.h"
 
-#define BUFFER_MAX   4096U
-#define SMALL_BYTES  (64UL * 1024) /* contents of at most so many bytes are in the record itself */
-#define SETTABLE     (O_NONBLOCK | O_DIRECT | O_APPEND | O_NOATIME)
-#define NO_WAIT	     (SPLICE_F_NONBLOCK)
-#define EVERYTHING   (1UL << 30)
+#define BUFFER_MAX  4096U
+#define SMALL_BYTES (64UL * 1024) /* contents of at most so many bytes are in the record itself */
+#define SETTABLE    (O_NONBLOCK | O_DIRECT | O_APPEND | O_NOATIME)
+#define NO_WAIT     (SPLICE_F_NONBLOCK)
+#define EVERYTHING  (1UL << 30)
 
 static bool match(const struct file_look *l)
 {
@@ -66,7 +66,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 /* What is known of an inode by its descriptions: at the id of the first. */
 struct ends {
 	uint32_t reads, writes; /* ids of some description that does; 0: none */
-	bool packets;		/* a writer has O_DIRECT */
+	bool packets;           /* a writer has O_DIRECT */
 };
 
 /* Whether some process holds the end that none of ours is. */
@@ -87,7 +87,10 @@ static void own_close(struct own_pipe *p)
 	fd_close(p->w);
 }
 #define _cleanup_own_ _cleanup_(own_close)
-#define OWN_NONE      {-EBADF, -EBADF}
+#define OWN_NONE                                                                                   \
+	{                                                                                          \
+		-EBADF, -EBADF                                                                     \
+	}
 
 static int own_open(struct own_pipe *p, unsigned size_bytes)
 {
@@ -252,8 +255,10 @@ static int finish_pipe(struct collect *c, uint64_t id, Ckpt__Pipe *m, const stru
 	if (!m->outside)
 		return save_contents(c, id, m, fd, e->packets);
 	if (ioctl(fd, FIONREAD, &waiting) == 0 && waiting)
-		op_warn(c->op, "pid %d (%s): fd %d: %d bytes that came from outside are unread, and "
-			"are not saved", c->pid, c->tr->comm, c->files[any - 1].target_fd, waiting);
+		op_warn(c->op,
+			"pid %d (%s): fd %d: %d bytes that came from outside are unread, and "
+			"are not saved",
+			c->pid, c->tr->comm, c->files[any - 1].target_fd, waiting);
 	return 0;
 }
 
@@ -266,8 +271,8 @@ static uint32_t flag_of_open(void)
 }
 
 /* Which description is what of its pipe. */
-static void note_end(struct collect *c, const struct model_rec *rec, struct ends *ends,
-	uint32_t by_open)
+static void note_end(
+	struct collect *c, const struct model_rec *rec, struct ends *ends, uint32_t by_open)
 {
 	const Ckpt__Pipe *m = (const void *)rec->msg;
 	const Ckpt__File *f = model_get(c->model, &res_file.type, rec->owner);
@@ -396,14 +401,14 @@ static int put_contents(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, in
 		big = malloc(len);
 		fd = memfd_create("pipe", MFD_CLOEXEC);
 		if (!big || fd < 0 || ftruncate(fd, len) < 0)
-			return op_fail(o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL,
-				"the contents of a pipe");
+			return op_fail(
+				o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the contents of a pipe");
 		r = o->contents(o, id, fd);
 		if (r == 0)
 			r = pread_full(fd, big, len, 0);
 		if (r < 0)
-			return op_fail(o->op, CKPT_E_IMAGE, -r, NULL, NULL,
-				"the contents of a pipe");
+			return op_fail(
+				o->op, CKPT_E_IMAGE, -r, NULL, NULL, "the contents of a pipe");
 		p = big;
 	}
 	if (m->n_buffers)
@@ -441,7 +446,8 @@ static int open_again(struct open_ctx *o, int fd, uint32_t flags)
 	/* a named pipe without a reader would not be opened for writing */
 	if (!(flags & O_PATH) && (flags & O_ACCMODE) == O_WRONLY)
 		reader = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	again = open(path, (int)(flags & ~SETTABLE) | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK));
+	again = open(
+		path, (int)(flags & ~SETTABLE) | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK));
 	if (again < 0)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL, "another end of a pipe");
 	if (!(flags & O_PATH))
@@ -499,8 +505,9 @@ static int open_fifo(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, uint3
 	int r = 0, left = 0;
 
 	if (m->deleted && mkfifo(path, 0600) < 0) {
-		if (errno != EEXIST || asprintf(&other, "%s.ckpt-%d-%llu", path, getpid(),
-					       (unsigned long long)id) < 0 ||
+		if (errno != EEXIST ||
+			asprintf(&other, "%s.ckpt-%d-%llu", path, getpid(),
+				(unsigned long long)id) < 0 ||
 			mkfifo(path = other, 0600) < 0)
 			return op_fail(o->op, CKPT_E_CONFLICT, errno, "mkfifo", NULL,
 				"making deleted named pipe %s again", path);
@@ -522,8 +529,8 @@ static int open_fifo(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, uint3
 	return r < 0 ? r : open_again(o, fd, flags);
 }
 
-static int open_pipe(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_pipe(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__Pipe *m = (const void *)rec->msg, *first = m;
 	const Ckpt__File *f = file_record;
@@ -540,8 +547,7 @@ static int open_pipe(struct open_ctx *o, uint64_t id, const struct model_rec *re
 		return outside_connect(o, id, what, f->flags);
 	}
 	if (first == m)
-		return m->path[0] ? open_fifo(o, id, m, f->flags)
-				  : make_pipe(o, id, m, f->flags);
+		return m->path[0] ? open_fifo(o, id, m, f->flags) : make_pipe(o, id, m, f->flags);
 	fd = plan_fd(o->plan, m->same_inode_as);
 	if (fd < 0)
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",

@@ -12,7 +12,7 @@
 
 /* A description that has got an id: its place in collect.files + 1. */
 struct collect_file {
-	int target_fd;	    /* the first descriptor of it; -1: a mapped file */
+	int target_fd;      /* the first descriptor of it; -1: a mapped file */
 	uint32_t map_flags; /* mapped: O_RDONLY or O_RDWR */
 	bool map_exec;
 	uint32_t next_mapped; /* id of the next mapped description of this inode, 0: none */
@@ -21,9 +21,9 @@ struct collect_file {
 struct seen_inode {
 	dev_t dev;
 	ino_t ino;
-	uint32_t first;	 /* id of the first description of this inode, 0: none */
+	uint32_t first;  /* id of the first description of this inode, 0: none */
 	uint32_t mapped; /* id of the first mapped one */
-	uint32_t *ids;	 /* of the others, in the order of kcmp */
+	uint32_t *ids;   /* of the others, in the order of kcmp */
 	size_t n, cap;
 };
 

@@ -47,8 +47,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 }
 
 /* The raw call: libc's wrapper would not take its own internal signals. */
-static int open_signalfd(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_signalfd(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__SignalFd *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;

@@ -88,8 +88,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_timerfd.type, id, m);
 }
 
-static int open_timerfd(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_timerfd(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__TimerFd *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;
@@ -124,14 +124,13 @@ static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *
 		return;
 	/* before the ticks: arming forgets them */
 	if (m->value_ns) {
-		PROG_CALL(prog, "timerfd: arm", SYS_timerfd_settime, IMM(fd),
-			IMM(flags), DATA(prog_data(prog, &it, sizeof(it))), IMM(0));
+		PROG_CALL(prog, "timerfd: arm", SYS_timerfd_settime, IMM(fd), IMM(flags),
+			DATA(prog_data(prog, &it, sizeof(it))), IMM(0));
 		prog_object(prog, "fd %d", fd);
 	}
 	if (m->ticks) {
 		PROG_CALL(prog, "timerfd: unread expirations", SYS_ioctl, IMM(fd),
-			IMM(TFD_IOC_SET_TICKS),
-			DATA(prog_data(prog, &m->ticks, sizeof(m->ticks))));
+			IMM(TFD_IOC_SET_TICKS), DATA(prog_data(prog, &m->ticks, sizeof(m->ticks))));
 		prog_object(prog, "fd %d", fd);
 	}
 }

@@ -14,11 +14,11 @@
 #include "proto/tty.pb-c.h"
 #include "res/file/files.h"
 
-#define MAJOR_TTY	 4
-#define MAJOR_TTYAUX	 5
-#define MINOR_PTMX	 2
+#define MAJOR_TTY       4
+#define MAJOR_TTYAUX    5
+#define MINOR_PTMX      2
 #define MAJOR_PTS_FIRST 136
-#define MAJOR_PTS_LAST	 143
+#define MAJOR_PTS_LAST  143
 
 static bool match(const struct file_look *l)
 {
@@ -41,8 +41,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_tty.type, id, m);
 }
 
-static int open_tty(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
-	const void *file_record)
+static int open_tty(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__Tty *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;

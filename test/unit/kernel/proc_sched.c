@@ -77,10 +77,11 @@ Test(proc_sched, of_this_process)
 
 Test(proc_sched, how_often_it_was_switched)
 {
-	static const char text[] = "sleep (7051, #threads: 1)\n-\n"
-				   "se.exec_start                                :       1.059014\n"
-				   "nr_switches                                  :                   17\n"
-				   "nr_voluntary_switches                        :                    2\n";
+	static const char text[] =
+		"sleep (7051, #threads: 1)\n-\n"
+		"se.exec_start                                :       1.059014\n"
+		"nr_switches                                  :                   17\n"
+		"nr_voluntary_switches                        :                    2\n";
 	uint64_t n = 0;
 
 	cr_assert_eq(proc_sched_switches(text, &n), 0);
