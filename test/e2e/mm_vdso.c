@@ -1,10 +1,14 @@
 /*
- * e2e: args: moved absent
+ * e2e: args: moved absent foreign
+ * e2e: no cycle for foreign: the old code is ordinary memory afterwards, beside a vdso of the kernel's
  *
  * Holds: moved: the vdso and its data pages (however many mappings they are) moved elsewhere;
- *        absent: all of them unmapped.
- * Shows: Memory: "vdso and vvar moved, absent": a moved vdso still tells the time where it is, an absent
- * one stays absent. The libc's own clock functions are not used: they know only the old place.
+ *        absent: all of them unmapped;
+ *        foreign: a byte of the code changed, so that it is none of the running kernel's; a thread
+ *        that does nothing but read clocks through it.
+ * Shows: Memory: "vdso and vvar moved, absent, and, on another kernel, patched": a moved vdso still
+ * tells the time where it is, an absent one stays absent, the old code of another kernel leads to
+ * the new. The libc's own clock functions are not used: they know only the old place.
  */
 #include "mm.h"
 #include <elf.h>
@@ -91,6 +95,46 @@ static void vdso_expect_parts(const struct part *part, size_t n, long delta)
 			part[i].start + delta, now[i].name, now[i].start);
 }
 
+static volatile int vdso_stop;
+static int (*vdso_clock)(clockid_t, struct timespec *);
+
+/* The clock may never run backwards, wherever in the code this thread is stopped. */
+static void *vdso_reader(void *arg)
+{
+	struct timespec a = {0}, b;
+
+	(void)arg;
+	while (!vdso_stop) {
+		CHECK(vdso_clock(CLOCK_MONOTONIC, &b) == 0, "the vdso does not work");
+		CHECK(b.tv_sec > a.tv_sec || (b.tv_sec == a.tv_sec && b.tv_nsec >= a.tv_nsec),
+			"the clock went back: %ld.%09ld, then %ld.%09ld", (long)a.tv_sec, a.tv_nsec,
+			(long)b.tv_sec, b.tv_nsec);
+		a = b;
+	}
+	return NULL;
+}
+
+/* Another kernel's code, as far as anybody can tell: a byte of padding in its header is another. */
+static void vdso_make_foreign(char *base)
+{
+	size_t len = mm_vma(base).end - mm_vma(base).start; /* it can't be split */
+
+	MUST(mprotect(base, len, PROT_READ | PROT_WRITE | PROT_EXEC));
+	base[EI_NIDENT - 1] ^= 1;
+	MUST(mprotect(base, len, PROT_READ | PROT_EXEC));
+}
+
+/* After a restore the old code is where it was, and its functions begin with a jump. */
+static void vdso_expect_sent_on(char *base)
+{
+	const unsigned char *code = (void *)vdso_clock;
+
+	CHECK(base[EI_NIDENT - 1] & 1, "the old code is not there any more");
+	CHECK(code[0] == 0xff && code[1] == 0x25, "the old clock_gettime begins with %02x %02x",
+		code[0], code[1]);
+	CHECK(strcmp(mm_vma(base).name, "[vdso]"), "the old code is still the kernel's");
+}
+
 static double vdso_seconds(const struct timespec *ts)
 {
 	return ts->tv_sec + ts->tv_nsec / 1e9;
@@ -104,9 +148,12 @@ int main(int argc, char **argv)
 	int (*clock)(clockid_t, struct timespec *);
 	struct timespec a, b;
 	long delta = 0;
+	bool foreign;
+	pthread_t reader = 0;
 
 	victim_init(argc, argv);
-	CHECK(argc == 2, "usage: mm_vdso moved|absent");
+	CHECK(argc == 2, "usage: mm_vdso moved|absent|foreign");
+	foreign = !strcmp(argv[1], "foreign");
 	if (!n || !base)
 		SKIP("this kernel gives no vdso");
 	clock = vdso_symbol(base, "__vdso_clock_gettime");
@@ -114,15 +161,27 @@ int main(int argc, char **argv)
 		delta = vdso_move(part, n);
 		clock = (void *)((char *)clock + delta);
 		CHECK(delta && clock(CLOCK_MONOTONIC, &a) == 0, "the moved vdso does not work");
-	} else {
+	} else if (!foreign) {
 		for (size_t i = 0; i < n; i++)
 			MUST(munmap((void *)part[i].start, part[i].end - part[i].start));
 		n = 0;
 	}
+	vdso_clock = clock;
+	if (foreign) {
+		vdso_make_foreign(base);
+		reader = victim_thread(vdso_reader, NULL);
+	}
 	vdso_expect_parts(part, n, delta);
 	victim_ready();
 	victim_wait();
-	vdso_expect_parts(part, n, delta);
+	if (foreign) {
+		vdso_stop = 1;
+		pthread_join(reader, NULL);
+	}
+	if (foreign && victim_dead_s() > 0)
+		vdso_expect_sent_on(base);
+	else
+		vdso_expect_parts(part, n, delta);
 	if (n) {
 		CHECK(clock(CLOCK_MONOTONIC, &a) == 0, "the moved vdso does not work");
 		MUST(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &b));
