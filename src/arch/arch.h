@@ -21,6 +21,9 @@ uint64_t arch_ip(const struct arch_regs *r);
 uint64_t arch_sp(const struct arch_regs *r);
 void arch_ip_set(struct arch_regs *r, uint64_t ip);
 
+/** arch_xstate_plain() - of the ways to write the same extended registers, the shortest */
+void arch_xstate_plain(uint8_t *xstate, size_t len);
+
 /** arch_syscall_nr() - the system call that the thread is in, or -1 in user code */
 long arch_syscall_nr(const struct arch_regs *r);
 
@@ -32,6 +35,9 @@ long arch_syscall_ret(const struct arch_regs *r);
 
 /** arch_syscall_again() - have the kernel issue the call again, or end it with EINTR if a handler runs */
 void arch_syscall_again(struct arch_regs *r);
+
+/** arch_syscall_is_again() - whether the kernel will do so */
+bool arch_syscall_is_again(const struct arch_regs *r);
 
 /** arch_syscall_restarts() - whether the kernel would go on by restart_syscall(2), from its own memory */
 bool arch_syscall_restarts(const struct arch_regs *r);

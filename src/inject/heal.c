@@ -44,27 +44,21 @@ static bool is_breakable(long nr)
 	return false;
 }
 
-static void again_at_home(struct tracee *t)
-{
-	arch_syscall_again(&t->home);
-	t->anew = true;
-}
-
 int heal_stop(struct tracee *t)
 {
 	const uint64_t none[6] = {0};
-	bool restarts = arch_syscall_restarts(&t->regs);
 	bool eintr = arch_syscall_nr(&t->regs) >= 0 && arch_syscall_ret(&t->regs) == -EINTR &&
 		     is_breakable(arch_syscall_nr(&t->regs));
+	/* stopped before it could begin with what a rewait() had left to it */
+	bool unbegun = t->limit_ns && arch_syscall_is_again(&t->regs);
 
-	t->broken = restarts || eintr;
-	t->anew = eintr;
-	if (eintr)
+	t->continues = arch_syscall_restarts(&t->regs);
+	t->broken = t->continues || eintr || unbegun;
+	t->begun = !unbegun;
+	t->anew = eintr || unbegun ||
+		  (t->continues &&
+			  !policy_allows(&t->policy, arch_ip(&t->regs), SYS_restart_syscall, none));
+	if (t->anew)
 		arch_syscall_again(&t->regs);
-	t->home = t->regs;
-	if (restarts && !policy_allows(&t->policy, arch_ip(&t->regs), SYS_restart_syscall, none))
-		again_at_home(t);
-	else if (!eintr && !t->limit_ns)
-		return 0;
-	return arch_regs_set(t->tid, &t->home);
+	return t->anew || t->limit_ns ? arch_regs_set(t->tid, &t->regs) : 0;
 }

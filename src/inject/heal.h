@@ -14,7 +14,7 @@ struct tracee;
 
 /**
  * heal_stop() - adjust a thread that has just stopped, so that from now on it would go on unharmed
- * @t: regs and policy are set; sets broken and home, may change regs
+ * @t: regs, policy and limit_ns are set; sets the rest of what is known of its wait, may change regs
  * Return: 0; -errno of writing its registers
  */
 int heal_stop(struct tracee *t);

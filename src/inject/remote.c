@@ -153,7 +153,7 @@ static int step(struct tracee *t, int *sig)
 /* Deliver a signal in the program's own context, stop again, look anew. */
 static int deliver(struct tracees *tr, struct tracee *t, int sig)
 {
-	int r = arch_regs_set(t->tid, &t->home);
+	int r = arch_regs_set(t->tid, &t->regs);
 
 	if (r == 0)
 		r = ptrace_cont(t->tid, sig);
@@ -170,7 +170,7 @@ static int go_home(struct tracees *tr, struct tracee *t)
 {
 	int r = tracee_interrupt(tr, t);
 
-	return r < 0 ? r : arch_regs_set(t->tid, &t->home);
+	return r < 0 ? r : arch_regs_set(t->tid, &t->regs);
 }
 
 /* ---- the threads' stubs ---- */

@@ -208,7 +208,7 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 	t->limit_ns = 0;
 	rewait_undo(tr, &t->regs, &t->limit_ns);
 	r = heal_stop(t);
-	arch_regs_resume(&t->home, &t->resume);
+	arch_regs_resume(&t->regs, &t->resume);
 	return r;
 }
 
@@ -441,8 +441,8 @@ static void shorten(struct tracees *tr, struct tracee *t, uint64_t *from)
 	uint64_t stopped = now_ns() - tr->stopped_at_ns;
 
 	if (t->anew && t->left_known &&
-		rewait(tr, &t->home, t->left_ns > stopped ? t->left_ns - stopped : 1, from))
-		arch_regs_set(t->tid, &t->home);
+		rewait(tr, &t->regs, t->left_ns > stopped ? t->left_ns - stopped : 1, from))
+		arch_regs_set(t->tid, &t->regs);
 }
 
 void tracees_release(struct tracees *tr, bool stop)

@@ -22,18 +22,19 @@
 
 struct tracee {
 	pid_t tid;
-	bool held;             /* in an EVENT_STOP or a group stop */
-	bool dead;             /* it exited while we held it */
-	struct arch_regs regs; /* its own, as the kernel shows them at the stop */
-	struct arch_regs home; /* what it is left with: regs, but for what would kill it (heal.h) */
+	bool held;               /* in an EVENT_STOP or a group stop */
+	bool dead;               /* it exited while we held it */
+	struct arch_regs regs;   /* its own, as the kernel shows them at the stop */
 	struct arch_regs resume; /* the same, for code injected into it to end in */
 	struct policy policy;    /* what it may call */
 	bool suspended;          /* its seccomp filters are, see permit.h */
 	bool broken;             /* our stop has broken off its wait; it goes on with it (heal.h) */
-	bool anew;         /* its call is issued again, not continued: the limit has to be less */
-	uint64_t limit_ns; /* of a call that was issued anew before (rewait.h), 0: its own */
-	bool left_known;   /* of that wait's time limit ... */
-	uint64_t left_ns;  /* ... so much is left */
+	bool continues;          /* the kernel would, by restart_syscall(2), ... */
+	bool anew;               /* ... but its call is issued again: with a shorter limit */
+	bool begun;              /* it had, when we stopped it */
+	uint64_t limit_ns;       /* of a call that was issued anew before (rewait.h), 0: its own */
+	bool left_known;         /* of that wait's time limit ... */
+	uint64_t left_ns;        /* ... so much is left */
 	uint64_t sigmask;
 	struct rseq_config rseq;
 };

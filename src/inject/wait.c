@@ -253,7 +253,7 @@ static int measure(struct tracees *tr, struct tracee *t, struct clocks *c)
 	l = wait_limit_of(arch_syscall_nr(&t->regs), args);
 	if (!l)
 		return -ENODATA;
-	if (arch_syscall_restarts(&t->regs) && l->rest_arg >= 0 && args[l->rest_arg])
+	if (t->continues && l->rest_arg >= 0 && args[l->rest_arg])
 		return timespec_read(tr, args[l->rest_arg], &t->left_ns);
 	if (t->limit_ns)
 		limit = t->limit_ns;
@@ -261,7 +261,7 @@ static int measure(struct tracees *tr, struct tracee *t, struct clocks *c)
 		limit = (uint64_t)(int32_t)args[l->arg] * NS_PER_MS;
 	else
 		r = timespec_read(tr, args[l->arg], &limit);
-	if (r == 0)
+	if (r == 0 && t->begun)
 		r = asleep(tr, t, c, &gone);
 	if (r == 0)
 		t->left_ns = gone < limit ? limit - gone : 0;

@@ -48,9 +48,11 @@ static int lend(struct loan *l, pid_t tid, uint64_t at, uint64_t ns)
 {
 	struct timespec ts = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
 
+	if (copy(tid, at, &l->was, false) < 0)
+		return -EFAULT;
 	l->tid = tid;
 	l->at = at;
-	return copy(tid, at, &l->was, false) < 0 ? -EFAULT : copy(tid, at, &ts, true);
+	return copy(tid, at, &ts, true);
 }
 
 static void give_back(struct loan *l)
@@ -87,31 +89,30 @@ static int call_and_break_off(pid_t tid, const struct arch_regs *call, struct ar
 	return r < 0 ? r : arch_regs_get(tid, ret);
 }
 
-/* Return: whether the call could be made; its outcome is in *ret_r and *after. */
-static bool continue_limit(pid_t tid, const Ckpt__Regs *m, const struct arch_regs *regs,
-	struct arch_regs *after, int *ret_r)
+/* The call, with what is left in place of its limit where that is known, else with its own. */
+static int call_of(pid_t tid, const Ckpt__Regs *m, const struct arch_regs *regs, struct loan *loan,
+	struct arch_regs *ret)
 {
 	const struct wait_limit *limit;
-	struct arch_regs call = *regs;
-	struct loan loan = {0};
 	uint64_t args[6];
+	int r;
 
 	for (int i = 0; i < 6; i++)
 		args[i] = arch_syscall_arg(regs, i);
 	limit = wait_limit_of(arch_syscall_nr(regs), args);
-	if (!limit)
-		return false;
-	arch_syscall_rewind(&call);
-	if (limit->form == WAIT_MILLISECONDS)
+	*ret = *regs;
+	arch_syscall_rewind(ret);
+	if (!limit || !m->remaining_known)
+		return 0;
+	if (limit->form == WAIT_MILLISECONDS) {
 		arch_syscall_arg_set(
-			&call, limit->arg, (m->remaining_ns + NS_PER_MS - 1) / NS_PER_MS);
-	else if (lend(&loan, tid, arch_sp(regs) & ~15ULL, m->remaining_ns) < 0)
-		return false;
-	else
-		arch_syscall_arg_set(&call, limit->arg, loan.at);
-	*ret_r = call_and_break_off(tid, &call, after);
-	give_back(&loan);
-	return true;
+			ret, limit->arg, (m->remaining_ns + NS_PER_MS - 1) / NS_PER_MS);
+		return 0;
+	}
+	r = lend(loan, tid, arch_sp(regs) & ~15ULL, m->remaining_ns);
+	if (r == 0)
+		arch_syscall_arg_set(ret, limit->arg, loan->at);
+	return r;
 }
 
 /* The vdso of the new process, whose slack takes the limits that calls point to. */
@@ -156,14 +157,16 @@ static void begin_anew(struct ckpt_op *op, struct sleepers *s, pid_t pid, const 
 int sleep_begin(struct ckpt_op *op, struct sleepers *s, pid_t pid, pid_t tid, const Ckpt__Regs *m,
 	struct arch_regs *regs)
 {
-	struct arch_regs after;
+	struct arch_regs call, after;
+	struct loan loan = {0};
 	int r;
 
-	if (!arch_syscall_restarts(regs) || !m->remaining_known ||
-		!continue_limit(tid, m, regs, &after, &r)) {
+	if (!arch_syscall_restarts(regs) || call_of(tid, m, regs, &loan, &call) < 0) {
 		begin_anew(op, s, pid, m, regs);
 		return 0;
 	}
+	r = call_and_break_off(tid, &call, &after);
+	give_back(&loan);
 	if (r < 0)
 		return op_fail(op, CKPT_E_SYSTEM, -r, "ptrace", NULL,
 			"thread %d: continuing its sleep", tid);

@@ -10,6 +10,7 @@
  * e2e: no late for clock_rel,futex,poll,poll_fd: prolonged, the kernel tells nobody the deadline of a wait broken off before
  * e2e: settle: 0.8
  * e2e: no fg: as restore, and the time counts
+ * e2e: no cycle for epoll_wait,epoll_pwait: what is left of the time stands in a register
  * e2e: no cycle for nanosleep: the kernel writes the rest of the time into its memory at every stop
  * e2e: no faults,loop,kill: its time would be over before the second fault
  */

@@ -10,6 +10,7 @@
 #include "arch/arch.h"
 
 #include <elf.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "kernel/ptrace.h"
@@ -18,6 +19,8 @@
 #define ERESTARTNOINTR        513
 #define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
+
+#define XSTATE_BV_OFF 512
 
 #define SYSCALL_INSN_LEN 2
 #define EFLAGS_DF        0x400UL
@@ -31,6 +34,26 @@ int arch_regs_get(pid_t tid, struct arch_regs *ret)
 int arch_regs_set(pid_t tid, const struct arch_regs *regs)
 {
 	return ptrace_setregset(tid, NT_PRSTATUS, &regs->gp, sizeof(regs->gp));
+}
+
+/* A component that holds its initial values may be told as such, by its bit in XSTATE_BV, or not: the
+ * kernel does either, as it comes. Those whose initial values are zeros. */
+void arch_xstate_plain(uint8_t *xstate, size_t len)
+{
+	static const struct {
+		unsigned bit, off, size;
+	} parts[] = {{1, 160, 256}, {2, 576, 256}}; /* xmm; the upper halves of ymm */
+	static const uint8_t zeros[256];
+	uint64_t bv;
+
+	if (len < XSTATE_BV_OFF + sizeof(bv))
+		return;
+	memcpy(&bv, xstate + XSTATE_BV_OFF, sizeof(bv));
+	for (int i = 0; i < 2; i++)
+		if (len >= parts[i].off + parts[i].size &&
+			memcmp(xstate + parts[i].off, zeros, parts[i].size) == 0)
+			bv &= ~(1ULL << parts[i].bit);
+	memcpy(xstate + XSTATE_BV_OFF, &bv, sizeof(bv));
 }
 
 uint64_t arch_ip(const struct arch_regs *r)
@@ -66,6 +89,11 @@ long arch_syscall_ret(const struct arch_regs *r)
 void arch_syscall_again(struct arch_regs *r)
 {
 	r->gp.rax = -ERESTARTNOHAND;
+}
+
+bool arch_syscall_is_again(const struct arch_regs *r)
+{
+	return arch_syscall_nr(r) >= 0 && arch_syscall_ret(r) == -ERESTARTNOHAND;
 }
 
 bool arch_syscall_restarts(const struct arch_regs *r)

@@ -30,6 +30,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	if (!m)
 		return collect_oom(c);
 	m->general = msg_bytes(&t->regs, sizeof(t->regs));
+	arch_xstate_plain(xstate, len);
 	m->extended = msg_bytes(xstate, len);
 	m->sigmask = t->sigmask;
 	m->ip = arch_ip(&t->regs);
