@@ -91,6 +91,27 @@ struct opening {
 	int from;            /* no number below is free */
 };
 
+/*
+ * At the task's own number where that is free here, so that a task with as many descriptors as the
+ * limit allows can be made; the first three stay ours.
+ */
+static int settle(struct opening *o, const struct plan_file *f, int fd)
+{
+	int moved;
+
+	if (fd == f->home && fd > STDERR_FILENO)
+		return fd;
+	if (f->home <= STDERR_FILENO)
+		return move_away(o->ctx.plan, fd, &o->from);
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, f->home);
+	if (moved != f->home) {
+		fd_close(moved);
+		return move_away(o->ctx.plan, fd, &o->from);
+	}
+	close(fd);
+	return moved;
+}
+
 /* Take a descriptor for a description; both checked, as the number may be a damaged image's. */
 static int keep_take(struct opening *o, uint64_t id, int fd)
 {
@@ -101,7 +122,7 @@ static int keep_take(struct opening *o, uint64_t id, int fd)
 		return op_fail(o->ctx.op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify", "file %llu: %s",
 			(unsigned long long)id, f ? "it is there twice" : "no such");
 	}
-	fd = move_away(o->ctx.plan, fd, &o->from);
+	fd = settle(o, f, fd);
 	if (fd < 0)
 		return fd;
 	f->fd = fd;
@@ -166,6 +187,23 @@ static int open_overrides(struct opening *o)
 	return r;
 }
 
+static void find_homes(struct plan *p)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(p->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; i < t->n_fds; i++) {
+			struct plan_file *f = plan_file(p, t->fds[i]->file);
+
+			if (f && f->home < 0 && !plan_override(p, t->fds[i]->fd))
+				f->home = (int)t->fds[i]->fd;
+		}
+	}
+}
+
 int open_files(struct plan *p, const struct image *img)
 {
 	struct opening o = {.ctx = {.op = p->op,
@@ -179,6 +217,7 @@ int open_files(struct plan *p, const struct image *img)
 	int r = fault_point(p->op, "restore.open");
 
 	raise_limit();
+	find_homes(p);
 	if (r == 0)
 		r = open_overrides(&o);
 	for (size_t i = 0; r == 0 && i < p->model->n; i++) {

@@ -39,7 +39,8 @@ int plan_files_new(const struct model *m, struct plan_file **ret, size_t *ret_n)
 			free(v);
 			return -ENOMEM;
 		}
-		v[n++] = (struct plan_file){.id = m->recs[i].owner, .fd = -1, .rec = &m->recs[i]};
+		v[n++] = (struct plan_file){
+			.id = m->recs[i].owner, .fd = -1, .home = -1, .rec = &m->recs[i]};
 	}
 	if (n)
 		qsort(v, n, sizeof(*v), by_id);

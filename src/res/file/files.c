@@ -234,8 +234,9 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 }
 
 /*
- * The coordinator's numbers for descriptions are none of the task's, so the order of the dup3 calls
- * does not matter, and everything between the task's numbers can be closed at the end.
+ * The coordinator has a description at the task's first number for it, or at a number that is none
+ * of the task's. So the order of the dup3 calls does not matter, and everything between the task's
+ * numbers can be closed at the end.
  */
 static void plan_put(struct plan *p, const Ckpt__FdTable *m, struct prog *prog)
 {
@@ -248,8 +249,12 @@ static void plan_put(struct plan *p, const Ckpt__FdTable *m, struct prog *prog)
 
 		if (o && o->how == OVERRIDE_CLOSE)
 			continue;
-		PROG_CALL(prog, "fdtable: put", SYS_dup3, IMM(from), IMM(e->fd),
-			IMM(e->cloexec ? O_CLOEXEC : 0));
+		if (from == (int)e->fd)
+			PROG_CALL(prog, "fdtable: keep", SYS_fcntl, IMM(from), IMM(F_SETFD),
+				IMM(e->cloexec ? FD_CLOEXEC : 0));
+		else
+			PROG_CALL(prog, "fdtable: put", SYS_dup3, IMM(from), IMM(e->fd),
+				IMM(e->cloexec ? O_CLOEXEC : 0));
 		prog_object(prog, "fd %u%s", e->fd, o ? " (--fd)" : "");
 	}
 	for (size_t i = 0; i < m->n_fds; i++) {
