@@ -1,14 +1,14 @@
 /*
  * Holds: known values in every vector register that the CPU has (zmm and k, else ymm, else xmm), in
- * mxcsr, the x87 stack and control word, and PKRU; different ones in each of four threads, which keep
- * them in registers while they spin.
+ * mxcsr, the x87 stack and control word, and PKRU; different ones in each of five threads, which keep
+ * them in registers while they spin; one has nothing but an unusual mxcsr.
  * Shows: Threads: "FPU and all xsave registers (AVX, AVX-512 where the CPU has it, PKRU)".
  */
 #include "victim.h"
 
 #include <cpuid.h>
 
-#define FPU_THREADS 4
+#define FPU_THREADS 5
 
 /* The assembly knows the offsets. */
 struct fpu_state {
@@ -116,18 +116,20 @@ static void fpu_wrpkru(uint32_t value)
 static void fpu_fill(struct fpu_state *s, int who)
 {
 	/* Rounding modes and flush-to-zero differ by thread, all exceptions stay masked. */
-	static const uint32_t mxcsr[FPU_THREADS] = {0x1f80, 0x3f80, 0x9fa0, 0x7fc1};
-	static const uint16_t cw[FPU_THREADS] = {0x037f, 0x077f, 0x0b7f, 0x027f};
+	static const uint32_t mxcsr[FPU_THREADS] = {0x1f80, 0x3f80, 0x9fa0, 0x7fc1, 0x5f80};
+	static const uint16_t cw[FPU_THREADS] = {0x037f, 0x077f, 0x0b7f, 0x027f, 0x037f};
 
 	for (int i = 0; i < 32; i++)
 		for (int j = 0; j < 64; j++)
-			s->v[i][j] = (uint8_t)(who * 64 + i * 7 + j * 3 + 1);
+			s->v[i][j] = who == 4 ? 0 : (uint8_t)(who * 64 + i * 7 + j * 3 + 1);
 	for (int i = 0; i < 8; i++) {
 		s->k[i] = 0x0102030405060708ULL * (i + 1) + who;
 		s->st[i] = 1.5 * (i + 1) + 1000 * who;
 	}
 	s->mxcsr = mxcsr[who];
 	s->cw = cw[who];
+	if (who == 4)
+		memset(s->k, 0, sizeof(s->k));
 	s->pkru = 0x55555554U & ~(3U << 2 * (who + 1));
 }
 

@@ -21,6 +21,8 @@
 #define ERESTART_RESTARTBLOCK 516
 
 #define XSTATE_BV_OFF 512
+#define MXCSR_OFF     24
+#define MXCSR_INIT    0x1f80U
 
 #define SYSCALL_INSN_LEN 2
 #define EFLAGS_DF        0x400UL
@@ -37,16 +39,21 @@ int arch_regs_set(pid_t tid, const struct arch_regs *regs)
 }
 
 /* A component that holds its initial values may be told as such, by its bit in XSTATE_BV, or not: the
- * kernel does either, as it comes. Those whose initial values are zeros. */
+ * kernel does either, as it comes. Those whose initial values are zeros. It takes mxcsr from a register
+ * set only if one of them is there. Source: arch/x86/kernel/fpu/xstate.c copy_uabi_to_xstate(). */
 void arch_xstate_plain(uint8_t *xstate, size_t len)
 {
 	static const struct {
 		unsigned bit, off, size;
 	} parts[] = {{1, 160, 256}, {2, 576, 256}}; /* xmm; the upper halves of ymm */
 	static const uint8_t zeros[256];
+	uint32_t mxcsr;
 	uint64_t bv;
 
 	if (len < XSTATE_BV_OFF + sizeof(bv))
+		return;
+	memcpy(&mxcsr, xstate + MXCSR_OFF, sizeof(mxcsr));
+	if (mxcsr != MXCSR_INIT)
 		return;
 	memcpy(&bv, xstate + XSTATE_BV_OFF, sizeof(bv));
 	for (int i = 0; i < 2; i++)
