@@ -3,6 +3,8 @@
  */
 #include "cli/cli.h"
 
+#include <signal.h>
+
 static void print_text(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
 {
 	char size[UNITS_LEN], stopped[UNITS_LEN], total[UNITS_LEN];
@@ -38,6 +40,8 @@ int cli_dump(struct cli *cli, int argc, char **argv)
 
 	if (cli_start(cli, argc, argv, &req, NULL, &status) != 0)
 		return status;
+	/* Whoever read our messages may go away; the dump goes on. */
+	signal(SIGPIPE, SIG_IGN);
 	r = ckpt_dump(&req, &result, &err);
 	options_done(VERB_DUMP, &req);
 	if (r < 0)
