@@ -63,6 +63,17 @@ int op_fail_errno(struct ckpt_op *op, int err, const char *call, const char *obj
 /** op_target() - say how the target was left, for the error's text; the last word counts */
 void op_target(struct ckpt_op *op, enum ckpt_target_state state);
 
+/**
+ * op_progress() - tell whoever asked how far a long stage is; not often enough to cost anything
+ * Workers share one line: only one of them calls it.
+ */
+static inline void op_progress(
+	const struct ckpt_op *op, const char *stage, uint64_t done_bytes, uint64_t total_bytes)
+{
+	if (op->common.progress)
+		op->common.progress(op->common.progress_arg, stage, done_bytes, total_bytes);
+}
+
 /** op_log() - a line for the user's log, without newline; printf format */
 void op_log(struct ckpt_op *op, enum ckpt_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

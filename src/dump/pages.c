@@ -323,6 +323,9 @@ static void *worker_main(void *arg)
 
 		if (i >= k->work->n_chunks)
 			break;
+		if (k->shard == 0)
+			op_progress(k->work->c->op, "saving memory",
+				k->work->bytes * i / k->work->n_chunks, k->work->bytes);
 		r = copy_chunk(k, &k->work->chunks[i]);
 		if (r < 0) {
 			k->err = -r;

@@ -83,7 +83,6 @@ static void *work(void *arg)
 	_cleanup_free_ void *buf = malloc(CHUNK_BYTES);
 	XXH3_state_t *hash = XXH3_createState();
 	struct trace_span span = trace_begin(v->op->trace, "verify pages", 0, w->k);
-	const struct ckpt_common *common = &v->op->common;
 	int r = buf && hash ? 0 : op_fail_errno(v->op, ENOMEM, NULL, "a buffer");
 
 	while (r == 0 && !v->r) {
@@ -92,9 +91,8 @@ static void *work(void *arg)
 		if (i >= v->n)
 			break;
 		r = run_verify(v, &v->jobs[i], hash, buf);
-		if (w->k == 0 && common->progress)
-			common->progress(
-				common->progress_arg, "verify", v->done_bytes, v->total_bytes);
+		if (w->k == 0)
+			op_progress(v->op, "verifying", v->done_bytes, v->total_bytes);
 	}
 	if (r < 0)
 		v->r = r;
