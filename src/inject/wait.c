@@ -263,6 +263,8 @@ static int measure(struct tracees *tr, struct tracee *t, struct clocks *c)
 		r = timespec_read(tr, args[l->arg], &limit);
 	if (r == 0 && t->begun)
 		r = asleep(tr, t, c, &gone);
+	if (r < 0 && t->limit_ns)
+		r = 0; /* no more is left than the limit that it was given last */
 	if (r == 0)
 		t->left_ns = gone < limit ? limit - gone : 0;
 	return r;
