@@ -21,8 +21,8 @@ static void print_text(const struct ckpt_dump_req *req, const struct ckpt_dump_r
 
 static void print_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
 {
-	cli_json(json_pack("{s:I, s:o, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "crid",
-		(json_int_t)r->crid, "dir", json_text(r->dir), "pid", (int)req->pid, "tasks",
+	cli_json(json_pack("{s:o, s:o, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "crid",
+		json_crid(r->crid), "dir", json_text(r->dir), "pid", (int)req->pid, "tasks",
 		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
 		(json_int_t)r->bytes, "page_bytes", (json_int_t)r->page_bytes, "stopped_ns",
 		(json_int_t)r->stopped_ns, "total_ns", (json_int_t)r->total_ns, "target",

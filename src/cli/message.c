@@ -95,6 +95,14 @@ json_t *json_text(const char *text)
 	return sb.err ? json_null() : json_string(sb.s);
 }
 
+json_t *json_crid(uint64_t crid)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)crid);
+	return json_string(text);
+}
+
 static json_t *error_json(const struct ckpt_error *err)
 {
 	json_t *o = json_object();

@@ -26,7 +26,7 @@ int cli_verify(struct cli *cli, int argc, char **argv)
 		return cli_fail(cli, &err);
 	cli_progress_erase(cli);
 	if (cli->front.json)
-		cli_json(json_pack("{s:I, s:I, s:I, s:I}", "crid", (json_int_t)result.crid,
+		cli_json(json_pack("{s:o, s:I, s:I, s:I}", "crid", json_crid(result.crid),
 			"records", (json_int_t)result.records, "page_bytes",
 			(json_int_t)result.page_bytes, "total_ns", (json_int_t)result.total_ns));
 	else

@@ -100,6 +100,7 @@ static const char *const tail[] = {
 	"Results go to standard output, messages to standard error. With \\fB\\-\\-json\\fR there is",
 	"exactly one JSON object on standard output, of the result or of the error:",
 	"{\"error\": {\"kind\", \"errno\", \"strerror\", \"object\", \"call\", \"advice\", \"target\"}}.",
+	"A crid is a string there, as it has more digits than many readers keep.",
 	".SH EXIT STATUS",
 	".TP\n0\nall went well.",
 	".TP\n1\n(system) a system call failed that should not have; or \\fBckpt diff\\fR found a",

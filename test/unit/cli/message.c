@@ -103,6 +103,14 @@ Test(message, json_text_takes_any_bytes)
 	cr_expect(json_is_null(json_text(NULL)));
 }
 
+Test(message, crids_are_not_rounded)
+{
+	json_t *crid = json_crid(9007199254740993); /* 2^53 + 1 is no double */
+
+	cr_expect_str_eq(json_string_value(crid), "9007199254740993");
+	json_decref(crid);
+}
+
 Test(message, progress_waits_and_is_rate_limited, .init = cr_redirect_stderr)
 {
 	struct cli cli = {.log = stderr, .started_ns = now_ns()};
