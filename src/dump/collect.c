@@ -24,7 +24,7 @@ struct asked {
 
 static int read_proc(struct collect *c)
 {
-	int r = c->pidfd = pidfd_of(c->pid);
+	int r = c->pidfd = c->alive == c->pid ? pidfd_of(c->pid) : pidfd_of_thread(c->alive);
 
 	if (r >= 0)
 		r = proc_stat_read(c->proc_fd, 0, &c->stat);
@@ -114,6 +114,7 @@ int collect_all(struct collect *c)
 	int r;
 
 	c->pid = c->tr->pid;
+	c->alive = c->tr->alive;
 	c->proc_fd = c->tr->proc_fd;
 	r = fault_point(c->op, "dump.collect");
 	if (r == 0)

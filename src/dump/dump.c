@@ -98,7 +98,8 @@ static int stage_open(struct dump *d)
 /* The place for injected code is found before the stop: the vdso does not move by itself. */
 static int find_vdso(struct dump *d, uint64_t *ret_start, uint64_t *ret_end)
 {
-	_cleanup_close_ int proc_fd = proc_open(d->req->pid);
+	pid_t tid;
+	_cleanup_close_ int proc_fd = proc_open_alive(d->req->pid, &tid);
 	struct vma_list maps = {0};
 	int r = proc_fd < 0 ? proc_fd : proc_maps_read(proc_fd, &maps);
 

@@ -183,7 +183,7 @@ static int read_raw(const struct worker *k, const struct chunk *c)
 
 	for (uint32_t i = 0; i < c->n; i++)
 		remote[i] = (struct iovec){(void *)v[i].start, v[i].len};
-	n = process_vm_readv(k->work->c->pid, &local, 1, remote, c->n, 0);
+	n = process_vm_readv(k->work->c->alive, &local, 1, remote, c->n, 0);
 	if (n == (ssize_t)c->bytes)
 		return 0;
 	if (n < 0 && errno != EFAULT && errno != EPERM)

@@ -82,7 +82,7 @@ static int look_at(struct ckpt_op *op, pid_t pid, bool deep, struct preflight_re
 
 	*ret = (struct preflight_report){.deep = deep};
 	ret->r.pid = pid;
-	procfd = proc_open(pid);
+	procfd = proc_open_alive(pid, &l.tid);
 	if (procfd == -ESRCH)
 		return op_fail(op, CKPT_E_TARGET, ESRCH, NULL, NULL, "pid %d", pid);
 	if (procfd < 0)

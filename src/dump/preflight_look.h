@@ -12,7 +12,8 @@ struct look {
 	struct preflight_report *report;
 	pid_t pid;
 	const char *comm;
-	int procfd; /* /proc/PID */
+	pid_t tid;  /* a thread that is alive: pid, unless its first thread has ended */
+	int procfd; /* /proc/TID */
 };
 
 /** What is known of a kind of thing, without the thing itself. */

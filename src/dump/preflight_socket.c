@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "kernel/pidfd.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
@@ -86,8 +87,8 @@ void look_socket(struct look *l, int fd, char *text, size_t len)
 	*text = '\0';
 	if (!l->report->deep)
 		return;
-	pidfd = (int)syscall(SYS_pidfd_open, l->pid, 0);
-	copy = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	pidfd = l->tid == l->pid ? pidfd_of(l->pid) : pidfd_of_thread(l->tid);
+	copy = pidfd < 0 ? -1 : pidfd_take(pidfd, fd);
 	if (copy < 0)
 		return;
 	domain = option(copy, SO_DOMAIN);

@@ -22,8 +22,6 @@
 static const struct look_kind kind_process = {"process", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_zombie = {
 	"process", CKPT_REFUSED, "it has ended, only its exit status is left", NULL};
-static const struct look_kind kind_leader = {"process", CKPT_REFUSED,
-	"its first thread has ended: such thread groups are not saved yet", NULL};
 static const struct look_kind kind_kthread = {
 	"process", CKPT_REFUSED, "it is a kernel thread", NULL};
 static const struct look_kind kind_self = {"process", CKPT_REFUSED, "it is ckpt itself", NULL};
@@ -73,7 +71,7 @@ static int look_state(struct look *l, const struct proc_stat *st)
 	else if (l->pid == getpid())
 		kind = &kind_self;
 	else if (st->state == 'Z' || st->state == 'X')
-		kind = st->num_threads > 1 ? &kind_leader : &kind_zombie;
+		kind = &kind_zombie;
 	if (!kind)
 		return 0;
 	return look_found(l, kind, "pid %d (%s)", l->pid, l->comm) < 0 ? -EINVAL : 1;
@@ -115,9 +113,9 @@ int look_task(struct look *l)
 /* What threads of one group share unless one of them has called unshare(2). */
 static int look_shared(struct look *l, pid_t tid)
 {
-	if (syscall(SYS_kcmp, l->pid, tid, KCMP_FILES, 0, 0) > 0)
+	if (syscall(SYS_kcmp, l->tid, tid, KCMP_FILES, 0, 0) > 0)
 		return look_found(l, &kind_own_files, "tid %d", tid);
-	if (syscall(SYS_kcmp, l->pid, tid, KCMP_FS, 0, 0) > 0)
+	if (syscall(SYS_kcmp, l->tid, tid, KCMP_FS, 0, 0) > 0)
 		return look_found(l, &kind_own_fs, "tid %d", tid);
 	return 0;
 }

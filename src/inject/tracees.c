@@ -25,6 +25,8 @@
 #include "inject/heal.h"
 #include "inject/rewait.h"
 #include "inject/slack.h"
+#include "kernel/proc.h"
+#include "kernel/proc_stat.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -43,7 +45,7 @@ extern const uint8_t agent_blob[];
 int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len)
 {
 	struct iovec l = {buf, len}, r = {(void *)addr, len};
-	ssize_t n = process_vm_readv(tr->pid, &l, 1, &r, 1, 0);
+	ssize_t n = process_vm_readv(tr->alive, &l, 1, &r, 1, 0);
 
 	if (n == (ssize_t)len)
 		return 0;
@@ -336,6 +338,51 @@ static void drop_dead(struct tracees *tr)
 	tr->n = k;
 }
 
+static void read_comm(struct tracees *tr)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (file_read_at(tr->proc_fd, proc_task_path(tr->pid, "comm").s, &text, &len) < 0)
+		return;
+	snprintf(tr->comm, sizeof(tr->comm), "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static int open_proc(struct tracees *tr)
+{
+	tr->proc_fd = proc_open_alive(tr->pid, &tr->alive);
+	if (tr->proc_fd < 0)
+		return op_fail(tr->op, CKPT_E_TARGET, -tr->proc_fd, NULL, "see ps -e for what runs",
+			"pid %d", tr->pid);
+	if (!tr->comm[0])
+		read_comm(tr);
+	tr->mem_fd = openat(tr->proc_fd, "mem", O_RDWR | O_CLOEXEC);
+	if (tr->mem_fd < 0)
+		return op_fail(tr->op,
+			errno == EACCES || errno == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, errno,
+			"open", "run as root or as the program's owner", "/proc/%d/mem (%s)",
+			tr->pid, tr->comm);
+	return 0;
+}
+
+/* The leader may have exited since: /proc is then seen through a thread that is held. */
+static int follow_leader(struct tracees *tr)
+{
+	struct proc_stat st;
+	int r = 0;
+
+	if (!tr->leader_dead)
+		return 0;
+	if (!known(tr, tr->n, tr->alive)) {
+		tr->mem_fd = fd_close(tr->mem_fd);
+		tr->proc_fd = fd_close(tr->proc_fd);
+		r = open_proc(tr);
+	}
+	if (r == 0 && proc_stat_read(tr->proc_fd, tr->pid, &st) == 0)
+		tr->leader_exit_status = st.exit_code >> 8 & 0xff;
+	return r;
+}
+
 /* A thread that was not yet stopped may have made another: done when a walk finds nobody new. */
 static int seize_all(struct tracees *tr)
 {
@@ -356,6 +403,8 @@ static int seize_all(struct tracees *tr)
 	if (tr->n == 0)
 		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL,
 			"pid %d (%s) died while it was being stopped", tr->pid, tr->comm);
+	if (follow_leader(tr) < 0)
+		return -ESRCH;
 	for (size_t i = 0; i < tr->n; i++) {
 		int r = policy_load(tr, &tr->v[i]);
 
@@ -365,35 +414,6 @@ static int seize_all(struct tracees *tr)
 			return op_fail(tr->op, CKPT_E_TARGET, -r, "ptrace(PTRACE_GETREGSET)", NULL,
 				"pid %d (%s): thread %d", tr->pid, tr->comm, tr->v[i].tid);
 	}
-	return 0;
-}
-
-static void read_comm(struct tracees *tr)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-
-	if (file_read_at(tr->proc_fd, "comm", &text, &len) < 0)
-		return;
-	snprintf(tr->comm, sizeof(tr->comm), "%.*s", (int)strcspn(text, "\n"), text);
-}
-
-static int open_proc(struct tracees *tr)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", tr->pid);
-	tr->proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (tr->proc_fd < 0)
-		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, "see ps -e for what runs",
-			"pid %d", tr->pid);
-	read_comm(tr);
-	tr->mem_fd = openat(tr->proc_fd, "mem", O_RDWR | O_CLOEXEC);
-	if (tr->mem_fd < 0)
-		return op_fail(tr->op,
-			errno == EACCES || errno == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, errno,
-			"open", "run as root or as the program's owner", "/proc/%d/mem (%s)",
-			tr->pid, tr->comm);
 	return 0;
 }
 

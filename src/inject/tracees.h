@@ -42,8 +42,9 @@ struct tracee {
 struct tracees {
 	struct ckpt_op *op;
 	pid_t pid;
+	pid_t alive; /* a thread whose memory and files are there: pid, unless the leader is dead */
 	char comm[32]; /* for messages */
-	int proc_fd;   /* /proc/PID */
+	int proc_fd;   /* /proc/PID; with a dead leader, that of alive */
 	int mem_fd;    /* /proc/PID/mem, read and write */
 	struct tracee *v;
 	size_t n, cap;

@@ -11,6 +11,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "kernel/syscalls.h"
+
 /**
  * pidfd_of() - open a process
  * @pid:  thread group leader
@@ -20,6 +22,17 @@
 static inline int pidfd_of(pid_t pid)
 {
 	long fd = syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/**
+ * pidfd_of_thread() - the same for a thread that is no leader
+ * Return: as pidfd_of(); -EINVAL before Linux 6.9.
+ */
+static inline int pidfd_of_thread(pid_t tid)
+{
+	long fd = syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
 
 	return fd < 0 ? -errno : (int)fd;
 }

@@ -5,11 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "kernel/proc_stat.h"
 #include "util/cleanup.h"
+#include "util/fd.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -28,6 +31,38 @@ int proc_open(pid_t pid)
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	return fd;
+}
+
+static bool is_dead(int procfd, pid_t tid)
+{
+	struct proc_stat st;
+
+	return proc_stat_read(procfd, tid, &st) < 0 || st.state == 'Z' || st.state == 'X';
+}
+
+int proc_open_alive(pid_t pid, pid_t *ret_tid)
+{
+	_cleanup_close_ int fd = proc_open(pid);
+	_cleanup_free_ pid_t *tids = NULL;
+	pid_t tid = pid;
+	size_t n = 0;
+
+	if (fd < 0)
+		return fd;
+	if (is_dead(fd, 0) && proc_tasks(fd, &tids, &n) == 0)
+		for (size_t i = 0; i < n && tid == pid; i++)
+			if (!is_dead(fd, tids[i]))
+				tid = tids[i];
+	if (tid != pid) {
+		int other = proc_open(tid);
+
+		if (other < 0)
+			return other;
+		fd_close(fd);
+		fd = other;
+	}
+	*ret_tid = tid;
+	return TAKE_FD(fd);
 }
 
 struct proc_path proc_task_path(pid_t tid, const char *name)

@@ -24,6 +24,15 @@ struct proc_path {
 int proc_open(pid_t pid);
 
 /**
+ * proc_open_alive() - open the directory in which a process's memory and files are seen
+ * That is /proc/PID, unless the thread group's leader has exited before its threads: then it is that
+ * of another thread (/proc/TID, which lists the same threads, and holds the same files).
+ * @ret_tid:  whose it is; @pid where the whole process is dead; untouched on failure
+ * Return: as proc_open().
+ */
+int proc_open_alive(pid_t pid, pid_t *ret_tid);
+
+/**
  * proc_task_path() - the path of a thread's file
  * @tid:   as seen by the mounted /proc; 0 for the process's own file
  * @name:  "stat", "status", ...; at most 40 characters

@@ -40,6 +40,7 @@ struct collect {
 	struct tracees *tr;
 	struct model *model;
 	pid_t pid;
+	pid_t alive; /* whose memory and files are there, see tracees.h */
 	int proc_fd; /* borrowed from tr */
 	int pidfd;
 	struct vma_list maps;

@@ -184,6 +184,8 @@ class Test:
             self.verdict(status, "during the operation on it")
         # What a tracer leaves behind takes the victim's next time slice to be over.
         good = "T" if self.victim.stopped else "RSD"
+        if len(os.listdir(f"/proc/{self.pid}/task")) > 1:
+            good += "Z"  # its first thread has ended, the others live: it could not be reaped
 
         def free():
             return not proc_tracer(self.pid) and (proc_state(self.pid) or "-") in good

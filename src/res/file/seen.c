@@ -75,7 +75,7 @@ int64_t seen_find(const struct collect *c, const struct seen_inode *s, int fd, s
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		int order = kcmp_files(c->pid, fd, c->pid, c->files[s->ids[mid] - 1].target_fd);
+		int order = kcmp_files(c->alive, fd, c->alive, c->files[s->ids[mid] - 1].target_fd);
 
 		if (order < 0)
 			return order;
