@@ -44,6 +44,7 @@ struct file_kind {
 	const char *resource;
 	const char *reason; /* why it is refused when no resource claims it */
 	bool outside;       /* its other side is not in the process */
+	bool never;         /* a file to look at, but none that opening its name gives again */
 };
 
 #define DEVICE(maj, min, last) .type = S_IFCHR, .major = maj, .minor = min, .minor_last = last
@@ -72,8 +73,9 @@ static const struct file_kind kinds[] = {
 	{"anon_inode:", .resource = "anon inode", .reason = NOT_YET("descriptors of this kind")},
 	{"pidfd:", .resource = "pidfd", .reason = NOT_YET("pidfds")},
 	{"/memfd:", .resource = "memfd", .reason = NOT_YET("memfds of this kind")},
-	{"/secretmem", .resource = "secretmem", .reason = NOT_YET("memfds of memfd_secret(2)")},
-	{"/dmabuf:", .resource = "device", .reason = DEVICE_STATE},
+	{"/secretmem", .resource = "secretmem", .reason = NOT_YET("memfds of memfd_secret(2)"),
+		.never = true},
+	{"/dmabuf:", .resource = "device", .reason = DEVICE_STATE, .never = true},
 	{DEVICE(136, 0, UINT32_MAX), .resource = "terminal", .reason = NOT_YET("terminals"),
 		.outside = true},
 	{DEVICE(4, 0, UINT32_MAX), .resource = "terminal", .reason = NOT_YET("terminals"),
@@ -214,7 +216,7 @@ static struct look_kind kind_of(struct files_look *fl, const struct file_look *f
 		return kind_mqueue;
 	while (!fits(row, f)) /* the last row fits all */
 		row++;
-	if (!res)
+	if (!res || (row->never && !major(f->st.st_dev)))
 		return (struct look_kind){row->resource, CKPT_REFUSED, row->reason, CLOSE_IT};
 	if (row->outside && !(f->flags & O_PATH))
 		return (struct look_kind){row->resource, CKPT_WARNED, OUTSIDE, FD_SAYS};

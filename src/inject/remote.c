@@ -403,7 +403,8 @@ static int place(struct remote *m)
 			m->tr, ARCH_STUB_REGION_SIZE + m->wave * ARCH_STUB_CALLS_SIZE, 0);
 		if (m->leader_at) {
 			m->wave_at = m->leader_at + ARCH_STUB_REGION_SIZE;
-			m->tr->slack_used = true;
+			m->tr->code_start = m->leader_at;
+			m->tr->code_end = m->wave_at + m->wave * ARCH_STUB_CALLS_SIZE;
 			return 0;
 		}
 	}

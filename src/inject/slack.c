@@ -79,6 +79,13 @@ static bool stacks_point_here(struct tracees *tr)
 	return false;
 }
 
+static void zero(struct tracees *tr, uint64_t start, uint64_t end)
+{
+	const uint8_t zeros[SLACK_MAX] = {0};
+
+	tracees_write(tr, start, zeros, end - start);
+}
+
 uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
 {
 	uint8_t bytes[SLACK_MAX];
@@ -89,26 +96,17 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
 		return 0;
 	at = zero_room(bytes, len, want, skip);
 	if (at == UINT64_MAX && !from && !stacks_point_here(tr)) {
-		tr->slack_used = true;
-		slack_clear(tr);
+		zero(tr, tr->slack_start, tr->slack_end);
 		memset(bytes, 0, sizeof(bytes));
 		at = zero_room(bytes, len, want, 0);
 	}
 	return at == UINT64_MAX ? 0 : tr->slack_start + at;
 }
 
+/* No more than our own: a signal frame may still return into what a dead tracer has left. */
 void slack_clear(struct tracees *tr)
 {
-	uint8_t bytes[SLACK_MAX];
-	size_t len = tr->slack_end - tr->slack_start;
-
-	if (len == 0 || !tr->slack_used || tracees_read(tr, tr->slack_start, bytes, len) < 0)
-		return;
-	for (size_t i = 0; i < len; i++) {
-		if (bytes[i]) {
-			memset(bytes, 0, len);
-			tracees_write(tr, tr->slack_start, bytes, len);
-			return;
-		}
-	}
+	if (tr->code_start)
+		zero(tr, tr->code_start, tr->code_end);
+	tr->code_start = tr->code_end = 0;
 }

@@ -41,7 +41,7 @@ bool slack_holds(const struct tracees *tr, uint64_t addr);
  */
 uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from);
 
-/** slack_clear() - zero what was written, after a clean run */
+/** slack_clear() - zero our own code, after a clean run: every thread is out of it */
 void slack_clear(struct tracees *tr);
 
 #endif

@@ -52,7 +52,7 @@ struct tracees {
 	bool leader_dead;                /* the thread group's leader has exited; it is not in v */
 	bool group_stopped;              /* by SIGSTOP or the like, before we came */
 	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */
-	bool slack_used;                 /* something of ours may be in it */
+	uint64_t code_start, code_end;   /* of it, where our own code is; 0, 0: nowhere */
 	uint64_t stopped_at_ns;          /* CLOCK_MONOTONIC, before the first interrupt */
 	struct wait_seen *seen;          /* by tid; see wait.h */
 	size_t n_seen;

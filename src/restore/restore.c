@@ -84,7 +84,8 @@ static int stage_load(struct restore *s)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
-	return outside_overrides(&s->plan);
+	r = outside_overrides(&s->plan);
+	return r < 0 ? r : mm_check(&s->plan, s->task->pid, s->mm);
 }
 
 static void restore_done(struct restore *s)
@@ -171,6 +172,8 @@ int restore_run(
 	r = stage_load(&s);
 	if (r == 0)
 		r = check_rights(&s.plan);
+	if (r == 0)
+		r = mm_check_room(&s.plan, s.mm);
 	if (r == 0)
 		r = open_files(&s.plan, s.img);
 	if (r == 0)

@@ -1,5 +1,6 @@
 /*
- * Holds: a directory of 300 entries, open and read in part; one not read; one opened read to its end.
+ * Holds: a directory of 300 entries, open and read in part; one not read; one opened read to its end;
+ *        one that has been removed.
  * Shows: Files: "directories": reading goes on with the entries that are left, each exactly once, and
  * the descriptor works as the base of a look-up.
  */
@@ -34,8 +35,9 @@ static int dir_read(int fd, char *seen)
 int main(int argc, char **argv)
 {
 	char seen[ENTRIES] = {0}, all[ENTRIES] = {0}, name[32];
-	struct fds_view was[3];
-	int fd[3], file;
+	struct fds_view was[3], was_gone;
+	int fd[3], file, gone;
+	struct stat st;
 
 	victim_init(argc, argv);
 	MUST(mkdir("d", 0755));
@@ -51,11 +53,19 @@ int main(int argc, char **argv)
 		;
 	for (int i = 0; i < 3; i++)
 		fds_view(fd[i], &was[i]);
+	MUST(mkdir("gone", 0751));
+	gone = MUST(open("gone", O_RDONLY | O_DIRECTORY));
+	MUST(rmdir("gone"));
+	fds_view(gone, &was_gone);
 	CHECK(was[0].pos > 0, "the test is broken");
 	victim_ready();
 	victim_wait();
 	for (int i = 0; i < 3; i++)
 		fds_expect(fd[i], &was[i], true, "directory");
+	fds_expect(gone, &was_gone, false, "removed directory");
+	MUST(fstat(gone, &st));
+	CHECK(st.st_nlink == 0 && access("gone", F_OK) == -1,
+		"the removed directory is there again");
 	while (dir_read(fd[0], seen) > 0)
 		;
 	for (int i = 0; i < ENTRIES; i++)

@@ -1,24 +1,18 @@
 /*
- * e2e: args: tcp udp unix socketpair netlink eventfd epoll timerfd signalfd inotify io_uring userfaultfd pidfd
- * e2e: args: pty fifo deleted-dir flock posix-lock lease mqueue secretmem child namespace many
+ * e2e: args: tcp udp unix socketpair netlink inotify io_uring userfaultfd pidfd
+ * e2e: args: pty flock posix-lock lease mqueue secretmem child namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
- * e2e: refuse for eventfd: eventfd
- * e2e: refuse for epoll: epoll
- * e2e: refuse for timerfd: timerfd
- * e2e: refuse for signalfd: signalfd
  * e2e: refuse for inotify: inotify
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for pidfd: pidfd
  * e2e: refuse for pty: pseudo terminal
- * e2e: refuse for fifo: named pipe
- * e2e: refuse for deleted-dir: deleted director
  * e2e: refuse for flock,posix-lock,lease: lock
  * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
  * e2e: refuse for child: child
  * e2e: refuse for namespace: namespace
- * e2e: refuse for many: eventfd, timerfd, socket, child
+ * e2e: refuse for many: inotify, pidfd, socket, child
  *
  * Holds: one thing that is not saved yet; many: several of them.
  * Shows: "What is not saved yet is refused by name, all offenders at once, before anything is touched."
@@ -26,16 +20,12 @@
 #include "victim.h"
 #include <linux/io_uring.h>
 #include <mqueue.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <linux/netlink.h>
 
@@ -81,22 +71,8 @@ static void refused_socket(const char *what)
 static void refused_anon(const char *what)
 {
 	struct io_uring_params params = {0};
-	struct epoll_event ev = {.events = EPOLLIN};
-	sigset_t set;
-	int fd;
 
-	sigemptyset(&set);
-	if (!strcmp(what, "eventfd")) {
-		MUST(eventfd(3, 0));
-	} else if (!strcmp(what, "epoll")) {
-		fd = MUST(epoll_create1(0));
-		MUST(pipe((int[2]){0, 0}));
-		MUST(epoll_ctl(fd, EPOLL_CTL_ADD, fd + 1, &ev));
-	} else if (!strcmp(what, "timerfd")) {
-		MUST(timerfd_create(CLOCK_MONOTONIC, 0));
-	} else if (!strcmp(what, "signalfd")) {
-		MUST(signalfd(-1, &set, 0));
-	} else if (!strcmp(what, "inotify")) {
+	if (!strcmp(what, "inotify")) {
 		MUST(inotify_add_watch(MUST(inotify_init()), ".", IN_CREATE));
 	} else if (!strcmp(what, "io_uring")) {
 		refused_may(syscall(SYS_io_uring_setup, 4, &params), "io_uring");
@@ -114,13 +90,6 @@ static void refused_other(const char *what)
 
 	if (!strcmp(what, "pty")) {
 		MUST(posix_openpt(O_RDWR | O_NOCTTY));
-	} else if (!strcmp(what, "fifo")) {
-		MUST(mkfifo("fifo", 0600));
-		MUST(open("fifo", O_RDWR));
-	} else if (!strcmp(what, "deleted-dir")) {
-		MUST(mkdir("dir", 0755));
-		MUST(open("dir", O_RDONLY | O_DIRECTORY));
-		MUST(rmdir("dir"));
 	} else if (!strcmp(what, "flock")) {
 		MUST(flock(refused_file(O_RDWR), LOCK_EX));
 	} else if (!strcmp(what, "posix-lock")) {
@@ -147,7 +116,7 @@ static void refused_other(const char *what)
 
 int main(int argc, char **argv)
 {
-	static const char *const many[] = {"eventfd", "timerfd", "tcp", "child"};
+	static const char *const many[] = {"inotify", "pidfd", "tcp", "child"};
 
 	victim_init(argc, argv);
 	CHECK(argc == 2, "usage: refused KIND");

@@ -56,7 +56,7 @@ static int line(char *key, char *value, void *arg)
 		return -ENOMEM;
 	}
 	item->fd = fd;
-	item->events = events;
+	item->events = events & ~(EPOLLERR | EPOLLHUP); /* adding sets them */
 	item->data = data;
 	m->items[m->n_items++] = item;
 	return 0;

@@ -71,15 +71,11 @@ static int look_at_link(struct collect *c, const char *at, struct file_look *l, 
 	return 0;
 }
 
-static int mapped(struct collect *c, const char *at, uint32_t flags, bool exec, uint32_t *ret_id)
+static int mapped(struct collect *c, const char *at, uint32_t flags, uint32_t *ret_id)
 {
 	_cleanup_free_ char *link = NULL;
-	struct file_look l = {.fd = -EBADF,
-		.target_fd = -1,
-		.flags = flags,
-		.map_flags = flags,
-		.map_exec = exec};
-	struct collect_file f = {.target_fd = -1, .map_flags = flags, .map_exec = exec};
+	struct file_look l = {.fd = -EBADF, .target_fd = -1, .flags = flags};
+	struct collect_file f = {.target_fd = -1, .map_flags = flags};
 	struct seen_inode *inode;
 	int r = look_at_link(c, at, &l, &link);
 
@@ -89,9 +85,7 @@ static int mapped(struct collect *c, const char *at, uint32_t flags, bool exec, 
 	if (!inode)
 		return collect_oom(c);
 	for (uint32_t id = inode->mapped; id; id = c->files[id - 1].next_mapped) {
-		const struct collect_file *k = &c->files[id - 1];
-
-		if (k->map_flags == flags && k->map_exec >= exec) {
+		if (c->files[id - 1].map_flags == flags) {
 			*ret_id = id;
 			return 0;
 		}
@@ -109,12 +103,12 @@ int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id)
 
 	snprintf(at, sizeof(at), "map_files/%llx-%llx", (unsigned long long)v->start,
 		(unsigned long long)v->end);
-	return mapped(c, at, shared_rw ? O_RDWR : O_RDONLY, v->prot & VMA_EXEC, ret_id);
+	return mapped(c, at, shared_rw ? O_RDWR : O_RDONLY, ret_id);
 }
 
 int files_of_exe(struct collect *c, uint32_t *ret_id)
 {
-	return mapped(c, "exe", O_RDONLY, true, ret_id);
+	return mapped(c, "exe", O_RDONLY, ret_id);
 }
 
 /* ---- descriptors ---- */

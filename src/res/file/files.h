@@ -17,10 +17,8 @@ struct file_look {
 	const char *at;   /* path of that link below /proc/PID */
 	bool deleted;
 	struct stat st;
-	uint32_t flags; /* open flags */
+	uint32_t flags; /* open flags; of a mapped file O_RDONLY or O_RDWR */
 	uint64_t pos;
-	uint32_t map_flags; /* mapped files: O_RDONLY or O_RDWR; map_exec */
-	bool map_exec;
 	uint32_t first_id; /* of the first description of the same inode before this one, 0: none */
 };
 

@@ -1,12 +1,15 @@
 /*
- * regfile.c - files that have a name: regular files, directories, character devices, named pipes,
- * and whatever is open with O_PATH.
+ * regfile.c - files that have a name: regular files, directories, character devices, and whatever
+ * is open with O_PATH.
  *
- * A file that no name leads to any more is saved with its contents, and made anew under its old name
- * for the moment of opening it. At a restore a file must be the one that it was: its size and mtime
- * are compared; an executable or library that is mapped must have the same build id, because code
- * of another version under running threads is a crash; see req->changed_files.
+ * A file that no name leads to any more is saved with its contents. One that has lost the name by
+ * which it was opened, but has another (a hard link), is looked for: the file system may know a name
+ * of the inode (open_by_handle_at, Linux >= 2.6.39, then /proc/self/fd), or it is in the same
+ * directory; if not, it is saved with its contents as well, and the user is told.
  */
+#include "res/file/regfile.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,17 +17,15 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "kernel/proc.h"
-#include "proto/fdtable.pb-c.h"
+#include "kernel/build_id.h"
 #include "proto/regfile.pb-c.h"
-#include "res/file/files.h"
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
 
-static uint64_t mtime_ns(const struct stat *st)
-{
-	return (uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
-}
+#define DELETED      " (deleted)"
+#define MEM_MAJOR    1
+#define NAMES_MAX    100000 /* of a directory, that are looked through for a lost file */
+#define HANDLE_BYTES 128
 
 static bool match(const struct file_look *l)
 {
@@ -36,14 +37,99 @@ static bool match(const struct file_look *l)
 	case S_IFREG:
 		return !(l->deleted && strncmp(l->link, "/memfd:", 7) == 0);
 	case S_IFDIR:
-		return !l->deleted;
+		return true;
 	case S_IFCHR:
 		/* null, zero, full, random, urandom, kmsg: no state behind them */
-		return major(l->st.st_rdev) == 1;
+		return major(l->st.st_rdev) == MEM_MAJOR;
 	default:
 		return false;
 	}
 }
+
+/* ---- a file that has lost its name ---- */
+
+static bool leads_to(const char *path, const struct stat *st)
+{
+	struct stat now;
+
+	return lstat(path, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+static bool is_lost(const struct file_look *l)
+{
+	size_t len = strlen(l->link), tail = strlen(DELETED);
+
+	return !l->deleted && l->st.st_nlink && len > tail &&
+	       strcmp(l->link + len - tail, DELETED) == 0 && !leads_to(l->link, &l->st);
+}
+
+/* The kernel opens the inode by some name of it that it has in its cache. */
+static char *name_by_handle(int fd, const struct stat *st)
+{
+	union {
+		struct file_handle h;
+		char room[sizeof(struct file_handle) + HANDLE_BYTES];
+	} u = {.h.handle_bytes = HANDLE_BYTES};
+	_cleanup_close_ int again = -EBADF;
+	_cleanup_free_ char *path = NULL;
+	int mount;
+
+	if (name_to_handle_at(fd, "", &u.h, &mount, AT_EMPTY_PATH) < 0)
+		return NULL;
+	again = open_by_handle_at(fd, &u.h, O_PATH | O_CLOEXEC);
+	if (again < 0 || fd_path(again, &path) < 0 || !leads_to(path, st))
+		return NULL;
+	return TAKE_PTR(path);
+}
+
+static char *name_in_directory(const char *old, const struct stat *st)
+{
+	const char *slash = strrchr(old, '/');
+	_cleanup_free_ char *dir = strndup(old, slash == old ? 1 : (size_t)(slash - old));
+	_cleanup_closedir_ DIR *d = dir ? opendir(dir) : NULL;
+	struct dirent *e;
+	char *path;
+
+	for (int i = 0; d && i < NAMES_MAX && (e = readdir(d)); i++) {
+		if (e->d_ino != st->st_ino)
+			continue;
+		if (asprintf(&path, "%s/%s", slash == old ? "" : dir, e->d_name) < 0)
+			return NULL;
+		if (leads_to(path, st))
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+static int find_lost(struct collect *c, const struct file_look *l, Ckpt__RegFile *m)
+{
+	/* not by O_PATH, which open_by_handle_at does not take */
+	_cleanup_close_ int fd = S_ISREG(l->st.st_mode) ? openat(c->proc_fd, l->at,
+								  O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+							: -EBADF;
+	char *name = fd < 0 ? NULL : name_by_handle(fd, &l->st);
+
+	if (!name)
+		name = name_in_directory(l->link, &l->st);
+	if (!name && !S_ISREG(l->st.st_mode))
+		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "close it before the dump",
+			"pid %d (%s): %s has lost its name %s", c->pid, c->tr->comm, l->at,
+			l->link);
+	free(m->path);
+	m->path = name ? name : strndup(l->link, strlen(l->link) - strlen(DELETED));
+	m->deleted = !name;
+	if (name)
+		op_info(c->op, "%s was %s, and is %s now", l->at, l->link, name);
+	else
+		op_warn(c->op,
+			"pid %d (%s): %s has lost its name %s and has another that can't be "
+			"found; it is saved as a file of its own",
+			c->pid, c->tr->comm, l->at, l->link);
+	return m->path ? 0 : collect_oom(c);
+}
+
+/* ---- collecting ---- */
 
 static int want_contents(struct collect *c, uint64_t id, const struct file_look *l)
 {
@@ -59,155 +145,62 @@ static int want_contents(struct collect *c, uint64_t id, const struct file_look 
 	return collect_want_take(c, &w);
 }
 
-static int collect(struct collect *c, uint64_t id, const struct file_look *l)
+/* Of a mapped file: whether it is code, and which. One that can't be read is told by its size. */
+static void look_for_code(struct collect *c, const struct file_look *l, Ckpt__RegFile *m)
 {
-	Ckpt__RegFile *m = msg_new(Ckpt__RegFile, CKPT__REG_FILE__INIT);
-	bool fresh;
+	_cleanup_close_ int fd = openat(c->proc_fd, l->at, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct build_id id;
 
-	if (!m)
-		return collect_oom(c);
-	m->path = strdup(l->link);
+	if (fd < 0 || build_id_read(fd, &id) <= 0)
+		return;
+	m->code = true;
+	if (id.len)
+		m->build_id = msg_bytes(id.bytes, id.len);
+}
+
+static void fill_in(Ckpt__RegFile *m, const struct file_look *l)
+{
 	m->mode = l->st.st_mode;
 	m->dev = l->st.st_dev;
 	m->ino = l->st.st_ino;
 	m->rdev = l->st.st_rdev;
 	m->size_bytes = l->st.st_size;
-	m->mtime_ns = mtime_ns(&l->st);
+	m->mtime_ns = stat_mtime_ns(&l->st);
 	m->flags = l->flags;
 	m->uid = l->st.st_uid;
 	m->gid = l->st.st_gid;
-	m->deleted = l->deleted && S_ISREG(l->st.st_mode);
-	m->mapped_exec = l->map_exec;
+	m->deleted = l->deleted && (S_ISREG(l->st.st_mode) || S_ISDIR(l->st.st_mode));
+}
+
+static int collect(struct collect *c, uint64_t id, const struct file_look *l)
+{
+	Ckpt__RegFile *m = msg_new(Ckpt__RegFile, CKPT__REG_FILE__INIT);
+	bool fresh;
+	int r;
+
+	if (m)
+		m->path = strdup(l->link);
+	if (!m || !m->path) {
+		free(m);
+		return collect_oom(c);
+	}
+	fill_in(m, l);
+	r = is_lost(l) ? find_lost(c, l, m) : 0;
+	if (r < 0) {
+		protobuf_c_message_free_unpacked(&m->base, NULL);
+		return r;
+	}
 	if (m->deleted)
 		m->same_inode_as = l->first_id;
-	fresh = m->deleted && !m->same_inode_as;
+	else if (l->target_fd < 0 && S_ISREG(m->mode))
+		look_for_code(c, l, m);
+	fresh = m->deleted && !m->same_inode_as && S_ISREG(m->mode);
 	if (collect_add_take(c, &res_regfile.type, id, m) < 0)
 		return -ENOMEM;
 	return fresh ? want_contents(c, id, l) : 0;
 }
 
-/* ---- restore ---- */
-
-static int check_changed(struct open_ctx *o, const Ckpt__RegFile *m, const struct stat *st)
-{
-	enum ckpt_changed_files how = o->req->changed_files;
-	bool refuse = how == CKPT_CHANGED_REFUSE || (how == CKPT_CHANGED_DEFAULT && m->mapped_exec);
-
-	if (!S_ISREG(m->mode) || m->flags & O_PATH || how == CKPT_CHANGED_IGNORE)
-		return 0;
-	if (!S_ISREG(st->st_mode))
-		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, NULL,
-			"%s is no regular file any more", m->path);
-	if ((uint64_t)st->st_size == m->size_bytes && mtime_ns(st) == m->mtime_ns)
-		return 0;
-	if (!refuse) {
-		op_warn(o->op, "%s changed since the dump: %llu bytes then, %llu now", m->path,
-			(unsigned long long)m->size_bytes, (unsigned long long)st->st_size);
-		return 0;
-	}
-	return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL,
-		"put the file of the dump back, or use --changed-files=warn",
-		"%s changed since the dump: size %llu then, %llu now; mtime %llu.%09llu then, "
-		"%llu.%09llu now",
-		m->path, (unsigned long long)m->size_bytes, (unsigned long long)st->st_size,
-		(unsigned long long)m->mtime_ns / 1000000000ULL,
-		(unsigned long long)m->mtime_ns % 1000000000ULL,
-		(unsigned long long)mtime_ns(st) / 1000000000ULL,
-		(unsigned long long)mtime_ns(st) % 1000000000ULL);
-}
-
-static int open_named(struct open_ctx *o, const Ckpt__RegFile *m)
-{
-	_cleanup_close_ int fd = open(m->path, (int)m->flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
-	int r;
-
-	if (fd < 0)
-		return op_fail(o->op, errno == EACCES ? CKPT_E_PRIVILEGE : CKPT_E_CONFLICT, errno,
-			"open", errno == ENOENT ? "put the file back where it was" : NULL, "%s",
-			m->path);
-	if (fstat(fd, &st) < 0)
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "fstat", NULL, "%s", m->path);
-	r = check_changed(o, m, &st);
-	if (r < 0)
-		return r;
-	if (!(m->flags & (O_NONBLOCK | O_PATH)))
-		fcntl(fd, F_SETFL, (int)m->flags);
-	return TAKE_FD(fd);
-}
-
-/* Another description of a deleted file that has been made already. */
-static int open_again(struct open_ctx *o, const Ckpt__RegFile *m, int first)
-{
-	char path[48];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", first);
-	fd = open(path, (int)m->flags | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return op_fail(
-			o->op, CKPT_E_SYSTEM, errno, "open", NULL, "deleted file %s", m->path);
-	if (!(m->flags & O_NONBLOCK))
-		fcntl(fd, F_SETFL, (int)m->flags);
-	return fd;
-}
-
-/* Under its old name where that is free: /proc then shows the file as it did. */
-static int make_deleted(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
-{
-	_cleanup_free_ char *other = NULL;
-	_cleanup_close_ int fd = -EBADF;
-	const char *path = m->path;
-	int r, ret;
-
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, m->mode & 07777);
-	if (fd < 0 && errno == EEXIST) {
-		if (asprintf(&other, "%s.ckpt-%d-%llu", m->path, getpid(), (unsigned long long)id) <
-			0)
-			return op_fail(o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", m->path);
-		path = other;
-		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, m->mode & 07777);
-	}
-	if (fd < 0)
-		return op_fail(o->op, CKPT_E_CONFLICT, errno, "open", NULL,
-			"making deleted file %s again", path);
-	r = o->contents(o, id, fd);
-	if (r == 0 && ftruncate(fd, m->size_bytes) < 0)
-		r = op_fail(o->op, CKPT_E_SPACE, errno, "ftruncate", NULL, "%s", path);
-	if (r == 0 && (fchown(fd, m->uid, m->gid) < 0 || fchmod(fd, m->mode & 07777) < 0))
-		op_warn(o->op, "deleted file %s: owner or mode: %m", path);
-	ret = r == 0 ? open_again(o, m, fd) : r;
-	unlink(path);
-	return ret;
-}
-
-static int open_regfile(
-	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
-{
-	const Ckpt__RegFile *m = (const void *)rec->msg;
-	const Ckpt__File *f = file_record;
-	int fd, first;
-
-	if (!m->deleted) {
-		fd = open_named(o, m);
-	} else if (m->same_inode_as) {
-		first = plan_fd(o->plan, m->same_inode_as);
-		fd = first < 0 ? op_fail(o->op, CKPT_E_IMAGE, 0, NULL, NULL,
-					 "file %llu: no file %u before it", (unsigned long long)id,
-					 m->same_inode_as)
-			       : open_again(o, m, first);
-	} else {
-		fd = make_deleted(o, id, m);
-	}
-	if (fd >= 0 && f && !(m->flags & O_PATH) && f->pos && lseek(fd, f->pos, SEEK_SET) < 0 &&
-		errno != ESPIPE) {
-		fd_close(fd);
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "lseek", NULL, "%s", m->path);
-	}
-	return fd;
-}
-
-static const struct file_ops ops = {.match = match, .collect = collect, .open = open_regfile};
+static const struct file_ops ops = {.match = match, .collect = collect, .open = regfile_open};
 static const char *const volatile_fields[] = {"mtime_ns", "ino", "dev", NULL};
 
 const struct res res_regfile = {

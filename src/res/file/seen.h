@@ -12,9 +12,8 @@
 
 /* A description that has got an id: its place in collect.files + 1. */
 struct collect_file {
-	int target_fd;      /* the first descriptor of it; -1: a mapped file */
-	uint32_t map_flags; /* mapped: O_RDONLY or O_RDWR */
-	bool map_exec;
+	int target_fd;        /* the first descriptor of it; -1: a mapped file */
+	uint32_t map_flags;   /* mapped: O_RDONLY or O_RDWR */
 	uint32_t next_mapped; /* id of the next mapped description of this inode, 0: none */
 };
 

@@ -10,6 +10,9 @@
 #define MM_PAGE          4096UL
 #define MM_TASK_SIZE_END 0x7ffffffff000ULL /* of four levels of page tables */
 
+/* Of VmFlags: advice that was given, not facts that follow from the rest. */
+#define MM_FLAGS_KEPT (VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR)
+
 extern const struct res res_mm, res_pages, res_contents;
 
 /**
@@ -20,5 +23,19 @@ int mm_collect_vmas(struct collect *c, Ckpt__Mm *mm);
 
 /** mm_plan() - the steps of one phase; see struct res */
 void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog);
+
+/**
+ * mm_check() - whether an image's address space can be planned at all
+ * @p: with files and model
+ * Return: 0; negative after op_fail(CKPT_E_IMAGE) naming the record and the field.
+ */
+int mm_check(const struct plan *p, pid_t pid, const Ckpt__Mm *mm);
+
+/**
+ * mm_check_room() - whether the system has the huge pages that the image needs
+ * Return: 0; negative after op_fail(CKPT_E_SPACE).
+ * Source: Documentation/admin-guide/mm/hugetlbpage.rst.
+ */
+int mm_check_room(const struct plan *p, const Ckpt__Mm *mm);
 
 #endif

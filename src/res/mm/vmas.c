@@ -20,9 +20,6 @@
 #include "util/str.h"
 #include "util/vec.h"
 
-/* Kept flags: advice that was given, not facts that follow from the rest. */
-#define FLAGS_KEPT (VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR)
-
 /* Parts that the kernel maps by itself, named in brackets. */
 static bool is_vdso_part(const struct vma *v)
 {
@@ -131,7 +128,7 @@ static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
 	m->end = v->end;
 	m->prot = v->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 	m->shared = (v->prot & VMA_SHARED) != 0;
-	m->flags = v->vmflags & FLAGS_KEPT;
+	m->flags = v->vmflags & MM_FLAGS_KEPT;
 	m->pkey = v->protection_key;
 	m->growsdown = has(v, VMF_GD);
 	m->noreserve = has(v, VMF_NR);

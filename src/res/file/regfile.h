@@ -1,0 +1,18 @@
+/*
+ * regfile.h - between the two halves of the resource regfile: dump and restore.
+ */
+#ifndef CKPT_RES_FILE_REGFILE_H
+#define CKPT_RES_FILE_REGFILE_H
+
+#include "res/file/files.h"
+
+/** regfile_open() - file_ops.open of a regfile */
+int regfile_open(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);
+
+static inline uint64_t stat_mtime_ns(const struct stat *st)
+{
+	return (uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+#endif
