@@ -24,6 +24,12 @@ void arch_ip_set(struct arch_regs *r, uint64_t ip);
 /** arch_xstate_plain() - of the ways to write the same extended registers, the shortest */
 void arch_xstate_plain(uint8_t *xstate, size_t len);
 
+/**
+ * arch_xstate_stuck() - what of the extended registers can't be put into a new thread
+ * Return: its name, static; NULL: nothing.
+ */
+const char *arch_xstate_stuck(const uint8_t *xstate, size_t len);
+
 /** arch_syscall_nr() - the system call that the thread is in, or -1 in user code */
 long arch_syscall_nr(const struct arch_regs *r);
 

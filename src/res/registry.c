@@ -31,6 +31,7 @@ static const struct res *const table[] = {
 	&res_fdtable,
 	&res_sigaction,
 	&res_membarrier,
+	&res_xfeatures,
 	&res_itimers,
 	&res_posixtimers,
 	&res_rlimits,

@@ -1,7 +1,10 @@
 /*
- * Holds: the AMX tile configuration and two tiles of known contents in a thread that spins with them;
- * the state is used by permission (ARCH_REQ_XCOMP_PERM), which is a property of the process.
- * Shows: Threads: "FPU and all xsave registers".
+ * Holds: the permission to use AMX tiles (ARCH_REQ_XCOMP_PERM), a property of the process. `idle`: no
+ * tile is in use at the dump, but after it; `live`: a thread spins with a tile configuration and two
+ * tiles of known contents.
+ * Shows: Threads: "FPU and all xsave registers"; what is not saved is refused by name.
+ * e2e: args: idle live
+ * e2e: refuse for live: AMX
  */
 #include "victim.h"
 
@@ -66,13 +69,21 @@ int main(int argc, char **argv)
 		amx_in[0][i] = (uint8_t)(i * 7 + 1);
 		amx_in[1][i] = (uint8_t)(i * 11 + 3);
 	}
-	t = victim_thread(amx_thread, NULL);
-	while (!amx_up)
-		usleep(1000);
-	victim_ready();
-	victim_wait();
-	amx_stop = 1;
-	pthread_join(t, NULL);
+	if (argc > 1 && strcmp(argv[1], "idle") == 0) {
+		amx_stop = 1;
+		amx_thread(NULL);
+		victim_ready();
+		victim_wait();
+		amx_thread(NULL);
+	} else {
+		t = victim_thread(amx_thread, NULL);
+		while (!amx_up)
+			usleep(1000);
+		victim_ready();
+		victim_wait();
+		amx_stop = 1;
+		pthread_join(t, NULL);
+	}
 	MUST(syscall(SYS_arch_prctl, AMX_GET_PERM, &after));
 	CHECK(after == before, "permission: expected %#lx, got %#lx", before, after);
 	return 0;

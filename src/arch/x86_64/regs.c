@@ -21,6 +21,7 @@
 #define ERESTART_RESTARTBLOCK 516
 
 #define XSTATE_BV_OFF 512
+#define XSTATE_TILES  (1ULL << 18)
 #define MXCSR_OFF     24
 #define MXCSR_INIT    0x1f80U
 
@@ -61,6 +62,18 @@ void arch_xstate_plain(uint8_t *xstate, size_t len)
 			memcmp(xstate + parts[i].off, zeros, parts[i].size) == 0)
 			bv &= ~(1ULL << parts[i].bit);
 	memcpy(xstate + XSTATE_BV_OFF, &bv, sizeof(bv));
+}
+
+/* The kernel takes tiles only for a thread that has used some before: it enlarges the thread's buffer at
+ * the first use. Source: arch/x86/kernel/fpu/xstate.c validate_user_xstate_header(). */
+const char *arch_xstate_stuck(const uint8_t *xstate, size_t len)
+{
+	uint64_t bv;
+
+	if (len < XSTATE_BV_OFF + sizeof(bv))
+		return NULL;
+	memcpy(&bv, xstate + XSTATE_BV_OFF, sizeof(bv));
+	return bv & XSTATE_TILES ? "AMX tiles" : NULL;
 }
 
 uint64_t arch_ip(const struct arch_regs *r)
