@@ -58,6 +58,38 @@ static long whole_forbidden(const struct tracees *tr, const struct tracee *t, co
 	return prog_forbidden(tr, t, p);
 }
 
+/*
+ * Whether a call from the slack would come back to the thread as SIGSYS. Only where the program's own
+ * switch says so at the moment, and never in the range that it has exempted.
+ * Source: Linux kernel/entry/syscall_user_dispatch.c.
+ */
+static bool sud_takes(struct tracees *tr, const struct tracee *t)
+{
+	uint8_t selector = 1;
+
+	if (!t->sud.mode || tr->slack_start - t->sud.offset < t->sud.len)
+		return false;
+	return !t->sud.selector || tracees_read(tr, t->sud.selector, &selector, 1) < 0 || selector;
+}
+
+static int sud_lift(struct tracees *tr, struct tracee *t)
+{
+	int r;
+
+	if (!tr->dies)
+		return op_fail(tr->op, CKPT_E_REFUSED, 0, NULL,
+			"dump it without --leave-running: then the dispatch can be switched off",
+			"pid %d (%s): thread %d can't be asked for its state: it dispatches its system "
+			"calls to itself (syscall user dispatch)",
+			tr->pid, tr->comm, t->tid);
+	r = ptrace_sud_set(t->tid, &(struct sud_config){0});
+	if (r < 0)
+		return op_fail(tr->op, CKPT_E_SYSTEM, -r, "ptrace", NULL,
+			"pid %d (%s): thread %d: syscall user dispatch", tr->pid, tr->comm, t->tid);
+	t->sud_off = true;
+	return 0;
+}
+
 static int forbidden(struct tracees *tr, struct tracee *t, long nr)
 {
 	const char *name = syscall_name(nr);
@@ -106,6 +138,8 @@ int permit_batch(struct tracees *tr, const struct prog *whole, const struct prog
 			nr = prog_forbidden(tr, t, &threads[i]);
 		if (nr >= 0)
 			r = forbidden(tr, t, nr);
+		if (r == 0 && !t->dead && (threads || t == leader) && sud_takes(tr, t))
+			r = sud_lift(tr, t);
 	}
 	if (r < 0)
 		permit_end(tr);
@@ -120,6 +154,8 @@ void permit_end(struct tracees *tr)
 
 		if (t->suspended && !t->dead)
 			ptrace_set_options(t->tid, PTRACE_O_TRACESYSGOOD);
-		t->suspended = false;
+		if (t->sud_off && !t->dead)
+			ptrace_sud_set(t->tid, &t->sud);
+		t->suspended = t->sud_off = false;
 	}
 }

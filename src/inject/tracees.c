@@ -408,6 +408,7 @@ static int seize_all(struct tracees *tr)
 	for (size_t i = 0; i < tr->n; i++) {
 		int r = policy_load(tr, &tr->v[i]);
 
+		ptrace_sud_get(tr->v[i].tid, &tr->v[i].sud);
 		if (r == 0)
 			r = tracee_snapshot(tr, &tr->v[i]);
 		if (r < 0)

@@ -28,6 +28,8 @@ struct tracee {
 	struct arch_regs resume; /* the same, for code injected into it to end in */
 	struct policy policy;    /* what it may call */
 	bool suspended;          /* its seccomp filters are, see permit.h */
+	struct sud_config sud;   /* its syscall user dispatch; off where the kernel can't tell */
+	bool sud_off;            /* it is switched off for the time of our questions */
 	bool broken;             /* our stop has broken off its wait; it goes on with it (heal.h) */
 	bool continues;          /* the kernel would, by restart_syscall(2), ... */
 	bool anew;               /* ... but its call is issued again: with a shorter limit */

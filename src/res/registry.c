@@ -45,6 +45,7 @@ static const struct res *const table[] = {
 	&res_seccomp,
 	&res_creds,
 	&res_pdeathsig,
+	&res_sud,
 	&res_regs,
 	NULL,
 };

@@ -41,6 +41,7 @@
 #include "res/mm/mm.h"
 #include "res/task/task.h"
 #include "res/thread/regs.h"
+#include "res/thread/sud.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
 #include "util/cleanup.h"
@@ -411,6 +412,8 @@ static int put_registers(struct run *r)
 			ret = sleep_begin(r->op, &r->sleepers, r->pid, tid, m, &general);
 		if (ret == 0)
 			ret = regs_put(r->op, tid, m, &general);
+		if (ret == 0)
+			ret = sud_put(r->op, r->plan->model, tid);
 		if (ret < 0)
 			return ret;
 	}

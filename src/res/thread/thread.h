@@ -8,6 +8,6 @@
 
 extern const struct res res_regs, res_userptrs, res_sigaltstack, res_threadname, res_personality;
 extern const struct res res_pending, res_pendingshared, res_sched, res_seccomp, res_creds,
-	res_pdeathsig;
+	res_pdeathsig, res_sud;
 
 #endif
