@@ -102,8 +102,9 @@ static const struct file_kind kinds[] = {
 
 static const struct look_kind kind_mqueue = {
 	"mqueue", CKPT_REFUSED, NOT_YET("POSIX message queues"), CLOSE_IT};
-static const struct look_kind kind_lock = {"lock", CKPT_REFUSED, NOT_YET("file locks and leases"),
-	"let the program give the lock back"};
+static const struct look_kind kind_lock = {"lock", CKPT_SAVED, NULL, NULL};
+static const struct look_kind kind_broken_lease = {"lock", CKPT_REFUSED,
+	"a lease that is being broken can't be saved", "let the program give the lease back"};
 
 /* One end of a pipe in the process. */
 struct pipe_end {
@@ -168,6 +169,15 @@ static bool is_mqueue(struct files_look *fl, const struct file_look *f)
 	return false;
 }
 
+static int look_lock(struct files_look *fl, const struct file_look *f, const char *value)
+{
+	int len = (int)strcspn(value, "\n");
+	bool broken = memmem(value, len, "BREAK", 5);
+
+	return look_found(fl->l, broken ? &kind_broken_lease : &kind_lock, "fd %d %s: lock %.*s",
+		f->target_fd, f->link, len, value);
+}
+
 /* The flags that it was opened with, and every lock that is held through it. */
 static int look_fdinfo(struct files_look *fl, struct file_look *f)
 {
@@ -191,8 +201,7 @@ static int look_fdinfo(struct files_look *fl, struct file_look *f)
 		if (!value)
 			continue;
 		str_skip_blanks(&value);
-		if (look_found(fl->l, &kind_lock, "fd %d %s: lock %.*s", f->target_fd, f->link,
-			    (int)strcspn(value, "\n"), value) < 0)
+		if (look_lock(fl, f, value) < 0)
 			return -1;
 	}
 	return 0;

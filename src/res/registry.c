@@ -20,6 +20,7 @@ static const struct res *const table[] = {
 	&res_pages,
 	&res_contents,
 	&res_file,
+	&res_lock,
 	&res_shmem,
 	&res_regfile,
 	&res_pipe,

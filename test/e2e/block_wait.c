@@ -7,7 +7,6 @@
  * e2e: args: read write open_fifo futex futex_bitset futex_waitv poll ppoll_mask select pselect_mask epoll_wait epoll_pwait_mask pause sigsuspend sigwaitinfo msgrcv msgsnd semop flock ofd_lock wait4
  * e2e: refuse for wait4: child
  * e2e: no kill for epoll_wait,epoll_pwait_mask,sigwaitinfo,semop: killed between stop and cure, it leaves an EINTR
- * e2e: refuse for flock,ofd_lock: lock
  */
 #include "victim.h"
 

@@ -1,13 +1,12 @@
 /*
  * e2e: args: tcp udp unix socketpair netlink inotify io_uring userfaultfd pidfd
- * e2e: args: pty flock posix-lock lease mqueue secretmem child namespace many
+ * e2e: args: pty mqueue secretmem child namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
  * e2e: refuse for inotify: inotify
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for pidfd: pidfd
  * e2e: refuse for pty: pseudo terminal
- * e2e: refuse for flock,posix-lock,lease: lock
  * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
  * e2e: refuse for child: child
@@ -20,7 +19,6 @@
 #include "victim.h"
 #include <linux/io_uring.h>
 #include <mqueue.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -45,11 +43,6 @@ static void refused_inet(int type)
 
 	if (type == SOCK_STREAM)
 		MUST(listen(fd, 1));
-}
-
-static int refused_file(int flags)
-{
-	return MUST(open("data", flags | O_CREAT, 0644));
 }
 
 static void refused_socket(const char *what)
@@ -85,17 +78,10 @@ static void refused_anon(const char *what)
 
 static void refused_other(const char *what)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
 	struct mq_attr attr = {.mq_maxmsg = 1, .mq_msgsize = 8};
 
 	if (!strcmp(what, "pty")) {
 		MUST(posix_openpt(O_RDWR | O_NOCTTY));
-	} else if (!strcmp(what, "flock")) {
-		MUST(flock(refused_file(O_RDWR), LOCK_EX));
-	} else if (!strcmp(what, "posix-lock")) {
-		MUST(fcntl(refused_file(O_RDWR), F_SETLK, &lock));
-	} else if (!strcmp(what, "lease")) {
-		MUST(fcntl(refused_file(O_RDONLY), F_SETLEASE, F_RDLCK));
 	} else if (!strcmp(what, "mqueue")) {
 		refused_may(mq_open("/ckpt-e2e-refused", O_RDWR | O_CREAT, 0600, &attr),
 			"message queues");

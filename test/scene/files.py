@@ -1,4 +1,5 @@
 """Scenes of files that changed between the dump and the restore."""
+import fcntl
 import os
 import shutil
 import subprocess
@@ -100,5 +101,26 @@ def scene_exe_changed(s):
     s.restore_fails(CONFLICT, s.file("program"), "build id")
     s.restore_fails(CONFLICT, s.file("program"), "build id", more=["--changed-files=refuse"])
     os.rename(s.file("copy"), s.file("program"))
+    s.restore()
+    s.finish()
+
+
+def scene_lock_taken(s):
+    """Somebody has taken a lock in the meantime: the restore names the file, and fails as a whole."""
+    write(s.file("data"), DATA)
+    s.begin("""
+import fcntl
+f = open("data", "r+b")
+fcntl.flock(f, fcntl.LOCK_EX)
+ready()
+""")
+    s.save()
+    with open(s.file("data"), "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_SH)
+        status, text = s.ckpt("restore", "-D", s.image, "-d", ok=False)
+        if status == 0:
+            raise Failure("it was restored without its lock")
+        s.words(text, s.file("data"), "flock")
+        s.nothing_left()
     s.restore()
     s.finish()

@@ -77,7 +77,8 @@ static int check_items(struct collect *c, const Ckpt__Epoll *m, int epfd)
 		struct kcmp_epoll_slot slot = {.efd = epfd, .tfd = fd};
 		bool twice = i && m->items[i - 1]->fd == fd;
 		int r = twice ? KCMP_UNORDERED
-			      : kcmp_tasks(c->alive, c->alive, KCMP_EPOLL_TFD, fd, (uintptr_t)&slot);
+			      : kcmp_tasks(
+					c->alive, c->alive, KCMP_EPOLL_TFD, fd, (uintptr_t)&slot);
 
 		if (r == KCMP_EQUAL)
 			continue;

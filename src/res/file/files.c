@@ -184,12 +184,33 @@ static int finish_kinds(struct collect *c)
 	return r;
 }
 
-/* The close-on-exec flag belongs to the descriptor, so a duplicate does not show it. */
-static bool is_cloexec(struct collect *c, int fd)
+static int fdinfo_line(char *key, char *value, void *arg)
 {
-	struct fdinfo info;
+	return strcmp(key, "lock") == 0 ? lock_line(value, arg) : 0;
+}
 
-	return fdinfo_read(c->proc_fd, fd, &info, NULL, NULL) == 0 && info.flags & O_CLOEXEC;
+/* What a duplicate does not show: close-on-exec, which is the descriptor's own, and locks. */
+static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e)
+{
+	struct lock_list locks = {0};
+	struct fdinfo info;
+	int r = fdinfo_read(c->proc_fd, (int)e->fd, &info, fdinfo_line, &locks);
+
+	if (r == -EOPNOTSUPP)
+		r = op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "let the program give the lease back",
+			"pid %d (%s): fd %u: a lease that is "
+			"being broken can't be saved",
+			c->pid, c->tr->comm, e->fd);
+	else if (r < 0)
+		r = op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%u", c->pid,
+			e->fd);
+	else
+		e->cloexec = info.flags & O_CLOEXEC;
+	/* of a duplicate: the description has them already */
+	if (r == 0 && c->files[e->file - 1].target_fd == (int)e->fd)
+		r = lock_add(c, e->file, &locks);
+	lock_list_done(&locks);
+	return r;
 }
 
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
@@ -215,8 +236,9 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 		}
 		m->fds[m->n_fds++] = e;
 		e->fd = fds[i];
-		e->cloexec = is_cloexec(c, fds[i]);
 		r = descriptor(c, fds[i], &e->file);
+		if (r == 0)
+			r = look_at_fdinfo(c, e);
 	}
 	if (r == 0)
 		r = finish_kinds(c);
@@ -310,6 +332,7 @@ static void plan_kinds(
 		res = registry_find(pf->rec->type);
 		if (res->file->plan)
 			res->file->plan(p, phase, pf->rec, fd, prog);
+		lock_plan(p, phase, pf->id, fd, prog);
 		f = phase == PLAN_LATE ? model_get(p->model, &res_file.type, pf->id) : NULL;
 		if (f)
 			plan_owner(f, fd, prog);

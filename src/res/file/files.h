@@ -82,7 +82,26 @@ int outside_overrides(struct plan *p);
 /** outside_open() - open p->overrides. Return: 0; negative after op_fail() */
 int outside_open(struct plan *p);
 
+/* The locks that fdinfo lists. */
+struct lock_list {
+	struct Ckpt__Lock **v;
+	size_t n, cap;
+};
+
+/**
+ * lock_line() - read the value of one "lock" line of fdinfo
+ * Return: 0; -EBADMSG; -ENOMEM; -EOPNOTSUPP a kind that can't be saved, such as a broken lease
+ */
+int lock_line(char *value, struct lock_list *list);
+
+/** lock_add() - add what was read to the model; the list is empty then. 0 or after op_fail() */
+int lock_add(struct collect *c, uint64_t id, struct lock_list *list);
+void lock_list_done(struct lock_list *list);
+
+/** lock_plan() - append the taking of a description's locks by the task's descriptor fd */
+void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, int fd, struct prog *prog);
+
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_tty,
-	res_eventfd, res_timerfd, res_signalfd, res_epoll;
+	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_lock;
 
 #endif

@@ -185,6 +185,14 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 		return collect_oom(c);
 	}
 	fill_in(m, l);
+	/* what follows opens it, which would break a lease */
+	if ((m->deleted || is_lost(l)) && l->fd >= 0 && fcntl(l->fd, F_GETLEASE) == F_WRLCK) {
+		protobuf_c_message_free_unpacked(&m->base, NULL);
+		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL,
+			"let the program give the lease back",
+			"pid %d (%s): %s: a lease on deleted file %s can't be saved", c->pid,
+			c->tr->comm, l->at, l->link);
+	}
 	r = is_lost(l) ? find_lost(c, l, m) : 0;
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);

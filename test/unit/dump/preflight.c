@@ -187,7 +187,6 @@ Test(preflight, all_offenders_are_named_at_once)
 	stop(pid);
 	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
 	expect(&rep, FD_INOTIFY, CKPT_REFUSED, "inotify");
-	expect(&rep, FD_LOCK, CKPT_REFUSED, "lock");
 	expect(&rep, FD_NS, CKPT_REFUSED, "namespace");
 	cr_assert(find(&rep, "mapping "));
 	cr_expect_str_eq(find(&rep, "mapping ")->resource, "sysvshm");
