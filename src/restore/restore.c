@@ -12,10 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/fault.h"
@@ -29,6 +27,7 @@
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "restore/check.h"
+#include "restore/front.h"
 #include "restore/open.h"
 #include "restore/run.h"
 #include "util/cleanup.h"
@@ -42,6 +41,7 @@ struct restore {
 	struct image *img;
 	struct model model;
 	struct plan plan;
+	struct front front;
 	struct vdso_host vdso;
 	const Ckpt__Task *task;
 	const Ckpt__Mm *mm;
@@ -114,7 +114,11 @@ static int write_pidfile(struct restore *s)
 
 static int stage_run(struct restore *s)
 {
-	struct run run = {.op = s->op, .img = s->img, .plan = &s->plan, .frozen = s->req->frozen};
+	struct run run = {.op = s->op,
+		.img = s->img,
+		.plan = &s->plan,
+		.front = &s->front,
+		.frozen = s->req->frozen};
 	int r = plan_task(&s->plan, s->task, &run.task);
 
 	if (r < 0)
@@ -133,40 +137,12 @@ static int stage_run(struct restore *s)
 	return r;
 }
 
-/* Until the root ends: what is sent to us is meant for it. */
-static int wait_root(struct restore *s)
-{
-	pid_t pid = s->ret->pid;
-	sigset_t all, old;
-	int status;
-
-	sigfillset(&all);
-	for (const int *sig = (const int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL, 0}; *sig; sig++)
-		sigdelset(&all, *sig);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (;;) {
-		siginfo_t si;
-		pid_t got = waitpid(pid, &status, WNOHANG);
-
-		if (got == pid) {
-			s->ret->exit_status = status;
-			break;
-		}
-		if (got < 0)
-			break;
-		if (sigwaitinfo(&all, &si) > 0 && si.si_signo != SIGCHLD)
-			kill(pid, si.si_signo);
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return 0;
-}
-
 int restore_run(
 	struct ckpt_op *op, const struct ckpt_restore_req *req, struct ckpt_restore_result *ret)
 {
 	struct restore s = {.op = op, .req = req, .ret = ret};
 	uint64_t start = now_ns();
-	int r;
+	int r, status;
 
 	model_init(&s.model);
 	r = stage_load(&s);
@@ -176,14 +152,19 @@ int restore_run(
 		r = mm_check_room(&s.plan, s.mm);
 	if (r == 0)
 		r = open_files(&s.plan, s.img);
+	if (r == 0 && !req->detach)
+		front_begin(&s.front, req->frozen);
 	if (r == 0)
 		r = stage_run(&s);
 	if (r == 0)
 		r = write_pidfile(&s);
 	restore_done(&s);
 	ret->total_ns = now_ns() - start;
-	if (r == 0 && !req->detach)
-		r = wait_root(&s);
+	if (r == 0 && !req->detach) {
+		status = front_wait(&s.front);
+		ret->exit_status = status < 0 ? 0 : status;
+	}
+	front_end(&s.front);
 	return r;
 }
 

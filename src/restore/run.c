@@ -465,6 +465,8 @@ static int stage_finish(struct run *r)
 		ret = fault_point(r->op, "restore.finish");
 	if (ret < 0)
 		return ret;
+	if (r->front && r->front->on)
+		front_root(r->front, r->pid);
 	let_exit(r);
 	if (r->frozen || r->task.task->stopped)
 		ret = stop_group(r);

@@ -6,6 +6,7 @@
 
 #include "image/image.h"
 #include "restore/area.h"
+#include "restore/front.h"
 #include "restore/plan.h"
 #include "restore/sleep.h"
 
@@ -15,9 +16,10 @@ struct run {
 	struct plan *plan;
 	struct task_plan task;
 	struct area area;
-	pid_t pid;     /* 0 until the task exists */
-	size_t traced; /* of task.threads, the first so many are traced by us */
-	bool frozen;   /* leave it stopped */
+	pid_t pid;           /* 0 until the task exists */
+	size_t traced;       /* of task.threads, the first so many are traced by us */
+	struct front *front; /* told of the root before it runs */
+	bool frozen;         /* leave it stopped */
 	struct sleepers sleepers;
 	uint64_t page_bytes;
 };

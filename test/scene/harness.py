@@ -51,12 +51,16 @@ class Scene(Test):
     def file(self, name):
         return os.path.join(self.dir, name)
 
-    def begin(self, victim, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, keep=()):
-        """Starts python code, or a program by its path; returns when it is ready."""
+    def begin(self, victim, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, keep=(), lead="session"):
+        """Starts python code, or a program by its path; returns when it is ready.
+
+        It leads a session, a process group of ours, or nothing.
+        """
         words = [victim] if os.path.isabs(victim) else [sys.executable, "-c", PRELUDE + victim]
         with open(self.file("out"), "ab") as err:
             proc = subprocess.Popen(words, cwd=self.dir, stdin=stdin, stdout=stdout, stderr=err,
-                                    pass_fds=keep, start_new_session=True)
+                                    pass_fds=keep, start_new_session=lead == "session",
+                                    process_group=0 if lead == "group" else None)
         proc.returncode = 0  # this file waits for it by pid, Popen must not
         self.pid = proc.pid
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays scenes with the command: what it does and says when the world around it differs.
 
-  run.py [NAME...]      a scene is a function scene_NAME in files.py, outside.py or command.py
+  run.py [NAME...]      a scene is a function scene_NAME in command.py, files.py, front.py or outside.py
 
 Each scene runs in a process and a directory of its own. A failed one keeps its directory.
 """
@@ -14,13 +14,14 @@ import traceback
 
 import command
 import files
+import front
 import outside
 from harness import CKPT, Failure, Scene
 from modes import FAIL, PASS, SKIP, Skip  # of test/e2e, as are the next two
 from run import end_children, subreaper
 from victims import BUILD
 
-SCENES = {name[6:]: fn for module in (command, files, outside)
+SCENES = {name[6:]: fn for module in (command, files, front, outside)
           for name, fn in vars(module).items() if name.startswith("scene_")}
 
 

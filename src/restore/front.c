@@ -1,0 +1,159 @@
+/*
+ * front.c - see front.h.
+ */
+#include "restore/front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel/proc.h"
+#include "kernel/proc_stat.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+
+/* Signals that are about us and not sent to us. */
+static bool own_affair(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL ||
+	       sig == SIGTRAP || sig == SIGPIPE || sig == SIGCHLD;
+}
+
+static void waited_for(sigset_t *set)
+{
+	sigfillset(set);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (own_affair(sig) && sig != SIGCHLD)
+			sigdelset(set, sig);
+}
+
+void front_begin(struct front *f, bool frozen)
+{
+	sigset_t all;
+
+	waited_for(&all);
+	*f = (struct front){.on = true, .frozen = frozen};
+	f->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	pthread_sigmask(SIG_SETMASK, &all, &f->mask);
+}
+
+static bool leads_group(const struct front *f)
+{
+	return getpgid(f->root) == f->root && getsid(f->root) == getsid(0);
+}
+
+/* Only what is ours is given away: not when we are in the background. */
+static void give_terminal(struct front *f)
+{
+	if (f->tty < 0 || f->given || !leads_group(f) || tcgetpgrp(f->tty) != getpgrp())
+		return;
+	f->given = tcsetpgrp(f->tty, f->root) == 0;
+}
+
+static void take_terminal(struct front *f)
+{
+	/* SIGTTOU is blocked, so that we may from the background */
+	if (f->given)
+		tcsetpgrp(f->tty, getpgrp());
+	f->given = false;
+}
+
+void front_root(struct front *f, pid_t root)
+{
+	f->root = root;
+	give_terminal(f);
+}
+
+/* Stop as the terminal would have us stop; in an orphaned process group it would not. */
+static void stop_self(void)
+{
+	sigset_t tstp;
+
+	sigemptyset(&tstp);
+	sigaddset(&tstp, SIGTSTP);
+	raise(SIGTSTP);
+	pthread_sigmask(SIG_UNBLOCK, &tstp, NULL); /* here we stand until SIGCONT */
+	pthread_sigmask(SIG_BLOCK, &tstp, NULL);
+}
+
+static void root_stopped(struct front *f, int sig)
+{
+	if (f->tty < 0 || (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU))
+		return;
+	take_terminal(f);
+	stop_self();
+}
+
+/* The root's own session has no terminal: there, a stop by the terminal means nothing. */
+static void pass_stop(struct front *f)
+{
+	if (getsid(f->root) == getsid(0)) {
+		kill(f->root, SIGTSTP);
+		return;
+	}
+	kill(f->root, SIGSTOP);
+	stop_self();
+}
+
+static bool is_stopped(pid_t pid)
+{
+	_cleanup_close_ int fd = proc_open(pid);
+	struct proc_stat st;
+
+	return fd >= 0 && proc_stat_read(fd, 0, &st) == 0 && st.state == 'T';
+}
+
+static void pass(struct front *f, const siginfo_t *si)
+{
+	bool in_our_group = getpgid(f->root) == getpgrp();
+
+	if (own_affair(si->si_signo))
+		return;
+	if (si->si_signo == SIGCONT) {
+		give_terminal(f);
+		if (in_our_group && !is_stopped(f->root))
+			return; /* sent to the whole group */
+		kill(leads_group(f) ? -f->root : f->root, SIGCONT);
+	} else if (in_our_group && si->si_code == SI_KERNEL) {
+		return;
+	} else if (si->si_signo == SIGTSTP) {
+		pass_stop(f);
+	} else if (si->si_code == SI_QUEUE) {
+		sigqueue(f->root, si->si_signo, si->si_value);
+	} else {
+		kill(f->root, si->si_signo);
+	}
+}
+
+int front_wait(struct front *f)
+{
+	sigset_t all;
+
+	waited_for(&all);
+	for (;;) {
+		int status;
+		siginfo_t si;
+		pid_t got = waitpid(f->root, &status, WNOHANG | WUNTRACED);
+
+		if (got < 0)
+			return -errno;
+		if (got == f->root && !WIFSTOPPED(status))
+			return status;
+		if (got == f->root && !(f->frozen && WSTOPSIG(status) == SIGSTOP))
+			root_stopped(f, WSTOPSIG(status));
+		else if (got == 0 && sigwaitinfo(&all, &si) > 0)
+			pass(f, &si);
+	}
+}
+
+void front_end(struct front *f)
+{
+	if (!f->on)
+		return;
+	take_terminal(f);
+	f->tty = fd_close(f->tty);
+	pthread_sigmask(SIG_SETMASK, &f->mask, NULL);
+	f->on = false;
+}

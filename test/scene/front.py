@@ -1,0 +1,165 @@
+"""Scenes of a restore in the foreground: signals, job control, and the end."""
+import os
+import pty
+import signal
+import subprocess
+import time
+
+from harness import CKPT, Failure, proc_state, status_text, wait_for
+
+# Writes each signal that it gets into the file "got", with its value; SIGTERM ends it with 7.
+CATCHER = """
+import threading
+def note(text):
+    with open("got", "a") as f:
+        f.write(text + "\\n")
+signal.signal(signal.SIGINT, lambda *a: note("INT"))
+signal.signal(signal.SIGUSR1, lambda *a: note("USR1"))
+signal.signal(signal.SIGTERM, lambda *a: (note("TERM"), os._exit(7)))
+signal.signal(signal.SIGCONT, lambda *a: note("CONT"))
+open("ready", "w").close()
+while True:
+    signal.sigtimedwait([], 0.02)
+"""
+
+
+def got(s):
+    path = s.file("got")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="ascii") as f:
+        return f.read().split()
+
+
+def expect(s, *words):
+    """These signals, in any order, each as often as it is named here, and no others."""
+    want = sorted(words)
+    wait_for(f"{want}, got {got(s)}", 10, lambda: len(got(s)) >= len(want))
+    time.sleep(0.1)
+    if sorted(got(s)) != want:
+        raise Failure(f"signals: expected {want}, got {sorted(got(s))}")
+
+
+def scene_front_signals(s):
+    """What is sent to the restore command reaches the program, and its exit status comes back."""
+    s.begin(CATCHER)
+    s.save()
+    proc = s.front()
+    proc.send_signal(signal.SIGUSR1)
+    expect(s, "USR1")
+    proc.send_signal(signal.SIGINT)
+    expect(s, "USR1", "INT")
+    proc.send_signal(signal.SIGTERM)
+    s.ends(proc, 7)
+
+
+def scene_front_death(s):
+    """It dies by the signal that the program dies by."""
+    s.begin("ready()")
+    s.save()
+    proc = s.front()
+    proc.send_signal(signal.SIGABRT)
+    s.ends(proc, -signal.SIGABRT)
+
+
+def scene_front_frozen(s):
+    """--frozen in the foreground: stopped until a SIGCONT to either."""
+    s.begin(CATCHER)
+    s.save()
+    proc = s.front("--frozen")
+    time.sleep(0.05)
+    if proc_state(s.pid) != "T":
+        raise Failure(f"not stopped: {proc_state(s.pid)}")
+    proc.send_signal(signal.SIGCONT)
+    expect(s, "CONT")
+    proc.send_signal(signal.SIGTERM)
+    s.ends(proc, 7)
+
+
+class Job:
+    """A restore command as a shell's foreground job on a terminal of its own."""
+
+    def __init__(self, s):
+        self.far, near = pty.openpty()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self.shell(s, near)
+        os.close(near)
+
+    @staticmethod
+    def shell(s, near):
+        """Leads the session; runs the job in a group of its own, and says in files what it saw."""
+        os.setsid()
+        import fcntl
+        import termios
+        fcntl.ioctl(near, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+        def own_group():
+            os.setpgid(0, 0)
+            os.tcsetpgrp(near, os.getpid())
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        with open(s.file("log"), "ab") as log:
+            job = subprocess.Popen([CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile")], stdin=near,
+                                   stdout=log, stderr=log, cwd=s.dir, preexec_fn=own_group)
+        while True:
+            _, status = os.waitpid(job.pid, os.WUNTRACED)
+            os.tcsetpgrp(near, os.getpgrp())
+            if not os.WIFSTOPPED(status):
+                os._exit(os.waitstatus_to_exitcode(status) & 0xff)
+            with open(s.file("stopped"), "a", encoding="ascii") as f:
+                f.write("stopped\n")
+            while not os.path.exists(s.file("fg")):
+                time.sleep(0.01)
+            os.unlink(s.file("fg"))
+            os.tcsetpgrp(near, job.pid)
+            os.kill(-job.pid, signal.SIGCONT)
+
+    def key(self, key):
+        os.write(self.far, key)
+
+    def ends(self, want):
+        _, status = os.waitpid(self.pid, 0)
+        status = os.waitstatus_to_exitcode(status)
+        if status != want:
+            raise Failure(f"the job: expected {want}, got {status_text(status)}")
+
+
+def job_control(s):
+    job = Job(s)
+    wait_for("the restored program", 20, lambda: os.path.exists(s.file("pidfile")) and
+             os.path.getsize(s.file("pidfile")) > 0)
+    time.sleep(0.1)
+    job.key(b"\x03")
+    expect(s, "INT")
+    job.key(b"\x1a")
+    wait_for("the shell sees the stop", 10, lambda: os.path.exists(s.file("stopped")))
+    wait_for("the program is stopped", 10, lambda: proc_state(s.pid) == "T")
+    open(s.file("fg"), "w", encoding="ascii").close()
+    wait_for("the program runs again", 10, lambda: proc_state(s.pid) in "RS")
+    expect(s, "INT", "CONT")
+    job.key(b"\x03")
+    expect(s, "INT", "CONT", "INT")
+    os.kill(s.pid, signal.SIGTERM)
+    job.ends(7)
+
+
+def scene_front_job_session(s):
+    """A program that led a session: the terminal's keys reach it through the command, once."""
+    s.begin(CATCHER)
+    s.save()
+    job_control(s)
+
+
+def scene_front_job_group(s):
+    """A program that led a group of its caller's session: its group gets the terminal."""
+    s.begin(CATCHER, lead="group")
+    s.save()
+    job_control(s)
+
+
+def scene_front_job_member(s):
+    """A program that was a member of its caller's group is one again: it has its signals already."""
+    s.begin(CATCHER, lead="nothing")
+    s.save()
+    job_control(s)
