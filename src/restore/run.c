@@ -150,6 +150,7 @@ static long clone_patient(struct run *r)
 		.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1};
 	uint64_t deadline = now_ns() + ZOMBIE_NS;
 	struct timespec doze = {.tv_nsec = 1000000};
+	int err;
 
 	for (;;) {
 		long ret = syscall(SYS_clone3, &args, sizeof(args));
@@ -158,8 +159,11 @@ static long clone_patient(struct run *r)
 			forget_rseq();
 			arch_agent_start(r->area.entry, r->area.first_prog, r->area.first_stack);
 		}
-		if (ret > 0 || errno != EEXIST || now_ns() > deadline || !is_zombie(pid))
+		err = errno;
+		if (ret > 0 || err != EEXIST || now_ns() > deadline || !is_zombie(pid)) {
+			errno = err;
 			return ret;
+		}
 		nanosleep(&doze, NULL);
 	}
 }
