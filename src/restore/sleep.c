@@ -94,7 +94,7 @@ static int call_of(pid_t tid, const Ckpt__Regs *m, const struct arch_regs *regs,
 	struct arch_regs *ret)
 {
 	const struct wait_limit *limit;
-	uint64_t args[6];
+	uint64_t args[6], left;
 	int r;
 
 	for (int i = 0; i < 6; i++)
@@ -104,12 +104,13 @@ static int call_of(pid_t tid, const Ckpt__Regs *m, const struct arch_regs *regs,
 	arch_syscall_rewind(ret);
 	if (!limit || !m->remaining_known)
 		return 0;
+	/* enough that it is not over before it is broken off */
+	left = m->remaining_ns < NS_PER_MS ? NS_PER_MS : m->remaining_ns;
 	if (limit->form == WAIT_MILLISECONDS) {
-		arch_syscall_arg_set(
-			ret, limit->arg, (m->remaining_ns + NS_PER_MS - 1) / NS_PER_MS);
+		arch_syscall_arg_set(ret, limit->arg, (left + NS_PER_MS - 1) / NS_PER_MS);
 		return 0;
 	}
-	r = lend(loan, tid, arch_sp(regs) & ~15ULL, m->remaining_ns);
+	r = lend(loan, tid, arch_sp(regs) & ~15ULL, left);
 	if (r == 0)
 		arch_syscall_arg_set(ret, limit->arg, loan->at);
 	return r;
