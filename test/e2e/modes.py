@@ -381,7 +381,7 @@ def mode_kill(t):
     whole = time.monotonic() - began
     seed = int(os.environ.get("E2E_SEED", random.randrange(1 << 30)))
     rnd = random.Random(seed)
-    for n in range(2 * t.loops):
+    for n in range(10 * t.loops if t.loops > 100 else 2 * t.loops):
         after = rnd.uniform(0, 1.1 * whole)
         name = f"K{n}"
         proc = subprocess.Popen([CKPT, "dump", "-t", str(t.pid), "-D", t.path(name), "-R"], cwd=t.dir,
