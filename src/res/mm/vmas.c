@@ -133,7 +133,8 @@ static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
 	m->growsdown = has(v, VMF_GD);
 	m->noreserve = has(v, VMF_NR);
 	m->locked = has(v, VMF_LO);
-	m->lock_onfault = has(v, VMF_LF);
+	/* old kernels have no letters for it, and no other flag without letters (seen on 6.1) */
+	m->lock_onfault = has(v, VMF_LF) || (m->locked && has(v, VMF_UNKNOWN));
 	m->sealed = has(v, VMF_SL);
 	m->droppable = has(v, VMF_DP);
 	m->accounted = has(v, VMF_AC);
