@@ -29,6 +29,7 @@ static const struct res *const table[] = {
 	&res_timerfd,
 	&res_signalfd,
 	&res_epoll,
+	&res_inotify,
 	&res_fdtable,
 	&res_sigaction,
 	&res_membarrier,

@@ -187,7 +187,8 @@ static int open_overrides(struct opening *o)
 	return r;
 }
 
-static void find_homes(struct plan *p)
+/* Where each description will be; what is wrong with a table is found here. */
+static int find_homes(struct plan *p)
 {
 	const struct model_rec *rec;
 	size_t pos = 0;
@@ -198,10 +199,17 @@ static void find_homes(struct plan *p)
 		for (size_t i = 0; i < t->n_fds; i++) {
 			struct plan_file *f = plan_file(p, t->fds[i]->file);
 
-			if (f && f->home < 0 && !plan_override(p, t->fds[i]->fd))
+			if (!f || t->fds[i]->fd > INT32_MAX ||
+				(i && t->fds[i]->fd <= t->fds[i - 1]->fd))
+				return op_fail(p->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+					"fd %u: %s", t->fds[i]->fd,
+					f ? "out of order"
+					  : "of a file that the image does not have");
+			if (f->home < 0 && !plan_override(p, t->fds[i]->fd))
 				f->home = (int)t->fds[i]->fd;
 		}
 	}
+	return 0;
 }
 
 int open_files(struct plan *p, const struct image *img)
@@ -217,7 +225,8 @@ int open_files(struct plan *p, const struct image *img)
 	int r = fault_point(p->op, "restore.open");
 
 	raise_limit();
-	find_homes(p);
+	if (r == 0)
+		r = find_homes(p);
 	if (r == 0)
 		r = open_overrides(&o);
 	for (size_t i = 0; r == 0 && i < p->model->n; i++) {
@@ -226,6 +235,13 @@ int open_files(struct plan *p, const struct image *img)
 
 		if (res && res->file)
 			r = open_one(&o, rec, res);
+	}
+	for (size_t i = 0; r == 0 && i < p->n_files; i++) {
+		const struct plan_file *f = &p->files[i];
+		const struct res *res = registry_find(f->rec->type);
+
+		if (f->opened && res->file->opened_all)
+			r = res->file->opened_all(&o.ctx, f->rec, f->fd);
 	}
 	return r;
 }

@@ -1,8 +1,7 @@
 /*
- * e2e: args: tcp udp unix socketpair netlink inotify io_uring userfaultfd pidfd
+ * e2e: args: tcp udp unix socketpair netlink io_uring userfaultfd pidfd
  * e2e: args: pty mqueue secretmem child namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
- * e2e: refuse for inotify: inotify
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for pidfd: pidfd
@@ -11,7 +10,7 @@
  * e2e: refuse for secretmem: secret
  * e2e: refuse for child: child
  * e2e: refuse for namespace: namespace
- * e2e: refuse for many: inotify, pidfd, socket, child
+ * e2e: refuse for many: pidfd, socket, child
  *
  * Holds: one thing that is not saved yet; many: several of them.
  * Shows: "What is not saved yet is refused by name, all offenders at once, before anything is touched."
@@ -19,7 +18,6 @@
 #include "victim.h"
 #include <linux/io_uring.h>
 #include <mqueue.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -65,9 +63,7 @@ static void refused_anon(const char *what)
 {
 	struct io_uring_params params = {0};
 
-	if (!strcmp(what, "inotify")) {
-		MUST(inotify_add_watch(MUST(inotify_init()), ".", IN_CREATE));
-	} else if (!strcmp(what, "io_uring")) {
+	if (!strcmp(what, "io_uring")) {
 		refused_may(syscall(SYS_io_uring_setup, 4, &params), "io_uring");
 	} else if (!strcmp(what, "userfaultfd")) {
 		refused_may(syscall(SYS_userfaultfd, O_CLOEXEC), "userfaultfd");
@@ -102,11 +98,11 @@ static void refused_other(const char *what)
 
 int main(int argc, char **argv)
 {
-	static const char *const many[] = {"inotify", "pidfd", "tcp", "child"};
+	static const char *const many[] = {"pidfd", "tcp", "child"};
 
 	victim_init(argc, argv);
 	CHECK(argc == 2, "usage: refused KIND");
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 3; i++) {
 		const char *what = strcmp(argv[1], "many") ? argv[1] : many[i];
 
 		refused_anon(what);

@@ -51,6 +51,9 @@ struct file_ops {
 	 * unneeded and no other needs it; negative after op_fail(). */
 	int (*open)(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
 		const void *file_record);
+	/* Everything else is open, and will not be touched. 0 or negative after op_fail(). May be
+	 * NULL. */
+	int (*opened_all)(struct open_ctx *o, const struct model_rec *rec, int fd);
 	/* Append what the task itself has to do with its descriptor number; pure. May be NULL. */
 	void (*plan)(struct plan *p, enum plan_phase phase, const struct model_rec *rec, int fd,
 		struct prog *prog);
@@ -102,6 +105,6 @@ void lock_list_done(struct lock_list *list);
 void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, int fd, struct prog *prog);
 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_tty,
-	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_lock;
+	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_inotify, res_lock;
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
+#include <sys/syscall.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
@@ -19,7 +19,7 @@
 
 /* Descriptor numbers of the child, so that a test can name them. */
 enum { FD_FILE = 10, FD_DIR, FD_NULL, FD_PIPE_R, FD_PIPE_W, FD_HALF, FD_PATH, FD_DELETED };
-enum { FD_SOCKET = 30, FD_INOTIFY, FD_LOCK, FD_NS, FD_MEMFD };
+enum { FD_SOCKET = 30, FD_PIDFD, FD_LOCK, FD_NS, FD_MEMFD };
 
 static void move(int fd, int to)
 {
@@ -61,7 +61,7 @@ static void make_refused(void)
 	int shm = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
 
 	move(socket(AF_UNIX, SOCK_STREAM, 0), FD_SOCKET);
-	move(inotify_init(), FD_INOTIFY);
+	move((int)syscall(SYS_pidfd_open, getpid(), 0), FD_PIDFD);
 	move(mkstemp(name), FD_LOCK);
 	unlink(name);
 	if (flock(FD_LOCK, LOCK_EX) < 0)
@@ -186,7 +186,7 @@ Test(preflight, all_offenders_are_named_at_once)
 	cr_assert_eq(preflight(&op, pid, &rep), 0);
 	stop(pid);
 	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
-	expect(&rep, FD_INOTIFY, CKPT_REFUSED, "inotify");
+	expect(&rep, FD_PIDFD, CKPT_REFUSED, "pidfd");
 	expect(&rep, FD_NS, CKPT_REFUSED, "namespace");
 	cr_assert(find(&rep, "mapping "));
 	cr_expect_str_eq(find(&rep, "mapping ")->resource, "sysvshm");
@@ -198,7 +198,7 @@ Test(preflight, all_offenders_are_named_at_once)
 	cr_expect_eq(err.kind, CKPT_E_REFUSED);
 	cr_expect_eq(err.target, CKPT_TARGET_RUNNING);
 	cr_expect(strstr(err.object, "fd 30 socket:["));
-	cr_expect(strstr(err.object, "fd 31 anon_inode:inotify"));
+	cr_expect(strstr(err.object, "fd 31 "));
 	cr_expect(strstr(err.object, "/SYSV00000000"));
 	ckpt_error_done(&err);
 }
