@@ -33,8 +33,8 @@ static void ask(struct collect *c, struct tracee *t, struct prog *p)
 	uint64_t at = prog_data(p, NULL, sizeof(uint64_t));
 
 	if (cpu_has_some())
-		PROG_CALL_ANY(p, "xfeatures: permissions", SYS_arch_prctl, IMM(GET_PERMITTED),
-			DATA(at));
+		PROG_CALL_ANY(
+			p, "xfeatures: permissions", SYS_arch_prctl, IMM(GET_PERMITTED), DATA(at));
 }
 
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)

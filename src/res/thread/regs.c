@@ -27,7 +27,8 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_GETREGSET)", NULL,
 			"pid %d (%s): thread %d: extended registers", c->pid, c->tr->comm, t->tid);
 	if (arch_xstate_stuck(xstate, len))
-		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "try again when it has released them",
+		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL,
+			"try again when it has released them",
 			"pid %d (%s): thread %d: %s in use, which are not restored yet", c->pid,
 			c->tr->comm, t->tid, arch_xstate_stuck(xstate, len));
 	m = msg_new(Ckpt__Regs, CKPT__REGS__INIT);
