@@ -4,8 +4,9 @@
  * One thread, the leader, runs a stub in the vdso's slack: block signals, map a region, ask us to
  * fill it (a rendezvous, see arch_stub_region()), run the agent there, unmap, unblock, go home. While
  * it waits at its second rendezvous the other threads run small stubs of their own, whose calls write
- * into the region. All are driven from system-call stop to system-call stop; if we die, there are
- * no stops, the second rendezvous is not answered, and every thread ends in its own context.
+ * into the region, and that wait at their end, for an instant, to be taken out. The leader is driven
+ * from system-call stop to system-call stop. If we die, there are no stops, the second rendezvous is
+ * not answered, the others' wait is over, and every thread ends in its own context.
  *
  * Numbered events at which a signal may come: (1) before the leader's first call: it is delivered
  * natively and the stub begun anew; (2) after it: blocked, save SIGKILL and SIGSTOP; (3) in a
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "inject/permit.h"
 #include "inject/slack.h"
@@ -28,6 +30,8 @@
 #define WAVE_MAX   6
 #define STACK_SIZE 8192
 #define PAGE       4096UL
+#define HOLD_NS    50000000UL /* how long a thread waits for us at the end of its stub */
+#define DOZE_NS    20000      /* how long we wait for it to come there */
 
 extern const uint8_t agent_blob[], agent_blob_end[];
 
@@ -175,7 +179,14 @@ static int go_home(struct tracees *tr, struct tracee *t)
 
 /* ---- the threads' stubs ---- */
 
-static unsigned stub_make(
+/* Whether its seccomp filters let the thread wait for us. If not it is driven from stop to stop. */
+static bool may_hold(const struct tracees *tr, const struct tracee *t)
+{
+	return t->suspended ||
+	       policy_allows(&t->policy, tr->slack_start, SYS_ppoll, (const uint64_t[6]){0});
+}
+
+static int stub_make(
 	const struct remote *m, size_t i, uint8_t *buf, uint64_t at, struct arch_regs *entry)
 {
 	const struct prog *p = &m->threads[i];
@@ -187,70 +198,120 @@ static unsigned stub_make(
 		for (int a = 0; a < 6; a++)
 			calls[k].args[a] = prog_value(&p->steps[k].args[a], &place);
 	}
-	arch_stub_calls(buf, at, calls, p->n, &m->tr->v[i].resume, entry);
-	return p->n;
+	return arch_stub_calls(buf, at, calls, p->n, may_hold(m->tr, &m->tr->v[i]) ? HOLD_NS : 0,
+		       &m->tr->v[i].resume, entry)
+		       ? 0
+		       : -E2BIG;
 }
 
 static int stub_start(struct remote *m, size_t i, uint64_t at)
 {
 	uint8_t buf[ARCH_STUB_CALLS_SIZE] = {0};
 	struct arch_regs entry;
-	int r;
+	int r = stub_make(m, i, buf, at, &entry);
 
-	stub_make(m, i, buf, at, &entry);
-	r = tracees_write(m->tr, at, buf, sizeof(buf));
+	if (r == 0)
+		r = tracees_write(m->tr, at, buf, sizeof(buf));
 	if (r == 0)
 		r = arch_regs_set(m->tr->v[i].tid, &entry);
 	if (r == 0)
-		r = ptrace_syscall(m->tr->v[i].tid, 0);
+		r = may_hold(m->tr, &m->tr->v[i]) ? ptrace_cont(m->tr->v[i].tid, 0)
+						  : ptrace_syscall(m->tr->v[i].tid, 0);
 	m->tr->v[i].held = false;
 	return r;
 }
 
-/* At a system-call stop: the result of the call that it is the exit of, where it is asked for. */
-static int stub_result(struct tracee *t, struct prog *p, unsigned stop)
-{
-	struct prog_step *s = &p->steps[(stop - 1) / 2];
-	struct arch_regs regs;
-	int r;
-
-	if (stop % 2 || !s->wants_ret)
-		return 0;
-	r = arch_regs_get(t->tid, &regs);
-	if (r == 0)
-		s->ret = arch_syscall_ret(&regs);
-	return r;
-}
-
-/* Drive one started thread to the end of its stub. */
-static int stub_finish(struct remote *m, size_t i, uint64_t at)
+/* The thread has stopped. Return: 1 its calls are made, and it is home; 0 not yet; -errno */
+static int stub_look(struct remote *m, size_t i, uint64_t at)
 {
 	struct tracee *t = &m->tr->v[i];
-	unsigned stops = 2 * (unsigned)m->threads[i].n, seen = 0;
+	struct prog *p = &m->threads[i];
+	struct arch_regs regs;
+	int r = arch_regs_get(t->tid, &regs);
+
+	if (r < 0)
+		return r;
+	if (arch_stub_calls_held(&regs, at)) {
+		for (size_t k = 0; k < p->n; k++)
+			p->steps[k].ret = arch_stub_calls_result(&regs, k);
+		r = arch_regs_set(t->tid, &t->regs);
+		return r < 0 ? r : 1;
+	}
+	if (arch_ip(&regs) - at < ARCH_STUB_CALLS_SIZE)
+		return 0;
+	/* we were too slow: it has gone home by itself, and has run on a little */
+	r = tracee_snapshot(m->tr, t);
+	return r < 0 ? r : stub_start(m, i, at);
+}
+
+/* Take one started thread out at the end of its stub. */
+static int stub_finish(struct remote *m, size_t i, uint64_t at)
+{
+	const struct timespec doze = {.tv_nsec = DOZE_NS};
+	struct tracee *t = &m->tr->v[i];
 
 	for (;;) {
 		struct wait_status s;
+		int r = ptrace_interrupt(t->tid);
+
+		if (r == 0)
+			r = ptrace_wait(t->tid, 0, &s);
+		if (r < 0)
+			return r;
+		t->held = true;
+		if (wait_is_dead(&s)) {
+			t->dead = true;
+			t->held = false;
+			return -ESRCH;
+		}
+		if (s.kind == WAIT_SIGNAL_STOP) {
+			r = deliver(m->tr, t, s.sig);
+			if (r == 0)
+				r = stub_start(m, i, at);
+		} else if (s.kind == WAIT_EVENT_STOP || s.kind == WAIT_GROUP_STOP) {
+			r = stub_look(m, i, at);
+			if (r != 0)
+				return r < 0 ? r : 0;
+		}
+		if (r == 0 && t->held)
+			r = ptrace_cont(t->tid, 0);
+		if (r < 0)
+			return r;
+		t->held = false;
+		nanosleep(&doze, NULL);
+	}
+}
+
+/* The same for a thread that may not wait there: two stops for each call. */
+static int stub_step(struct remote *m, size_t i, uint64_t at)
+{
+	struct tracee *t = &m->tr->v[i];
+	struct prog *p = &m->threads[i];
+	unsigned seen = 0;
+
+	for (;;) {
+		struct wait_status s;
+		struct arch_regs regs;
 		int r = ptrace_wait(t->tid, 0, &s);
 
 		if (r < 0)
 			return r;
-		if (wait_is_dead(&s)) {
-			t->dead = true;
+		t->held = !wait_is_dead(&s);
+		t->dead = !t->held;
+		if (t->dead)
 			return -ESRCH;
-		}
 		if (s.kind == WAIT_SIGNAL_STOP) {
-			t->held = true;
 			r = deliver(m->tr, t, s.sig);
 			if (r == 0)
 				r = stub_start(m, i, at);
 			seen = 0;
 		} else {
-			if (s.kind == WAIT_SYSCALL_STOP)
-				r = stub_result(t, &m->threads[i], ++seen);
-			if (r == 0 && seen == stops) {
-				t->held = true;
-				return go_home(m->tr, t);
+			if (s.kind == WAIT_SYSCALL_STOP && seen++ % 2) {
+				r = arch_regs_get(t->tid, &regs);
+				p->steps[seen / 2 - 1].ret = arch_syscall_ret(&regs);
 			}
+			if (r == 0 && seen == 2 * p->n)
+				return go_home(m->tr, t);
 			if (r == 0)
 				r = ptrace_syscall(t->tid, 0);
 		}
@@ -266,7 +327,9 @@ static int wave_run(struct remote *m, const size_t *who, unsigned n)
 	for (unsigned k = 0; k < n && r == 0; k++, started++)
 		r = stub_start(m, who[k], m->wave_at + k * ARCH_STUB_CALLS_SIZE);
 	for (int k = 0; k < started; k++) {
-		int r2 = stub_finish(m, who[k], m->wave_at + k * ARCH_STUB_CALLS_SIZE);
+		uint64_t at = m->wave_at + k * ARCH_STUB_CALLS_SIZE;
+		int r2 = may_hold(m->tr, &m->tr->v[who[k]]) ? stub_finish(m, who[k], at)
+							    : stub_step(m, who[k], at);
 
 		if (r2 < 0 && r == 0)
 			r = r2;

@@ -18,14 +18,17 @@ void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end)
 {
 	Elf64_Ehdr eh;
 	Elf64_Phdr ph[16];
+	uint64_t headers;
 
 	if (!vdso_start || tracees_read(tr, vdso_start, &eh, sizeof(eh)) < 0 ||
 		memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_phnum > ARRAY_SIZE(ph) ||
 		eh.e_phentsize != sizeof(ph[0]) ||
 		tracees_read(tr, vdso_start + eh.e_phoff, ph, eh.e_phnum * sizeof(ph[0])) < 0)
 		return;
+	/* the section headers lie behind the segment; debuggers read them */
+	headers = eh.e_shoff + (uint64_t)eh.e_shnum * eh.e_shentsize;
 	for (unsigned i = 0; i < eh.e_phnum; i++) {
-		uint64_t end = vdso_start + ph[i].p_offset + ph[i].p_filesz;
+		uint64_t end = vdso_start + MAX(ph[i].p_offset + ph[i].p_filesz, headers);
 
 		if (ph[i].p_type != PT_LOAD || end > vdso_end)
 			continue;

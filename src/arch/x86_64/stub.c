@@ -25,12 +25,14 @@ static const enum gpr arg_reg[6] = {RDI, RSI, RDX, R10, R8, R9};
 
 struct code {
 	uint8_t *buf;
-	size_t len;
+	size_t len, cap;
 };
 
+/* What does not fit is only counted. */
 static void put(struct code *c, const void *bytes, size_t n)
 {
-	memcpy(c->buf + c->len, bytes, n);
+	if (c->len + n <= c->cap)
+		memcpy(c->buf + c->len, bytes, n);
 	c->len += n;
 }
 
@@ -75,10 +77,19 @@ static uint64_t gpr_get(const struct user_regs_struct *r, enum gpr reg)
 	return v[reg];
 }
 
-/* A system call clobbers rax, rcx and r11; its arguments stand in six more. */
-static void put_resume_volatile(struct code *c, const struct user_regs_struct *r)
+/* Results stay in registers that system calls leave alone. */
+static const enum gpr result_reg[ARCH_STUB_CALLS_MAX] = {R12, R13, R14, R15};
+
+static void put_keep_result(struct code *c, unsigned i)
 {
-	static const enum gpr touched[] = {RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11};
+	PUT(c, 0x49, 0x89, 0xc0 | (result_reg[i] & 7)); /* mov %rax, reg */
+}
+
+/* What the code has changed: a call clobbers rax, rcx and r11, arguments stand in six more. */
+static void put_resume_changed(struct code *c, const struct user_regs_struct *r)
+{
+	static const enum gpr touched[] = {
+		RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15};
 
 	for (size_t i = 0; i < sizeof(touched) / sizeof(touched[0]); i++)
 		put_mov(c, touched[i], gpr_get(r, touched[i]));
@@ -99,19 +110,45 @@ static void put_resume_all(struct code *c, const struct user_regs_struct *r)
 	put_jump(c, r->rip);
 }
 
-size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls, unsigned n,
-	const struct arch_regs *resume, struct arch_regs *entry)
+/* The length of the wait lies behind the code. The kernel can't write there what was left of it, and
+ * does without. */
+static void put_hold(struct code *c, uint64_t timespec_at)
 {
-	struct code c = {.buf = buf};
+	put_call(c, &(struct arch_call){SYS_ppoll, {0, 0, timespec_at, 0, 0}});
+}
+
+size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls, unsigned n,
+	uint64_t hold_ns, const struct arch_regs *resume, struct arch_regs *entry)
+{
+	const uint64_t timespec_off = ARCH_STUB_CALLS_SIZE - 2 * sizeof(uint64_t);
+	const uint64_t timespec[2] = {0, hold_ns};
+	struct code c = {.buf = buf, .cap = timespec_off};
 
 	*entry = *resume;
 	arch_regs_call(entry, at, calls[0].nr, calls[0].args);
 	entry->gp.eflags = resume->gp.eflags;
 	put_syscall(&c);
-	for (unsigned i = 1; i < n; i++)
+	put_keep_result(&c, 0);
+	for (unsigned i = 1; i < n; i++) {
 		put_call(&c, &calls[i]);
-	put_resume_volatile(&c, &resume->gp);
-	return c.len;
+		put_keep_result(&c, i);
+	}
+	if (hold_ns) {
+		put_hold(&c, at + timespec_off);
+		memcpy(buf + timespec_off, timespec, sizeof(timespec));
+	}
+	put_resume_changed(&c, &resume->gp);
+	return c.len <= timespec_off ? c.len : 0;
+}
+
+bool arch_stub_calls_held(const struct arch_regs *regs, uint64_t at)
+{
+	return regs->gp.rip - at < ARCH_STUB_CALLS_SIZE && (long)regs->gp.orig_rax == SYS_ppoll;
+}
+
+long arch_stub_calls_result(const struct arch_regs *regs, unsigned i)
+{
+	return (long)gpr_get(&regs->gp, result_reg[i]);
 }
 
 /* A forward jump whose distance is filled in by jump_here(). */
@@ -143,7 +180,7 @@ static void put_unmap(struct code *c, uint64_t size, uint64_t sp)
 size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *region,
 	uint64_t sigmask, const struct arch_regs *resume, struct arch_regs *entry)
 {
-	struct code c = {.buf = buf};
+	struct code c = {.buf = buf, .cap = ARCH_STUB_REGION_SIZE};
 	/* two signal sets lie in front of the code, where nothing jumps over them */
 	const uint64_t all_at = at, mask_at = at + 8;
 	const uint64_t all = ~0ULL;
