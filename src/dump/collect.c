@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/fault.h"
 #include "core/trace.h"
@@ -26,6 +27,7 @@ static int read_proc(struct collect *c)
 {
 	int r = c->pidfd = c->alive == c->pid ? pidfd_of(c->pid) : pidfd_of_thread(c->alive);
 
+	c->n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (r >= 0)
 		r = proc_stat_read(c->proc_fd, 0, &c->stat);
 	if (r >= 0)

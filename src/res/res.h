@@ -46,6 +46,7 @@ struct collect {
 	struct vma_list maps;
 	struct proc_stat stat;     /* of the leader */
 	struct proc_status status; /* of the leader */
+	long n_cpus;               /* online here */
 
 	struct page_want *wants;
 	size_t n_wants, cap_wants;

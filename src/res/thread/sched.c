@@ -71,9 +71,8 @@ static uint32_t ioprio_of(pid_t tid, const Ckpt__Sched *m)
 	return (uint32_t)value;
 }
 
-static bool all_cpus(const uint8_t *cpus, size_t len)
+static bool all_cpus(const uint8_t *cpus, size_t len, long n)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
 	long have = 0;
 
 	for (size_t i = 0; i < len; i++)
@@ -81,7 +80,7 @@ static bool all_cpus(const uint8_t *cpus, size_t len)
 	return have >= n;
 }
 
-static int fill(Ckpt__Sched *m, pid_t tid)
+static int fill(const struct collect *c, Ckpt__Sched *m, pid_t tid)
 {
 	struct attr attr = {0};
 	uint8_t cpus[CPUS_BYTES];
@@ -108,7 +107,7 @@ static int fill(Ckpt__Sched *m, pid_t tid)
 	}
 	m->timer_slack_ns = timer_slack(tid);
 	m->ioprio = ioprio_of(tid, m);
-	if (all_cpus(cpus, (size_t)len))
+	if (all_cpus(cpus, (size_t)len, c->n_cpus))
 		return 0;
 	while (len > 0 && cpus[len - 1] == 0)
 		len--;
@@ -136,7 +135,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 
 	if (!m)
 		return collect_oom(c);
-	r = fill(m, t->tid);
+	r = fill(c, m, t->tid);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return r == -ENOMEM
