@@ -16,6 +16,7 @@
 #include "kernel/proc.h"
 #include "kernel/proc_sched.h"
 #include "kernel/proc_stat.h"
+#include "kernel/proc_syscall.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -63,25 +64,6 @@ const struct wait_limit *wait_limit_of(long nr, const uint64_t args[6])
 }
 
 /* ---- before the stop ---- */
-
-/* "230 0x0 0x0 0x7ffe... 0x0 0x0 0x7f5a... SP PC"; "running" and "-1 ..." tell of no call. */
-static int call_parse(const char *p, long *ret_nr, uint64_t args[6])
-{
-	uint64_t nr;
-
-	if (str_u64(&p, 10, &nr) < 0)
-		return -EBADMSG;
-	for (int i = 0; i < 6; i++) {
-		str_skip_blanks(&p);
-		if (p[0] != '0' || p[1] != 'x')
-			return -EBADMSG;
-		p += 2;
-		if (str_u64(&p, 16, &args[i]) < 0)
-			return -EBADMSG;
-	}
-	*ret_nr = (long)nr;
-	return 0;
-}
 
 static int sched_look(struct tracees *tr, pid_t tid, struct wait_seen *ret)
 {
@@ -132,18 +114,16 @@ void waits_look(struct tracees *tr)
 	if (proc_tasks(tr->proc_fd, &tids, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *text = NULL;
 		struct wait_seen seen = {.tid = tids[i]};
-		uint64_t args[6];
+		struct proc_syscall call;
 
-		if (file_read_at(tr->proc_fd, proc_task_path(tids[i], "syscall").s, &text, NULL) <
-				0 ||
-			call_parse(text, &seen.nr, args) < 0)
+		if (proc_syscall_read(tr->proc_fd, tids[i], &call) < 0 || call.nr < 0)
 			continue;
-		seen.restarted = seen.nr == SYS_restart_syscall;
+		seen.nr = call.nr;
+		seen.restarted = call.nr == SYS_restart_syscall;
 		if (seen.restarted)
-			seen.nr = call_restarted(tr, tids[i], args);
-		else if (!wait_limit_of(seen.nr, args))
+			seen.nr = call_restarted(tr, tids[i], call.args);
+		else if (!wait_limit_of(call.nr, call.args))
 			continue;
 		if (sched_look(tr, tids[i], &seen) < 0 && !seen.restarted)
 			continue;
