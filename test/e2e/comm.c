@@ -1,6 +1,6 @@
 /*
- * Holds: a name of its own in each of four threads: ordinary, 15 characters, with blanks and
- * parentheses, empty; set by prctl and, for one, from another thread.
+ * Holds: a name of its own in each of five threads: ordinary, 15 characters, with blanks and
+ * parentheses, empty, backslashes; set by prctl and, for one, from another thread.
  * Shows: Threads: "comm".
  */
 #include "victim.h"
@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 
 static const char *const comm_names[] = {
-	"plain", "fifteen-letters", ") R 1 (x\n", "", "by-another"};
+	"plain", "fifteen-letters", ") R 1 (x\n", "", "by-another", "\\n\\\\ \\"};
 static volatile int comm_up, comm_go;
 
 static void comm_check(int who)
@@ -35,20 +35,20 @@ static void *comm_thread(void *arg)
 
 int main(int argc, char **argv)
 {
-	pthread_t t[5];
+	pthread_t t[6];
 
 	victim_init(argc, argv);
 	MUST(prctl(PR_SET_NAME, comm_names[0]));
-	for (int i = 1; i < 5; i++)
+	for (int i = 1; i < 6; i++)
 		t[i] = victim_thread(comm_thread, (void *)(intptr_t)i);
 	CHECK(pthread_setname_np(t[4], comm_names[4]) == 0, "pthread_setname_np");
-	while (comm_up < 4)
+	while (comm_up < 5)
 		usleep(1000);
 	victim_ready();
 	victim_wait();
 	comm_check(0);
 	comm_go = 1;
-	for (int i = 1; i < 5; i++)
+	for (int i = 1; i < 6; i++)
 		pthread_join(t[i], NULL);
 	return 0;
 }

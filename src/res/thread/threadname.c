@@ -1,32 +1,43 @@
 /*
- * threadname.c - comm of each thread: /proc/PID/task/TID/comm, prctl(PR_SET_NAME).
+ * threadname.c - comm of each thread: prctl(PR_SET_NAME). It is in the status that was read at the
+ * stop; a file of its own (comm) would be one more for each of thousands of threads.
  */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include "kernel/proc.h"
 #include "proto/threadname.pb-c.h"
 #include "res/thread/thread.h"
-#include "util/cleanup.h"
+#include "util/str.h"
 
 #define COMM_MAX 15
 
+/* The name in the text of status, where \n and \\ stand for a newline and a backslash. */
+static size_t name_of(const char *status, char name[COMM_MAX])
+{
+	const char *p = str_startswith(status, "Name:\t");
+	size_t n = 0;
+
+	while (p && *p && *p != '\n' && n < COMM_MAX) {
+		bool escaped = *p == '\\' && p[1];
+
+		p += escaped;
+		name[n++] = escaped && *p == 'n' ? '\n' : *p;
+		p++;
+	}
+	return n;
+}
+
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 {
-	_cleanup_free_ char *text = NULL;
-	Ckpt__ThreadName *m;
-	size_t len;
-	int r = file_read_at(c->proc_fd, proc_task_path(t->tid, "comm").s, &text, &len);
+	Ckpt__ThreadName *m = msg_new(Ckpt__ThreadName, CKPT__THREAD_NAME__INIT);
+	char name[COMM_MAX];
+	size_t n = name_of(t->policy.status, name);
 
-	if (r < 0)
-		return op_fail(c->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d/task/%d/comm",
-			c->pid, t->tid);
-	m = msg_new(Ckpt__ThreadName, CKPT__THREAD_NAME__INIT);
 	if (!m)
 		return collect_oom(c);
-	m->comm = msg_bytes(text, len ? len - 1 : 0); /* a newline ends it */
+	m->comm = msg_bytes(name, n);
 	return collect_add_take(c, &res_threadname.type, t->tid, m);
 }
 
