@@ -55,8 +55,14 @@ static void collect_answers(struct collect *c, Ckpt__Mm *mm, const struct answer
 
 	mm->brk = answer_ret(a, ASK_BRK);
 	mm->thp_disabled = c->status.thp_enabled == 0;
-	if (c->status.seccomp > 0)
+	if (c->status.seccomp > 0) {
+		if (c->status.vm_locked_kb > 0)
+			op_warn(c->op,
+				"pid %d (%s): whether memory to come is locked (MCL_FUTURE) can't "
+				"be asked under its seccomp filter: it will not be",
+				c->pid, c->tr->comm);
 		return;
+	}
 	if (answer_ret(a, ASK_LOCKED) == -EBUSY)
 		mm->lock_future = MCL_FUTURE | (*populated & 1 ? 0 : MCL_ONFAULT);
 	mm->memory_merge = answer_ret(a, ASK_MERGE) == 1;
