@@ -11,12 +11,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "res/file/files.h"
 #include "res/registry.h"
@@ -291,10 +293,21 @@ static int by_ino(const void *a, const void *b)
 	return x->fd - y->fd;
 }
 
+/* Nobody has the other end of a pipe: seen through a copy, which the target can't see. */
+static bool other_end_closed(struct files_look *fl, const struct pipe_end *end)
+{
+	_cleanup_close_ int pidfd = pidfd_of(fl->l->pid);
+	_cleanup_close_ int fd = pidfd < 0 ? -EBADF : pidfd_take(pidfd, end->fd);
+	struct pollfd p = {.fd = fd, .events = end->reads ? POLLIN : POLLOUT};
+
+	return fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (end->reads ? POLLHUP : POLLERR);
+}
+
 static int look_pipes(struct files_look *fl)
 {
 	static const struct look_kind inside = {"pipe", CKPT_SAVED, NULL, NULL};
 	static const struct look_kind outside = {"pipe", CKPT_WARNED, OUTSIDE, FD_SAYS};
+	const struct look_kind *kind;
 	size_t first = 0, end;
 
 	if (fl->n_pipes)
@@ -307,9 +320,10 @@ static int look_pipes(struct files_look *fl)
 			reads |= fl->pipes[end].reads;
 			writes |= fl->pipes[end].writes;
 		}
+		kind = (reads && writes) || other_end_closed(fl, &fl->pipes[first]) ? &inside
+										    : &outside;
 		for (size_t i = first; i < end; i++)
-			if (look_found(fl->l, reads && writes ? &inside : &outside,
-				    "fd %d pipe:[%llu]", fl->pipes[i].fd,
+			if (look_found(fl->l, kind, "fd %d pipe:[%llu]", fl->pipes[i].fd,
 				    (unsigned long long)fl->pipes[i].ino) < 0)
 				return -1;
 	}

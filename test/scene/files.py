@@ -105,6 +105,23 @@ def scene_exe_changed(s):
     s.finish()
 
 
+def scene_mapped_cut(s):
+    """A mapped data file has become shorter than its mapping: the warning says where, and what comes."""
+    write(s.file("data"), DATA * 200)
+    s.begin("""
+import mmap
+f = open("data", "rb")
+m = mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+ready()
+check(m[:10], b"0123456789", "the beginning is there")
+""")
+    s.save()
+    os.truncate(s.file("data"), 4096)
+    s.restore_fails(6, s.file("data"), 20000, 4096, more=["--changed-files=refuse"])
+    s.words(s.restore(), s.file("data"), 20000, 4096, "shorter than its mapping", "SIGBUS")
+    s.finish()
+
+
 def scene_lock_taken(s):
     """Somebody has taken a lock in the meantime: the restore names the file, and fails as a whole."""
     write(s.file("data"), DATA)
