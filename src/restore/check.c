@@ -3,16 +3,22 @@
  */
 #include "restore/check.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/capability.h>
 #include <sys/resource.h>
 
 #include "kernel/probe.h"
+#include "kernel/proc.h"
 #include "kernel/proc_limits.h"
+#include "kernel/proc_status.h"
+#include "proto/creds.pb-c.h"
 #include "proto/procfile.pb-c.h"
 #include "proto/rlimits.pb-c.h"
 #include "proto/task.pb-c.h"
 #include "res/task/task.h"
+#include "res/thread/thread.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/str.h"
@@ -74,14 +80,61 @@ static void check_oom(const struct plan *p, const struct model_rec *rec)
 			m->oom_score_adj);
 }
 
+/* The lowest capability of a set, by name. */
+static const char *cap_text(uint64_t set, char buf[32])
+{
+	int cap = __builtin_ctzll(set);
+	char *name = cap_to_name(cap);
+
+	snprintf(buf, 32, "%s (%d)", name ? name : "capability", cap);
+	cap_free(name);
+	return buf;
+}
+
+/* Nobody gets a capability that its maker does not have; less of the bounding set is only less. */
+static int check_caps(
+	const struct plan *p, const struct model_rec *rec, const struct proc_status *own)
+{
+	const Ckpt__Creds *m = (const void *)rec->msg;
+	uint64_t lacks = m->permitted & ~own->cap_permitted;
+	uint64_t bounds = m->bounding & ~own->cap_bounding;
+	char name[32];
+
+	if (lacks)
+		return op_fail(p->op, CKPT_E_PRIVILEGE, EPERM, "capset",
+			"run ckpt restore with this capability",
+			"thread %llu had the capability %s, which ckpt lacks",
+			(unsigned long long)rec->owner, cap_text(lacks, name));
+	if (bounds)
+		op_warn(p->op, "thread %llu gets no %s into its bounding set, which ckpt lacks",
+			(unsigned long long)rec->owner, cap_text(bounds, name));
+	return 0;
+}
+
+static int check_creds(const struct plan *p)
+{
+	_cleanup_close_ int proc_fd = proc_open(0);
+	const struct model_rec *rec;
+	struct proc_status own = {0};
+	size_t pos = 0;
+	int r = proc_fd < 0 ? proc_fd : proc_status_read(proc_fd, 0, &own);
+
+	if (r < 0)
+		return op_fail(p->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/status");
+	while (r == 0 && (rec = model_next(p->model, &res_creds.type, &pos)))
+		r = check_caps(p, rec, &own);
+	proc_status_done(&own);
+	return r;
+}
+
 int check_rights(const struct plan *p)
 {
 	const struct model_rec *rec;
 	size_t pos = 0;
-	int r = 0;
+	int r = check_creds(p);
 
-	if (kernel_has(FEATURE_CAP_SYS_RESOURCE))
-		return 0;
+	if (r < 0 || kernel_has(FEATURE_CAP_SYS_RESOURCE))
+		return r;
 	while (r == 0 && (rec = model_next(p->model, &res_rlimits.type, &pos)))
 		r = check_limits(p, rec);
 	pos = 0;

@@ -2,7 +2,8 @@
  * pdeathsig.c - the signal that a thread gets when its parent dies: prctl(PR_SET_PDEATHSIG).
  *
  * Only the thread itself can read it, and a change of credentials clears it, so it comes after
- * those. The parent of a restored root is the restore command: detached, that ends at once.
+ * those. The parent of a restored root is the restore command: detached, that ends at once, and a signal
+ * that would kill the program then is left out.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -10,6 +11,9 @@
 #include <sys/syscall.h>
 
 #include "proto/pdeathsig.pb-c.h"
+#include "proto/regs.pb-c.h"
+#include "proto/sigaction.pb-c.h"
+#include "res/task/task.h"
 #include "res/thread/thread.h"
 
 #define SIG_LAST 64
@@ -34,6 +38,27 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	return collect_add_take(c, &res_pdeathsig.type, t->tid, m);
 }
 
+static bool ignored_by_default(uint32_t sig)
+{
+	return sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH;
+}
+
+/* Whether a signal would end the process, or stop it. There is one process in an image. */
+static bool kills(const struct plan *p, uint64_t tid, uint32_t sig)
+{
+	const Ckpt__Regs *regs = model_get(p->model, &res_regs.type, tid);
+	size_t pos = 0;
+	const struct model_rec *rec = model_next(p->model, &res_sigaction.type, &pos);
+	const Ckpt__SigActions *m = rec ? (const void *)rec->msg : NULL;
+
+	if (ignored_by_default(sig) || (regs && sig && regs->sigmask & 1ULL << (sig - 1)))
+		return false;
+	for (size_t i = 0; m && i < m->n_actions; i++)
+		if (m->actions[i]->signo == sig && m->actions[i]->handler)
+			return false;
+	return true;
+}
+
 static void plan(
 	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
@@ -45,6 +70,14 @@ static void plan(
 		prog->err = op_fail(p->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"pdeathsig of thread %llu: no signal %u", (unsigned long long)rec->owner,
 			m->signo);
+		return;
+	}
+	if (p->req && p->req->detach && kills(p, rec->owner, m->signo)) {
+		if (!p->describe)
+			op_warn(p->op,
+				"thread %llu is not to get signal %u any more when its parent dies: that "
+				"would be at once, as ckpt restore --detach is its parent",
+				(unsigned long long)rec->owner, m->signo);
 		return;
 	}
 	PROG_CALL(prog, "pdeathsig: set", SYS_prctl, IMM(PR_SET_PDEATHSIG), IMM(m->signo));
