@@ -74,7 +74,7 @@ class Checker:
         if its > mine or (its == mine and other in RANK and other != layer):
             return f"{layer} may not see {quoted}"
         if layer == "res" and other == "res" and self.resource(quoted) and \
-                base(quoted) != base(path):
+                base(quoted) != base(path) and not base(path).startswith(base(quoted) + "_"):
             if os.path.dirname(path) != os.path.join(self.root, "src", "res"):
                 return f"a resource includes another one: {quoted}"
         return None

@@ -10,10 +10,9 @@
  * however little is in it, and a packet (O_DIRECT) is a buffer that is read alone. So the buffers'
  * lengths are kept where they are not those of one plain write. They are told apart by splicing
  * through a pipe that has room for one buffer.
- *
- * Opening /proc/self/fd/N of a pipe never waits for the other end, but sets O_LARGEFILE, which the
- * descriptions that pipe2 makes do not have: these two are made by pipe2 again.
  */
+#include "res/file/pipe.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,18 +26,13 @@
 #include "kernel/pidfd.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/pipe.pb-c.h"
-#include "res/file/files.h"
 #include "res/file/seen.h"
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
 #include "util/str.h"
 #include "util/vec.h"
 
-#define BUFFER_MAX  4096U
-#define SMALL_BYTES (64UL * 1024) /* contents of at most so many bytes are in the record itself */
-#define SETTABLE    (O_NONBLOCK | O_DIRECT | O_APPEND | O_NOATIME)
-#define NO_WAIT     (SPLICE_F_NONBLOCK)
-#define EVERYTHING  (1UL << 30)
+#define EVERYTHING (1UL << 30)
 
 static bool match(const struct file_look *l)
 {
@@ -49,10 +43,13 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__Pipe *m = msg_new(Ckpt__Pipe, CKPT__PIPE__INIT);
 
-	if (!m)
+	if (m)
+		m->path = strdup(l->link[0] == '/' ? l->link : "");
+	if (!m || !m->path) {
+		free(m);
 		return collect_oom(c);
+	}
 	m->ino = l->st.st_ino;
-	m->path = strdup(l->link[0] == '/' ? l->link : "");
 	m->deleted = l->deleted;
 	m->mode = l->st.st_mode;
 	m->uid = l->st.st_uid;
@@ -77,31 +74,6 @@ static bool other_end_open(int fd, bool we_read)
 	return poll(&p, 1, 0) >= 0 && !(p.revents & (we_read ? POLLHUP : POLLERR));
 }
 
-struct own_pipe {
-	int r, w;
-};
-
-static void own_close(struct own_pipe *p)
-{
-	fd_close(p->r);
-	fd_close(p->w);
-}
-#define _cleanup_own_ _cleanup_(own_close)
-#define OWN_NONE                                                                                   \
-	{                                                                                          \
-		-EBADF, -EBADF                                                                     \
-	}
-
-static int own_open(struct own_pipe *p, unsigned size_bytes)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	*p = (struct own_pipe){fds[0], fds[1]};
-	return fcntl(p->w, F_SETPIPE_SZ, size_bytes) < 0 ? -errno : 0;
-}
-
 static int add_buffer(Ckpt__Pipe *m, size_t *cap, uint32_t bytes)
 {
 	Ckpt__PipeBuffer *b = msg_new(Ckpt__PipeBuffer, CKPT__PIPE_BUFFER__INIT);
@@ -123,7 +95,7 @@ static int read_buffers(Ckpt__Pipe *m, int fd, uint8_t *out, size_t len)
 	int r = own_open(&copy, m->size_bytes);
 
 	if (r == 0)
-		r = own_open(&one, BUFFER_MAX);
+		r = own_open(&one, PIPE_BUFFER_MAX);
 	if (r == 0 && tee(fd, copy.w, EVERYTHING, NO_WAIT) < 0)
 		r = errno == EAGAIN ? 0 : -errno;
 	while (r == 0 && at < len) {
@@ -146,12 +118,15 @@ static int read_buffers(Ckpt__Pipe *m, int fd, uint8_t *out, size_t len)
 static int find_packets(Ckpt__Pipe *m, int fd, size_t len, bool last)
 {
 	_cleanup_own_ struct own_pipe copy = OWN_NONE;
-	_cleanup_free_ uint8_t *scratch = malloc(len);
+	_cleanup_free_ uint8_t *scratch = NULL;
 	size_t at = 0, end = 0, i = 0;
 	int r = own_open(&copy, m->size_bytes);
 
-	if (r < 0 || !scratch)
-		return r < 0 ? r : -ENOMEM;
+	if (r < 0)
+		return r;
+	scratch = malloc(len);
+	if (!scratch)
+		return -ENOMEM;
 	if (tee(fd, copy.w, EVERYTHING, NO_WAIT) < 0)
 		return -errno;
 	while (at < len) {
@@ -173,7 +148,7 @@ static bool buffers_plain(const Ckpt__Pipe *m)
 {
 	for (size_t i = 0; i < m->n_buffers; i++)
 		if (m->buffers[i]->packet ||
-			(i + 1 < m->n_buffers && m->buffers[i]->bytes != BUFFER_MAX))
+			(i + 1 < m->n_buffers && m->buffers[i]->bytes != PIPE_BUFFER_MAX))
 			return false;
 	return true;
 }
@@ -198,7 +173,7 @@ static int keep_contents(struct collect *c, uint64_t id, Ckpt__Pipe *m, uint8_t 
 	int r;
 
 	m->contents_bytes = len;
-	if (len <= SMALL_BYTES) {
+	if (len <= PIPE_SMALL_BYTES) {
 		m->contents = (ProtobufCBinaryData){.len = len, .data = TAKE_PTR(*buf)};
 		return 0;
 	}
@@ -297,7 +272,7 @@ static void note_end(
 
 static int finish(struct collect *c)
 {
-	_cleanup_free_ struct ends *ends = calloc(c->n_files + 1, sizeof(*ends));
+	_cleanup_free_ struct ends *ends = NULL;
 	const struct model_rec *rec;
 	uint32_t by_open;
 	size_t pos = 0;
@@ -305,6 +280,7 @@ static int finish(struct collect *c)
 
 	if (!model_next(c->model, &res_pipe.type, &pos))
 		return 0;
+	ends = calloc(c->n_files + 1, sizeof(*ends));
 	if (!ends)
 		return collect_oom(c);
 	by_open = flag_of_open();
@@ -321,242 +297,8 @@ static int finish(struct collect *c)
 	return r;
 }
 
-/* ---- restore ---- */
-
-static int fail_contents(struct open_ctx *o, int err)
-{
-	return op_fail(o->op, err == EAGAIN ? CKPT_E_IMAGE : CKPT_E_SYSTEM, err, "write",
-		err == EAGAIN ? "see ckpt verify" : NULL, "the contents of a pipe");
-}
-
-/* A buffer that does not join with its neighbours: what is spliced never does. */
-static int put_alone(struct own_pipe *helper, int w, const uint8_t *p, size_t len)
-{
-	if (write(helper->w, p, len) != (ssize_t)len)
-		return -EIO;
-	if (splice(helper->r, NULL, w, NULL, len, NO_WAIT) != (ssize_t)len)
-		return errno == EAGAIN ? -EAGAIN : -EIO;
-	return 0;
-}
-
-static int put_plain(int w, const uint8_t *p, size_t len)
-{
-	ssize_t n = len ? write(w, p, len) : 0;
-
-	if (n == (ssize_t)len)
-		return 0;
-	return n < 0 ? -errno : -EAGAIN;
-}
-
-static int put_packet(int w, const uint8_t *p, size_t len)
-{
-	int r;
-
-	if (fcntl(w, F_SETFL, O_NONBLOCK | O_DIRECT) < 0)
-		return -errno;
-	r = put_plain(w, p, len);
-	return fcntl(w, F_SETFL, O_NONBLOCK) < 0 ? -errno : r;
-}
-
-static int put_buffers(struct open_ctx *o, const Ckpt__Pipe *m, int w, const uint8_t *p)
-{
-	_cleanup_own_ struct own_pipe helper = OWN_NONE;
-	uint64_t left = m->contents_bytes;
-	int r = own_open(&helper, BUFFER_MAX);
-
-	for (size_t i = 0; r == 0 && i < m->n_buffers; i++) {
-		uint32_t n = m->buffers[i]->bytes;
-
-		if (n > left)
-			return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-				"a pipe has more buffers than bytes");
-		if (m->buffers[i]->packet)
-			r = put_packet(w, p, n);
-		else if (n < BUFFER_MAX && i + 1 < m->n_buffers)
-			r = put_alone(&helper, w, p, n);
-		else
-			r = put_plain(w, p, n);
-		p += n;
-		left -= n;
-	}
-	return r < 0 ? fail_contents(o, -r) : 0;
-}
-
-/* @w: writes without waiting */
-static int put_contents(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, int w)
-{
-	_cleanup_free_ uint8_t *big = NULL;
-	_cleanup_close_ int fd = -EBADF;
-	const uint8_t *p = m->contents.data;
-	uint64_t len = m->contents_bytes;
-	int r;
-
-	if (!len)
-		return 0;
-	if (len > m->size_bytes || (len <= SMALL_BYTES && m->contents.len != len))
-		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"a pipe of %u bytes with %llu in it", m->size_bytes,
-			(unsigned long long)len);
-	if (len > SMALL_BYTES) {
-		big = malloc(len);
-		fd = memfd_create("pipe", MFD_CLOEXEC);
-		if (!big || fd < 0 || ftruncate(fd, len) < 0)
-			return op_fail(
-				o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the contents of a pipe");
-		r = o->contents(o, id, fd);
-		if (r == 0)
-			r = pread_full(fd, big, len, 0);
-		if (r < 0)
-			return op_fail(
-				o->op, CKPT_E_IMAGE, -r, NULL, NULL, "the contents of a pipe");
-		p = big;
-	}
-	if (m->n_buffers)
-		return put_buffers(o, m, w, p);
-	r = put_plain(w, p, len);
-	return r < 0 ? fail_contents(o, -r) : 0;
-}
-
-/* What belongs to the inode. A name's mode and owner are its file system's. */
-static int set_inode(struct open_ctx *o, const Ckpt__Pipe *m, int fd)
-{
-	struct stat st;
-
-	if (m->size_bytes && fcntl(fd, F_GETPIPE_SZ) != (int)m->size_bytes &&
-		fcntl(fd, F_SETPIPE_SZ, m->size_bytes) < 0)
-		return op_fail(o->op, CKPT_E_PRIVILEGE, errno, "fcntl(F_SETPIPE_SZ)",
-			"raise /proc/sys/fs/pipe-max-size", "a pipe of %u bytes", m->size_bytes);
-	if ((m->path[0] && !m->deleted) || fstat(fd, &st) < 0)
-		return 0;
-	if ((st.st_uid != m->uid || st.st_gid != m->gid) && fchown(fd, m->uid, m->gid) < 0)
-		op_warn(o->op, "a pipe's owner: %m");
-	if (st.st_mode != m->mode && fchmod(fd, m->mode & 07777) < 0)
-		op_warn(o->op, "a pipe's mode: %m");
-	return 0;
-}
-
-/* Another description of an inode; needs no name, and does not wait. */
-static int open_again(struct open_ctx *o, int fd, uint32_t flags)
-{
-	_cleanup_close_ int reader = -EBADF;
-	char path[48];
-	int again;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	/* a named pipe without a reader would not be opened for writing */
-	if (!(flags & O_PATH) && (flags & O_ACCMODE) == O_WRONLY)
-		reader = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	again = open(
-		path, (int)(flags & ~SETTABLE) | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK));
-	if (again < 0)
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL, "another end of a pipe");
-	if (!(flags & O_PATH))
-		fcntl(again, F_SETFL, (int)(flags & SETTABLE));
-	return again;
-}
-
-/* One of the two that pipe2 has made, kept for the description that it is. */
-static int keep_half(struct open_ctx *o, uint64_t first, uint64_t id, int *fd)
-{
-	const Ckpt__Pipe *m = model_get(o->model, &res_pipe.type, id);
-	const Ckpt__File *f = model_get(o->model, &res_file.type, id);
-
-	if (!m || !f || (id != first && m->same_inode_as != first))
-		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"file %llu is no end of pipe %llu", (unsigned long long)id,
-			(unsigned long long)first);
-	if (fcntl(*fd, F_SETFL, (int)(f->flags & SETTABLE)) < 0)
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "fcntl(F_SETFL)", NULL, "a pipe");
-	return id == first ? 0 : o->also(o, id, TAKE_FD(*fd));
-}
-
-static int make_pipe(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, uint32_t flags)
-{
-	_cleanup_own_ struct own_pipe p = OWN_NONE;
-	_cleanup_close_ int fd = -EBADF;
-	int fds[2], r;
-
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-		return op_fail(o->op, CKPT_E_SPACE, errno, "pipe2", NULL, "a pipe");
-	p = (struct own_pipe){fds[0], fds[1]};
-	r = set_inode(o, m, p.w);
-	if (r == 0)
-		r = put_contents(o, id, m, p.w);
-	if (r == 0 && id != m->read_half && id != m->write_half)
-		r = fd = open_again(o, p.r, flags);
-	if (r >= 0 && m->read_half)
-		r = keep_half(o, id, m->read_half, &p.r);
-	if (r >= 0 && m->write_half)
-		r = keep_half(o, id, m->write_half, &p.w);
-	if (r < 0)
-		return r;
-	if (id == m->read_half)
-		return TAKE_FD(p.r);
-	return id == m->write_half ? TAKE_FD(p.w) : TAKE_FD(fd);
-}
-
-/* By its name; one that has none any more is made for a moment. */
-static int open_fifo(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, uint32_t flags)
-{
-	_cleanup_free_ char *other = NULL;
-	_cleanup_close_ int fd = -EBADF;
-	const char *path = m->path;
-	struct stat st;
-	int r = 0, left = 0;
-
-	if (m->deleted && mkfifo(path, 0600) < 0) {
-		if (errno != EEXIST ||
-			asprintf(&other, "%s.ckpt-%d-%llu", path, getpid(),
-				(unsigned long long)id) < 0 ||
-			mkfifo(path = other, 0600) < 0)
-			return op_fail(o->op, CKPT_E_CONFLICT, errno, "mkfifo", NULL,
-				"making deleted named pipe %s again", path);
-	}
-	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	r = fd < 0 ? -errno : 0;
-	if (m->deleted)
-		unlink(path);
-	if (r < 0 || fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
-		return op_fail(o->op, CKPT_E_CONFLICT, -r, "open",
-			r == -ENOENT ? "put the named pipe back where it was" : NULL, "%s%s", path,
-			r < 0 ? "" : ": it is no named pipe any more");
-	r = set_inode(o, m, fd);
-	if (r == 0 && ioctl(fd, FIONREAD, &left) == 0 && left && m->contents_bytes)
-		r = op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, "read it empty",
-			"%s: %d bytes of somebody else are in it", path, left);
-	if (r == 0)
-		r = put_contents(o, id, m, fd);
-	return r < 0 ? r : open_again(o, fd, flags);
-}
-
-static int open_pipe(
-	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
-{
-	const Ckpt__Pipe *m = (const void *)rec->msg, *first = m;
-	const Ckpt__File *f = file_record;
-	char what[64];
-	int fd;
-
-	if (m->same_inode_as)
-		first = model_get(o->model, &res_pipe.type, m->same_inode_as);
-	if (!f || !first || first->same_inode_as)
-		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"file %llu: a pipe without its first end", (unsigned long long)id);
-	if (first->outside && !m->path[0]) {
-		snprintf(what, sizeof(what), "pipe:[%llu]", (unsigned long long)m->ino);
-		return outside_connect(o, id, what, f->flags);
-	}
-	if (first == m)
-		return m->path[0] ? open_fifo(o, id, m, f->flags) : make_pipe(o, id, m, f->flags);
-	fd = plan_fd(o->plan, m->same_inode_as);
-	if (fd < 0)
-		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"file %llu: its pipe's first end comes after it", (unsigned long long)id);
-	return open_again(o, fd, f->flags);
-}
-
 static const struct file_ops ops = {
-	.match = match, .collect = collect, .finish = finish, .open = open_pipe};
+	.match = match, .collect = collect, .finish = finish, .open = pipe_open};
 static const char *const volatile_fields[] = {"ino", NULL};
 
 const struct res res_pipe = {

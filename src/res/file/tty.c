@@ -34,9 +34,12 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__Tty *m = msg_new(Ckpt__Tty, CKPT__TTY__INIT);
 
-	if (!m)
+	if (m)
+		m->path = strdup(l->link);
+	if (!m || !m->path) {
+		free(m);
 		return collect_oom(c);
-	m->path = strdup(l->link);
+	}
 	m->rdev = l->st.st_rdev;
 	return collect_add_take(c, &res_tty.type, id, m);
 }
