@@ -30,6 +30,7 @@
 #include "image/image.h"
 #include "inject/slack.h"
 #include "kernel/proc.h"
+#include "kernel/timens.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
 #include "util/cleanup.h"
@@ -130,6 +131,18 @@ static int find_other_place(struct tracees *tr)
 	return 0;
 }
 
+/* The clocks of the machine, should we be in a time namespace. */
+static void clocks_of_machine(struct dump *d)
+{
+	_cleanup_close_ int self = proc_open(0);
+	struct timens_offsets own;
+
+	if (self < 0 || timens_read(self, &own) < 0)
+		return;
+	d->monotonic_ns -= own.monotonic_ns;
+	d->boottime_ns -= own.boottime_ns;
+}
+
 static int stage_seize(struct dump *d)
 {
 	uint64_t start, end;
@@ -146,6 +159,7 @@ static int stage_seize(struct dump *d)
 	d->tr->dies = !d->req->leave_running && !d->req->leave_stopped;
 	d->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
 	d->boottime_ns = clock_ns(CLOCK_BOOTTIME);
+	clocks_of_machine(d);
 	d->realtime_ns = clock_ns(CLOCK_REALTIME);
 	d->ret->tasks = 1;
 	d->ret->threads = d->tr->n;

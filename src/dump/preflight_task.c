@@ -188,7 +188,7 @@ int look_threads(struct look *l)
 #define OTHER_NS      "other namespaces than those of ckpt are not saved yet"
 #define NSENTER(flag) "run ckpt in it: nsenter -t PID --" flag " ckpt ..."
 
-/* ns: the link of the target; own: the link of ours that it must equal. */
+/* ns: the link of the target; own: the link of ours that it must equal; NULL: its own ns/time. */
 static const struct {
 	const char *ns, *own;
 	struct look_kind kind;
@@ -201,8 +201,8 @@ static const struct {
 	{"ns/ipc", "ns/ipc", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("ipc")}},
 	{"ns/uts", "ns/uts", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("uts")}},
 	{"ns/cgroup", "ns/cgroup", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("cgroup")}},
-	{"ns/time", "ns/time", {"namespace", CKPT_REFUSED, OTHER_NS, NSENTER("time")}},
-	{"ns/time_for_children", "ns/time", {"namespace", CKPT_REFUSED, OTHER_NS, NULL}},
+	{"ns/time", "ns/time", {"timens", CKPT_SAVED, NULL, NULL}},
+	{"ns/time_for_children", NULL, {"namespace", CKPT_REFUSED, OTHER_NS, NULL}},
 };
 
 int look_namespaces(struct look *l)
@@ -215,7 +215,8 @@ int look_namespaces(struct look *l)
 		_cleanup_free_ char *name = NULL;
 		struct stat theirs, ours;
 
-		if (fstatat(self, namespaces[i].own, &ours, 0) < 0)
+		if (fstatat(namespaces[i].own ? self : l->procfd,
+			    namespaces[i].own ? namespaces[i].own : "ns/time", &ours, 0) < 0)
 			continue; /* a kernel without this kind */
 		if (fstatat(l->procfd, namespaces[i].ns, &theirs, 0) < 0) {
 			if (errno == ENOENT)

@@ -15,6 +15,7 @@ static const struct res *const table[] = {
 	&res_task,
 	&res_prctl,
 	&res_procfile,
+	&res_timens,
 	&res_fs,
 	&res_mm,
 	&res_pages,

@@ -27,6 +27,7 @@
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "restore/check.h"
+#include "restore/clocks.h"
 #include "restore/front.h"
 #include "restore/open.h"
 #include "restore/run.h"
@@ -119,10 +120,13 @@ static int stage_run(struct restore *s)
 		.plan = &s->plan,
 		.front = &s->front,
 		.frozen = s->req->frozen};
+	struct timens_offsets time;
 	int r = plan_task(&s->plan, s->task, &run.task);
 
 	if (r < 0)
 		return r;
+	if (clocks_plan(&s->plan, image_manifest(s->img), s->task->pid, &time))
+		run.time = &time;
 	r = area_make(s->op, &run.task, s->mm, &run.area);
 	if (r == 0)
 		r = run_task(&run);

@@ -19,9 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/personality.h>
 #include <sys/ptrace.h>
-#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -32,7 +30,6 @@
 #include "arch/arch.h"
 #include "core/fault.h"
 #include "core/trace.h"
-#include "isa/raw_syscall.h"
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "kernel/ptrace.h"
@@ -44,13 +41,14 @@
 #include "res/thread/sud.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
+#include "restore/spawn.h"
+#include "restore/taken.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-#define TRACE_OPTIONS   (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
-#define LOOK_NS         20000000L /* how often a waiting coordinator looks whether the task died */
-#define PERSONALITY_ASK 0xffffffff
-#define ZOMBIE_NS       2000000000ULL
+#define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+#define LOOK_NS       20000000L /* how often a waiting coordinator looks whether the task died */
+#define ZOMBIE_NS     2000000000ULL
 
 static struct thread_plan *first_alive(struct run *r)
 {
@@ -74,10 +72,7 @@ static int fail_at(struct run *r, uint32_t thread, uint32_t step, int err, const
 			r->task.task->pid, r->task.task->comm);
 	th = &t.threads[thread];
 	s = step < th->prog.n ? &th->prog.steps[step] : NULL;
-	ret = op_fail(r->op, err == ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, err, NULL,
-		err == EEXIST && s && s->op == AGENT_SPAWN
-			? "another process has taken the thread's id; try again later"
-			: NULL,
+	ret = op_fail(r->op, err == ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, err, NULL, NULL,
 		"pid %d (%s): thread %d: step %u: %s%s%s%s", r->task.task->pid, r->task.task->comm,
 		th->tid, step, s ? s->what : "?", s && s->object ? " " : "",
 		s && s->object ? s->object : "", why);
@@ -85,10 +80,21 @@ static int fail_at(struct run *r, uint32_t thread, uint32_t step, int err, const
 	return ret;
 }
 
+static int fail_taken(struct run *r, pid_t id)
+{
+	char who[64];
+
+	snprintf(who, sizeof(who), "pid %d (%s)", r->task.task->pid, r->task.task->comm);
+	return taken_fail(r->op, who, id);
+}
+
 static int fail_step(struct run *r)
 {
 	const struct agent_ctl *ctl = r->area.ctl;
 
+	for (size_t i = 1; ctl->failed_errno == EEXIST && ctl->failed_id == 0 && i < r->task.n; i++)
+		if (r->task.threads[i].spawn_step == ctl->failed_step)
+			return fail_taken(r, r->task.threads[i].tid);
 	return fail_at(r, ctl->failed_id, ctl->failed_step, ctl->failed_errno, "");
 }
 
@@ -104,69 +110,6 @@ static int fail_dead(struct run *r, const struct wait_status *w)
 }
 
 /* ------------------------------------------------------------------ making the task */
-
-static int fail_taken(struct run *r)
-{
-	pid_t pid = r->task.task->pid;
-	_cleanup_close_ int fd = proc_open(pid);
-	struct proc_stat st;
-
-	if (fd < 0 || proc_stat_read(fd, 0, &st) < 0)
-		return op_fail(r->op, CKPT_E_CONFLICT, EEXIST, "clone3",
-			"wait until the process group or session ends",
-			"pid %d is still in use as the number of a process group, a session or a thread",
-			pid);
-	return op_fail(r->op, CKPT_E_CONFLICT, EEXIST, "clone3",
-		st.state == 'Z' ? "its parent has to wait(2) for it"
-				: "end that process, or restore in a new pid namespace",
-		"pid %d is taken by %s%s, a child of pid %d", pid, st.comm,
-		st.state == 'Z' ? " (already dead)" : "", st.ppid);
-}
-
-static bool is_zombie(pid_t pid)
-{
-	_cleanup_close_ int fd = proc_open(pid);
-	struct proc_stat st;
-
-	return fd >= 0 && proc_stat_read(fd, 0, &st) == 0 && st.state == 'Z';
-}
-
-/*
- * A fork keeps the registration of the thread that made it, in memory that is about to go: the kernel
- * would kill the task at its next preemption. In the child; nothing of libc may be called.
- */
-static void forget_rseq(void)
-{
-	if (__rseq_size)
-		raw_syscall6(SYS_rseq, (long)((char *)__builtin_thread_pointer() + __rseq_offset),
-			sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG, 0, 0);
-}
-
-/* The program that had the pid may have died a moment ago, with a parent that is slow to reap it. */
-static long clone_patient(struct run *r)
-{
-	pid_t pid = r->task.task->pid;
-	struct clone_args args = {
-		.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1};
-	uint64_t deadline = now_ns() + ZOMBIE_NS;
-	struct timespec doze = {.tv_nsec = 1000000};
-	int err;
-
-	for (;;) {
-		long ret = syscall(SYS_clone3, &args, sizeof(args));
-
-		if (ret == 0) {
-			forget_rseq();
-			arch_agent_start(r->area.entry, r->area.first_prog, r->area.first_stack);
-		}
-		err = errno;
-		if (ret > 0 || err != EEXIST || now_ns() > deadline || !is_zombie(pid)) {
-			errno = err;
-			return ret;
-		}
-		nanosleep(&doze, NULL);
-	}
-}
 
 /* Filters in the image: what follows their installation has to pass them, until we detach. */
 static int trace_thread(struct run *r, pid_t tid)
@@ -186,29 +129,21 @@ static int trace_thread(struct run *r, pid_t tid)
 
 static int make_task(struct run *r)
 {
-	int persona = personality(PERSONALITY_ASK);
-	sigset_t all, old;
-	long pid;
-	int err;
+	struct spawn spawn = {.pid = r->task.task->pid,
+		.entry = r->area.entry,
+		.prog = r->area.first_prog,
+		.stack = r->area.first_stack,
+		.time = r->time};
+	int err = spawn_task(&spawn);
 
-	/* the task begins with none, whatever ours is */
-	if (persona > 0)
-		personality(0);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = clone_patient(r);
-	err = errno;
-	if (persona > 0)
-		personality(persona);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (pid < 0 && err == EEXIST)
-		return fail_taken(r);
-	if (pid < 0)
-		return op_fail(r->op, err == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, err,
-			"clone3", err == EPERM ? "needs CAP_CHECKPOINT_RESTORE" : NULL,
-			"pid %d (%s)", r->task.task->pid, r->task.task->comm);
-	r->pid = pid;
-	err = trace_thread(r, pid);
+	if (err == -EEXIST)
+		return fail_taken(r, spawn.pid);
+	if (err < 0)
+		return op_fail(r->op, err == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, -err,
+			"clone3", err == -EPERM ? "needs CAP_CHECKPOINT_RESTORE" : NULL,
+			"pid %d (%s)", spawn.pid, r->task.task->comm);
+	r->pid = spawn.pid;
+	err = trace_thread(r, r->pid);
 	if (err < 0)
 		return err;
 	r->traced = 1;
@@ -357,7 +292,7 @@ static void let_exit(struct run *r)
 	if (!r->task.threads[0].exits)
 		return;
 	ptrace_detach(r->pid, 0);
-	while (!is_zombie(r->pid) && now_ns() < deadline)
+	while (!spawn_is_zombie(r->pid) && now_ns() < deadline)
 		nanosleep(&doze, NULL);
 }
 

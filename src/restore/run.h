@@ -5,6 +5,7 @@
 #define CKPT_RESTORE_RUN_H
 
 #include "image/image.h"
+#include "kernel/timens.h"
 #include "restore/area.h"
 #include "restore/front.h"
 #include "restore/plan.h"
@@ -16,10 +17,11 @@ struct run {
 	struct plan *plan;
 	struct task_plan task;
 	struct area area;
-	pid_t pid;           /* 0 until the task exists */
-	size_t traced;       /* of task.threads, the first so many are traced by us */
-	struct front *front; /* told of the root before it runs */
-	bool frozen;         /* leave it stopped */
+	pid_t pid;                         /* 0 until the task exists */
+	size_t traced;                     /* of task.threads, the first so many are traced by us */
+	const struct timens_offsets *time; /* of a time namespace for it, or NULL */
+	struct front *front;               /* told of the root before it runs */
+	bool frozen;                       /* leave it stopped */
 	struct sleepers sleepers;
 	uint64_t page_bytes;
 };

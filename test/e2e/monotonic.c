@@ -1,8 +1,32 @@
 /*
- * Holds: the last reading of every clock that must not go backwards, by the system call itself.
+ * Holds: `ns`: a time namespace of its own, whose clocks are far ahead; the last reading of every clock that must not go backwards, by the system call itself.
  * Shows: Process: "CLOCK_MONOTONIC that does not jump backwards".
+ * e2e: args: plain ns
  */
 #include "victim.h"
+
+#include <sched.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+/* The clocks are days ahead of the machine's from here on. */
+static void monotonic_enter(void)
+{
+	static const char text[] = "monotonic 1000000 0\nboottime 2000000 500\n";
+	int fd;
+
+	if (unshare(CLONE_NEWTIME) == -1)
+		SKIP("no time namespaces: %s", strerror(errno));
+	fd = MUST(open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC));
+	if (write(fd, text, sizeof(text) - 1) == -1)
+		SKIP("timens_offsets: %s", strerror(errno));
+	close(fd);
+	fd = MUST(open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC));
+	MUST(setns(fd, CLONE_NEWTIME));
+	close(fd);
+}
 
 int main(int argc, char **argv)
 {
@@ -12,6 +36,8 @@ int main(int argc, char **argv)
 	double gone;
 
 	victim_init(argc, argv);
+	if (argc > 1 && strcmp(argv[1], "ns") == 0)
+		monotonic_enter();
 	for (int i = 0; i < 4; i++)
 		MUST(syscall(SYS_clock_gettime, clocks[i], &before[i]));
 	victim_ready();

@@ -1,6 +1,7 @@
 """Scenes of the two commands themselves: directories, pids, and what stays stopped."""
 import os
 import signal
+import subprocess
 import time
 
 from harness import CKPT, CONFLICT, Failure, proc_state, wait_for
@@ -47,6 +48,28 @@ def pid_take(pid):
     raise Failure(f"the test could not take pid {pid}")
 
 
+def session_take(pid):
+    """A process in a session of this number whose leader is dead."""
+    reader, writer = os.pipe()
+    for _ in range(200):
+        with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as f:
+            f.write(str(pid - 1))
+        leader = os.fork()
+        if leader == 0:
+            if os.getpid() == pid:
+                os.setsid()
+                child = os.fork()
+                if child == 0:
+                    time.sleep(60)
+                    os._exit(0)
+                os.write(writer, str(child).encode())
+            os._exit(0)
+        os.waitpid(leader, 0)
+        if leader == pid:
+            return int(os.read(reader, 20))
+    raise Failure(f"the test could not take pid {pid}")
+
+
 def scene_pid_taken(s):
     """The pid is taken: the message names it and the program that has it; later it works."""
     s.begin(WAITER)
@@ -57,11 +80,47 @@ def scene_pid_taken(s):
     status, text = s.ckpt("restore", "-D", s.image, "-d", ok=False)
     if status != CONFLICT:
         raise Failure(f"expected exit status {CONFLICT}, got {status}\n{text}")
-    s.words(text, s.pid, comm)
+    s.words(text, s.pid, comm, f"child of pid {os.getpid()}")
     if proc_state(s.pid) is None:
         raise Failure("the process that had the pid is gone")
     os.kill(s.pid, signal.SIGKILL)
     os.waitpid(s.pid, 0)
+    s.restore()
+    s.finish()
+
+
+def scene_tid_taken(s):
+    """The number of a thread is taken: it is named with the program that has it; nothing is left."""
+    s.begin("import threading\nthreading.Thread(target=lambda: signal.sigwait([signal.SIGUSR2]), daemon=True).start()\n"
+            "ready()\nos._exit(0)")
+    tids = sorted(int(t) for t in os.listdir(f"/proc/{s.pid}/task"))
+    if len(tids) != 2:
+        raise Failure(f"set-up: expected two threads, got {tids}")
+    s.save()
+    pid_take(tids[1])
+    status, text = s.ckpt("restore", "-D", s.image, "-d", ok=False)
+    if status != CONFLICT:
+        raise Failure(f"expected exit status {CONFLICT}, got {status}\n{text}")
+    s.words(text, s.pid, f"pid {tids[1]} is taken by", f"child of pid {os.getpid()}")
+    if proc_state(s.pid) is not None:
+        raise Failure("the failed restore has left a process behind")
+    os.kill(tids[1], signal.SIGKILL)
+    os.waitpid(tids[1], 0)
+    s.restore()
+    s.finish()
+
+
+def scene_session_taken(s):
+    """The pid is still the number of a session: the message names who is in it."""
+    s.begin(WAITER)
+    s.save()
+    child = session_take(s.pid)
+    status, text = s.ckpt("restore", "-D", s.image, "-d", ok=False)
+    if status != CONFLICT:
+        raise Failure(f"expected exit status {CONFLICT}, got {status}\n{text}")
+    s.words(text, s.pid, "session", f"pid {child}")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
     s.restore()
     s.finish()
 
@@ -152,3 +211,37 @@ def scene_usage(s):
             raise Failure(f"{CKPT} {args}: expected exit status 2, got {status}\n{text}")
     s.undisturbed()
     s.finish()
+
+
+CLOCKS = """
+import time
+before = time.monotonic()
+ready()
+with open("clock", "w") as f:
+    f.write(f"{time.monotonic() - before:.6f}")
+"""
+
+
+def scene_clock_reboot(s):
+    """On another boot the monotonic clock goes on from the dump: the time that it was dead is not in it."""
+    s.begin(CLOCKS)
+    began = time.monotonic()
+    s.save()
+    with open(s.file("boot_id"), "w", encoding="ascii") as f:
+        f.write("00000000-1111-2222-3333-444444444444\n")
+    time.sleep(1)
+    command = ["unshare", "-m", "sh", "-c", 'mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"',
+               "sh", s.file("boot_id"), CKPT, "restore", "-D", s.image, "-d"]
+    done = subprocess.run(command, cwd=s.dir, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise Failure(f"restore: {done.returncode}\n{done.stderr}")
+    with open(f"/proc/{s.pid}/timens_offsets", encoding="ascii") as f:
+        offset = [line.split() for line in f][0]
+    if not -10 < int(offset[1]) + int(offset[2]) / 1e9 < -0.9:
+        raise Failure(f"its clock should be about a second behind: {offset}")
+    s.finish()
+    passed = time.monotonic() - began
+    with open(s.file("clock"), encoding="ascii") as f:
+        seen = float(f.read())
+    if not 0 <= seen < passed - 0.9:
+        raise Failure(f"the clock went on by {seen:.3f} s of {passed:.3f} s, of which it was dead for 1")

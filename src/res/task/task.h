@@ -9,7 +9,7 @@
 #include "res/res.h"
 
 extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits, res_prctl,
-	res_procfile, res_membarrier, res_posixtimers, res_xfeatures;
+	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures;
 
 /**
  * posixtimers_queue() - whether a pending signal is that of a timer in the model, which will queue it

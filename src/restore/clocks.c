@@ -1,0 +1,95 @@
+/*
+ * clocks.c - see clocks.h.
+ */
+#include "restore/clocks.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel/probe.h"
+#include "kernel/proc.h"
+#include "proto/timens.pb-c.h"
+#include "res/task/task.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+#include "util/units.h"
+
+#define NS_PER_S    1000000000LL
+#define BOOT_ID_LEN 36
+#define SAME_ENOUGH 1000000LL /* ns; less is not worth a namespace */
+
+struct timens_offsets clocks_offsets(
+	const Ckpt__Manifest *m, const struct timens_offsets *was, const struct clocks_now *now)
+{
+	if (strcmp(m->boot_id, now->boot_id) == 0)
+		return *was;
+	return (struct timens_offsets){
+		.monotonic_ns =
+			(int64_t)m->monotonic_ns + was->monotonic_ns - now->machine.monotonic_ns,
+		.boottime_ns =
+			(int64_t)m->boottime_ns + was->boottime_ns - now->machine.boottime_ns};
+}
+
+static int64_t clock_ns(clockid_t id)
+{
+	struct timespec ts = {0};
+
+	clock_gettime(id, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+/* Our own clocks, without our own time namespace. */
+static struct timens_offsets own_offsets(void)
+{
+	_cleanup_close_ int fd = proc_open(0);
+	struct timens_offsets o = {0};
+
+	if (fd < 0 || timens_read(fd, &o) < 0)
+		return (struct timens_offsets){0};
+	return o;
+}
+
+static void warn(const struct plan *p, const struct timens_offsets *o)
+{
+	char text[UNITS_LEN];
+	int64_t by = o->monotonic_ns;
+
+	op_warn(p->op,
+		"CLOCK_MONOTONIC jumps %s by %s, and absolute deadlines with it: a time namespace would "
+		"help, which takes Linux 5.6, CAP_SYS_ADMIN and CAP_SYS_TIME",
+		by > 0 ? "backwards" : "forwards", time_text((uint64_t)(by > 0 ? by : -by), text));
+}
+
+static bool is_near(int64_t a, int64_t b)
+{
+	return llabs(a - b) < SAME_ENOUGH;
+}
+
+int clocks_plan(
+	const struct plan *p, const Ckpt__Manifest *m, pid_t pid, struct timens_offsets *ret)
+{
+	const Ckpt__TimeNs *rec = model_get(p->model, &res_timens.type, pid);
+	struct timens_offsets own = own_offsets(), was = {0}, o;
+	_cleanup_free_ char *boot_id = NULL;
+	struct clocks_now now = {.machine = {clock_ns(CLOCK_MONOTONIC) - own.monotonic_ns,
+					 clock_ns(CLOCK_BOOTTIME) - own.boottime_ns}};
+
+	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot_id, NULL) < 0)
+		return 0;
+	boot_id[strcspn(boot_id, "\n")] = 0;
+	now.boot_id = boot_id;
+	if (rec)
+		was = (struct timens_offsets){rec->monotonic_ns, rec->boottime_ns};
+	o = clocks_offsets(m, &was, &now);
+	if (is_near(o.monotonic_ns, own.monotonic_ns) && is_near(o.boottime_ns, own.boottime_ns))
+		return 0;
+	if (!kernel_has(FEATURE_TIME_NAMESPACE)) {
+		o.monotonic_ns -= own.monotonic_ns;
+		warn(p, &o);
+		return 0;
+	}
+	*ret = o;
+	return 1;
+}

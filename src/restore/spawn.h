@@ -1,0 +1,30 @@
+/*
+ * spawn.h - making the first thread of a restored task, with its own pid.
+ */
+#ifndef CKPT_RESTORE_SPAWN_H
+#define CKPT_RESTORE_SPAWN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kernel/timens.h"
+
+struct spawn {
+	pid_t pid;                         /* that it must have */
+	uint64_t entry, prog, stack;       /* the agent, its program, the top of its stack */
+	const struct timens_offsets *time; /* of a time namespace of its own, or NULL */
+};
+
+/**
+ * spawn_task() - a child of this process that is the agent from its first instruction
+ * All signals are blocked in it, it has no personality and no rseq area. A zombie that holds the pid is
+ * waited for, for a moment.
+ * Return: 0; -EEXIST the pid is taken; -EPERM; -errno of clone3(2) or of the time namespace.
+ */
+int spawn_task(const struct spawn *s);
+
+/** spawn_is_zombie() - whether a process is dead and not reaped */
+bool spawn_is_zombie(pid_t pid);
+
+#endif
