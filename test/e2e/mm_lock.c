@@ -23,8 +23,8 @@ static void lock_expect(const char *p, bool lo, bool lf, unsigned long kb, const
 
 	CHECK(mm_flag(&v, "lo") == lo, "%s: locked: expected %d, VmFlags '%s'", what, lo, v.flags);
 	/* before Linux 6.2 or so, smaps had no letters for it */
-	CHECK((mm_flag(&v, "lf") || mm_flag(&v, "??")) == lf, "%s: on fault: expected %d, VmFlags '%s'", what, lf,
-		v.flags);
+	CHECK((mm_flag(&v, "lf") || mm_flag(&v, "??")) == lf,
+		"%s: on fault: expected %d, VmFlags '%s'", what, lf, v.flags);
 	CHECK(v.locked_kb == kb, "%s: locked: expected %lu KiB, got %lu", what, kb, v.locked_kb);
 }
 
