@@ -121,6 +121,8 @@ static int check_creds(const struct plan *p)
 
 	if (r < 0)
 		return op_fail(p->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/status");
+	if (own.seccomp > 0)
+		op_warn(p->op, "ckpt runs under a seccomp filter, which the program inherits");
 	while (r == 0 && (rec = model_next(p->model, &res_creds.type, &pos)))
 		r = check_caps(p, rec, &own);
 	proc_status_done(&own);

@@ -22,6 +22,7 @@
 #include "proto/sched.pb-c.h"
 #include "res/thread/thread.h"
 #include "util/cleanup.h"
+#include "util/vec.h"
 
 #define CPUS_BYTES         1024 /* 8192 CPUs, the kernel's largest */
 #define ATTR_SIZE_NO_CLAMP 48
@@ -166,13 +167,15 @@ static void warn_cpus(struct plan *p, const Ckpt__Sched *m, uint64_t tid)
 }
 
 /* To all first: where none of the thread's CPUs is here, it can run on any. */
-static void plan_affinity(struct prog *prog, const Ckpt__Sched *m)
+static void plan_affinity(struct plan *p, struct prog *prog, const Ckpt__Sched *m)
 {
+	size_t len = p->n_cpus ? ALIGN_UP(p->n_cpus, 64) / 8 : CPUS_BYTES;
 	uint8_t all[CPUS_BYTES];
 
-	memset(all, 0xff, sizeof(all));
-	PROG_CALL(prog, "sched: any CPU", SYS_sched_setaffinity, IMM(0), IMM(sizeof(all)),
-		DATA(prog_data(prog, all, sizeof(all))));
+	len = len < CPUS_BYTES ? len : CPUS_BYTES;
+	memset(all, 0xff, len);
+	PROG_CALL(prog, "sched: any CPU", SYS_sched_setaffinity, IMM(0), IMM(len),
+		DATA(prog_data(prog, all, len)));
 	if (!m->cpus.len)
 		return;
 	PROG_CALL_ANY(prog, "sched: CPUs", SYS_sched_setaffinity, IMM(0), IMM(m->cpus.len),
@@ -220,7 +223,7 @@ static void plan(
 		return;
 	}
 	warn_cpus(p, m, rec->owner);
-	plan_affinity(prog, m);
+	plan_affinity(p, prog, m);
 	plan_policy(prog, m);
 	if (m->timer_slack_ns)
 		PROG_CALL(prog, "sched: timer slack", SYS_prctl, IMM(PR_SET_TIMERSLACK),
