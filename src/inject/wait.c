@@ -206,7 +206,7 @@ static int asleep(struct tracees *tr, const struct tracee *t, struct clocks *c, 
 
 	if (!seen || seen->nr != arch_syscall_nr(&t->regs) || (unsigned)seen->cpu >= CPUS_MAX)
 		return -ENODATA;
-	/* it has left its CPU once more, for our stop; any more, and it slept anew in between */
+	/* it has left its CPU of its own will once more, for our stop; any more, and it slept anew */
 	r = file_read_at(tr->proc_fd, proc_task_path(t->tid, "sched").s, &text, NULL);
 	if (r == 0)
 		r = proc_sched_switches(text, &switches);

@@ -51,7 +51,7 @@ int proc_sched_switches(const char *text, uint64_t *ret)
 {
 	str_skip_line(&text);
 	for (; *text; str_skip_line(&text)) {
-		const char *p = str_startswith(text, "nr_switches");
+		const char *p = str_startswith(text, "nr_voluntary_switches");
 
 		if (!p)
 			continue;

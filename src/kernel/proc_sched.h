@@ -22,7 +22,7 @@
 int proc_sched_parse(const char *text, uint64_t *ret_exec_start_ns);
 
 /**
- * proc_sched_switches() - find nr_switches: how often the thread has left a CPU
+ * proc_sched_switches() - find nr_voluntary_switches: how often the thread has gone to sleep, or stopped
  * @text, @ret: as above
  * Return: as above
  */

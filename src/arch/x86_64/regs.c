@@ -20,9 +20,20 @@
 #define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
 
-#define XSTATE_BV_OFF 512
-#define XSTATE_TILES  (1ULL << 18)
+/* The standard format of the extended registers. */
 #define MXCSR_OFF     24
+#define ST_OFF        32
+#define ST_SIZE       128
+#define XMM_OFF       160
+#define XMM_SIZE      256
+#define XSTATE_BV_OFF 512
+#define YMM_OFF       576
+#define YMM_SIZE      256
+#define XSTATE_X87    (1ULL << 0)
+#define XSTATE_XMM    (1ULL << 1)
+#define XSTATE_YMM    (1ULL << 2)
+#define XSTATE_TILES  (1ULL << 18)
+#define FCW_INIT      0x37f
 #define MXCSR_INIT    0x1f80U
 
 #define SYSCALL_INSN_LEN 2
@@ -39,28 +50,39 @@ int arch_regs_set(pid_t tid, const struct arch_regs *regs)
 	return ptrace_setregset(tid, NT_PRSTATUS, &regs->gp, sizeof(regs->gp));
 }
 
-/* A component that holds its initial values may be told as such, by its bit in XSTATE_BV, or not: the
- * kernel does either, as it comes. Those whose initial values are zeros. It takes mxcsr from a register
- * set only if one of them is there. Source: arch/x86/kernel/fpu/xstate.c copy_uabi_to_xstate(). */
+static bool all_zero(const uint8_t *p, size_t len)
+{
+	while (len && *p == 0) {
+		p++;
+		len--;
+	}
+	return len == 0;
+}
+
+/*
+ * A component that holds its initial values may be told as such, by its bit in XSTATE_BV, or not: the
+ * kernel does either, as it comes. Of those whose initial values are simple; mxcsr is taken from a set of
+ * registers only if xmm or ymm are there. Source: Intel SDM volume 1, 13.6 and 13.4.1; Linux
+ * arch/x86/kernel/fpu/xstate.c copy_uabi_to_xstate().
+ */
 void arch_xstate_plain(uint8_t *xstate, size_t len)
 {
-	static const struct {
-		unsigned bit, off, size;
-	} parts[] = {{1, 160, 256}, {2, 576, 256}}; /* xmm; the upper halves of ymm */
-	static const uint8_t zeros[256];
+	uint16_t fcw;
 	uint32_t mxcsr;
 	uint64_t bv;
 
-	if (len < XSTATE_BV_OFF + sizeof(bv))
+	if (len < YMM_OFF + YMM_SIZE)
 		return;
+	memcpy(&fcw, xstate, sizeof(fcw));
 	memcpy(&mxcsr, xstate + MXCSR_OFF, sizeof(mxcsr));
-	if (mxcsr != MXCSR_INIT)
-		return;
 	memcpy(&bv, xstate + XSTATE_BV_OFF, sizeof(bv));
-	for (int i = 0; i < 2; i++)
-		if (len >= parts[i].off + parts[i].size &&
-			memcmp(xstate + parts[i].off, zeros, parts[i].size) == 0)
-			bv &= ~(1ULL << parts[i].bit);
+	if (fcw == FCW_INIT && all_zero(xstate + 2, MXCSR_OFF - 2) &&
+		all_zero(xstate + ST_OFF, ST_SIZE))
+		bv &= ~XSTATE_X87;
+	if (mxcsr == MXCSR_INIT && all_zero(xstate + XMM_OFF, XMM_SIZE))
+		bv &= ~XSTATE_XMM;
+	if (mxcsr == MXCSR_INIT && all_zero(xstate + YMM_OFF, YMM_SIZE))
+		bv &= ~XSTATE_YMM;
 	memcpy(xstate + XSTATE_BV_OFF, &bv, sizeof(bv));
 }
 
