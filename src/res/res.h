@@ -123,6 +123,7 @@ struct plan_override {
 	int mine;         /* inherit: our number */
 	const char *path; /* borrowed from the request */
 	int from;         /* the number that the coordinator gives it, -1: none yet */
+	bool outside;     /* not by --fd: it led outside, and is the command's own of that number */
 };
 
 struct plan {

@@ -135,6 +135,11 @@ static int also(struct open_ctx *ctx, uint64_t file_id, int fd)
 	return keep_take((struct opening *)ctx, file_id, fd);
 }
 
+static int away(struct open_ctx *ctx, int fd)
+{
+	return move_away(ctx->plan, fd, &((struct opening *)ctx)->from);
+}
+
 /* Whether --fd says something else of every descriptor of a description that has any. */
 static bool unneeded(const struct plan *p, uint64_t id)
 {
@@ -220,7 +225,8 @@ int open_files(struct plan *p, const struct image *img)
 				    .plan = p,
 				    .image = img,
 				    .contents = contents,
-				    .also = also},
+				    .also = also,
+				    .away = away},
 		.from = 64};
 	int r = fault_point(p->op, "restore.open");
 

@@ -78,6 +78,52 @@ def scene_terminal_stdio(s):
     s.ends(proc, 0)
 
 
+# Waits for its terminal with epoll, which has it as descriptors 0, 1 and 7 too.
+LOOP = """
+import select
+ep = select.epoll()
+ep.register(0, select.EPOLLIN)
+os.dup2(0, 7)
+ready()
+os.write(1, b"out")
+os.write(7, b"seven")
+"""
+
+
+def scene_terminal_elsewhere(s):
+    """Each number of a terminal that several share becomes the command's own of that number."""
+    far, near = pty.openpty()
+    tty.setraw(near)
+    s.begin(LOOP, stdin=near, stdout=near)
+    s.save()
+    os.close(far)
+    os.close(near)
+    far, near = pty.openpty()
+    tty.setraw(near)
+    with open(s.file("stdout"), "wb") as out:
+        proc = s.front(stdin=near, stdout=out)
+    s.go()
+    s.ends(proc, 0)
+    read_all(far, b"seven")
+    with open(s.file("stdout"), "rb") as f:
+        if f.read() != b"out":
+            raise Failure("the output is not in the file that stdout is now")
+
+
+def scene_terminal_gone(s):
+    """There is no terminal any more, and what is there can't be waited for: it is restored all the same."""
+    far, near = pty.openpty()
+    tty.setraw(near)
+    s.begin(LOOP.replace('os.write(7, b"seven")', ""), stdin=near, stdout=near)
+    s.save()
+    os.close(far)
+    os.close(near)
+    with open(s.file("stdout"), "wb") as out:
+        proc = s.front(stdout=out)
+    s.go()
+    s.ends(proc, 0)
+
+
 def outside_five(s):
     """A victim whose descriptor 5 is the write end of a pipe of the caller."""
     r, w = os.pipe()

@@ -271,7 +271,10 @@ static void plan_put(struct plan *p, const Ckpt__FdTable *m, struct prog *prog)
 		else
 			PROG_CALL(prog, "fdtable: put", SYS_dup3, IMM(from), IMM(e->fd),
 				IMM(e->cloexec ? O_CLOEXEC : 0));
-		prog_object(prog, "fd %u%s", e->fd, o ? " (--fd)" : "");
+		prog_object(prog, "fd %u%s", e->fd,
+			!o           ? ""
+			: o->outside ? " (outside)"
+				     : " (--fd)");
 	}
 	for (size_t i = 0; i < m->n_fds; i++) {
 		const struct plan_override *o = plan_override(p, m->fds[i]->fd);

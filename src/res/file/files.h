@@ -33,6 +33,8 @@ struct open_ctx {
 	int (*contents)(struct open_ctx *o, uint64_t file_id, int fd);
 	/* a description that was opened together with the one that is being opened; fd is taken */
 	int (*also)(struct open_ctx *o, uint64_t file_id, int fd);
+	/* a descriptor to where no task has a number; fd is taken */
+	int (*away)(struct open_ctx *o, int fd);
 	/* every descriptor of this description becomes something else (--fd) */
 	bool unneeded;
 };
@@ -72,9 +74,12 @@ void files_done(struct collect *c);
  * outside_connect() - what leads outside becomes the same descriptor of the restore command
  * @what: for messages
  * @flags: as it was open
- * Return: a descriptor, owned by the caller; OPEN_NOTHING; negative after op_fail()
+ * @terminal: any terminal of the command will do for a number above 2
+ * Return: a descriptor for the numbers above 2, owned by the caller; OPEN_NOTHING; negative after
+ * op_fail()
  */
-int outside_connect(struct open_ctx *o, uint64_t id, const char *what, uint32_t flags);
+int outside_connect(
+	struct open_ctx *o, uint64_t id, const char *what, uint32_t flags, bool terminal);
 
 /**
  * outside_overrides() - read the --fd of a request into p->overrides, which is freed by its owner

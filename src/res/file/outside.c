@@ -20,22 +20,6 @@
 
 #define SAY_WHERE "say what it shall be: --fd N=inherit:M, path:FILE, null or close"
 
-/* The first descriptor of a description that --fd does not name; -1: there is none. */
-static int first_number(const struct open_ctx *o, uint64_t id)
-{
-	const struct model_rec *rec;
-	size_t pos = 0;
-
-	while ((rec = model_next(o->model, &res_fdtable.type, &pos))) {
-		const Ckpt__FdTable *t = (const void *)rec->msg;
-
-		for (size_t i = 0; i < t->n_fds; i++)
-			if (t->fds[i]->file == id && !plan_override(o->plan, t->fds[i]->fd))
-				return (int)t->fds[i]->fd;
-	}
-	return -1;
-}
-
 static bool direction_fits(int have, uint32_t want)
 {
 	return (have & O_ACCMODE) == O_RDWR || (have & O_ACCMODE) == (int)(want & O_ACCMODE);
@@ -61,30 +45,87 @@ static bool inherited(int fd)
 	return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-int outside_connect(struct open_ctx *o, uint64_t id, const char *what, uint32_t flags)
+static int fail_closed(struct open_ctx *o, int n, const char *what)
 {
-	int fd, n = o->unneeded ? -1 : first_number(o, id);
-	int have = n >= 0 && n <= 2 && inherited(n) ? fcntl(n, F_GETFL) : -1;
+	return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+		"fd %d (%s) led outside, and fd %d of this command is closed", n, what, n);
+}
 
-	if (n < 0)
-		return OPEN_NOTHING;
-	if (n > 2)
-		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
-			"fd %d (%s) led outside of what was dumped", n, what);
+static int dup_own(struct open_ctx *o, int n)
+{
+	int fd = fcntl(n, F_DUPFD_CLOEXEC, 3);
+
+	return fd < 0 ? op_fail(o->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)", NULL, "fd %d", n)
+		      : fd;
+}
+
+/* One of the first three numbers, as if --fd had said inherit. */
+static int connect_number(struct open_ctx *o, int n, const char *what, uint32_t flags)
+{
+	int fd, have = inherited(n) ? fcntl(n, F_GETFL) : -1;
+	struct plan *p = o->plan;
+
 	if (have < 0)
-		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
-			"fd %d (%s) led outside, and fd %d of this command is closed", n, what, n);
+		return fail_closed(o, n, what);
 	/* a terminal that was open for both is as often used in one direction only: 0 is read */
 	if (!direction_fits(have, flags) &&
 		!((flags & O_ACCMODE) == O_RDWR && direction_fits(have, n ? O_WRONLY : O_RDONLY)))
 		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
 			"fd %d (%s) was open for %s, fd %d of this command is not", n, what,
 			direction_text(flags), n);
-	fd = fcntl(n, F_DUPFD_CLOEXEC, 3);
+	fd = dup_own(o, n);
+	if (fd >= 0)
+		fd = o->away(o, fd);
 	if (fd < 0)
-		return op_fail(o->op, CKPT_E_SPACE, errno, "fcntl(F_DUPFD)", NULL, "fd %d", n);
+		return fd;
+	p->overrides[p->n_overrides++] = (struct plan_override){
+		.fd = n, .how = OVERRIDE_INHERIT, .mine = n, .from = fd, .outside = true};
 	op_info(o->op, "fd %d (%s) led outside: it is now fd %d of this command", n, what, n);
-	return fd;
+	return 0;
+}
+
+/* For a number above 2: what a lower number of the same description is, or some terminal. */
+static int connect_other(
+	struct open_ctx *o, int n, int lower, const char *what, uint32_t flags, bool terminal)
+{
+	for (int own = 0; own <= 2 && terminal && lower < 0; own++)
+		if (inherited(own) && isatty(own) && direction_fits(fcntl(own, F_GETFL), flags))
+			lower = own;
+	if (lower < 0)
+		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+			"fd %d (%s) led outside of what was dumped", n, what);
+	op_info(o->op, "fd %d (%s) led outside: it is now fd %d of this command", n, what, lower);
+	return dup_own(o, lower);
+}
+
+int outside_connect(
+	struct open_ctx *o, uint64_t id, const char *what, uint32_t flags, bool terminal)
+{
+	const struct model_rec *rec;
+	int lower = -1, other = -1, r = 0;
+	size_t pos = 0;
+
+	if (o->unneeded)
+		return OPEN_NOTHING;
+	while ((rec = model_next(o->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; r >= 0 && i < t->n_fds; i++) {
+			int n = (int)t->fds[i]->fd;
+
+			if (t->fds[i]->file != id || plan_override(o->plan, n))
+				continue;
+			if (n <= STDERR_FILENO)
+				r = connect_number(o, n, what, flags);
+			if (n <= STDERR_FILENO && lower < 0)
+				lower = n;
+			else if (n > STDERR_FILENO && other < 0)
+				other = n;
+		}
+	}
+	if (r < 0)
+		return r;
+	return other < 0 ? OPEN_NOTHING : connect_other(o, other, lower, what, flags, terminal);
 }
 
 /* ---- --fd ---- */
@@ -149,8 +190,9 @@ int outside_overrides(struct plan *p)
 
 	while (p->req->fds && p->req->fds[n])
 		n++;
-	p->overrides = n ? calloc(n, sizeof(*p->overrides)) : NULL;
-	if (n && !p->overrides)
+	/* and room for the first three numbers, which outside_connect() adds */
+	p->overrides = calloc(n + STDERR_FILENO + 1, sizeof(*p->overrides));
+	if (!p->overrides)
 		return op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "--fd");
 	for (; p->n_overrides < n; p->n_overrides++) {
 		const char *text = p->req->fds[p->n_overrides];

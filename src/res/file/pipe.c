@@ -115,22 +115,18 @@ static int read_buffers(Ckpt__Pipe *m, int fd, uint8_t *out, size_t len)
 }
 
 /* A read ends behind a packet, so where a long read ends early there was one. */
-static int find_packets(Ckpt__Pipe *m, int fd, size_t len, bool last)
+static int find_packets(Ckpt__Pipe *m, int fd, uint8_t *scratch, size_t len, bool last)
 {
 	_cleanup_own_ struct own_pipe copy = OWN_NONE;
-	_cleanup_free_ uint8_t *scratch = NULL;
 	size_t at = 0, end = 0, i = 0;
 	int r = own_open(&copy, m->size_bytes);
 
 	if (r < 0)
 		return r;
-	scratch = malloc(len);
-	if (!scratch)
-		return -ENOMEM;
 	if (tee(fd, copy.w, EVERYTHING, NO_WAIT) < 0)
 		return -errno;
 	while (at < len) {
-		ssize_t n = read(copy.r, scratch, len);
+		ssize_t n = read(copy.r, scratch + at, len - at);
 
 		if (n <= 0)
 			return -EIO;
@@ -199,7 +195,7 @@ static int save_contents(struct collect *c, uint64_t id, Ckpt__Pipe *m, int fd, 
 		return collect_oom(c);
 	r = read_buffers(m, fd, buf, len);
 	if (r == 0)
-		r = find_packets(m, fd, len, packets);
+		r = find_packets(m, fd, buf, len, packets); /* the same bytes once more */
 	if (r < 0)
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "tee", NULL,
 			"pid %d (%s): the %d bytes in pipe %llu", c->pid, c->tr->comm, len,

@@ -239,7 +239,7 @@ int pipe_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, cons
 			"file %llu: a pipe without its first end", (unsigned long long)id);
 	if (first->outside && !m->path[0]) {
 		snprintf(what, sizeof(what), "pipe:[%llu]", (unsigned long long)m->ino);
-		return outside_connect(o, id, what, f->flags);
+		return outside_connect(o, id, what, f->flags, false);
 	}
 	if (first == m)
 		return m->path[0] ? open_fifo(o, id, m, f->flags) : make_pipe(o, id, m, f->flags);

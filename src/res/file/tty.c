@@ -50,7 +50,7 @@ static int open_tty(
 	const Ckpt__Tty *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;
 
-	return outside_connect(o, id, m->path, f ? f->flags : O_RDWR);
+	return outside_connect(o, id, m->path, f ? f->flags : O_RDWR, true);
 }
 
 static const struct file_ops ops = {.match = match, .collect = collect, .open = open_tty};
