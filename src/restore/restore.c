@@ -26,6 +26,7 @@
 #include "res/mm/vdso.h"
 #include "res/registry.h"
 #include "res/task/task.h"
+#include "res/thread/thread.h"
 #include "restore/check.h"
 #include "restore/clocks.h"
 #include "restore/front.h"
@@ -79,7 +80,9 @@ static int stage_load(struct restore *s)
 		.model = &s->model,
 		.vdso = &s->vdso,
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
-		.timer_ids = kernel_has(FEATURE_TIMER_IDS)};
+		.timer_ids = kernel_has(FEATURE_TIMER_IDS),
+		.own_creds = creds_own(),
+		.own_sched = sched_own()};
 	r = vdso_host_read(&s->vdso);
 	if (r < 0)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");
@@ -92,6 +95,8 @@ static int stage_load(struct restore *s)
 static void restore_done(struct restore *s)
 {
 	open_files_done(&s->plan);
+	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_creds, NULL);
+	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_sched, NULL);
 	free(s->plan.files);
 	free(s->plan.overrides);
 	model_done(&s->model);

@@ -117,6 +117,23 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 				      "/proc/%d/task/%d/status", c->pid, t->tid);
 }
 
+ProtobufCMessage *creds_own(void)
+{
+	_cleanup_free_ char *status = NULL;
+	Ckpt__Creds *m = msg_new(Ckpt__Creds, CKPT__CREDS__INIT);
+	int bits = prctl(PR_GET_SECUREBITS);
+
+	if (!m)
+		return NULL;
+	m->securebits = bits < 0 ? 0 : (uint32_t)bits;
+	if (bits < 0 || file_read_at(AT_FDCWD, "/proc/thread-self/status", &status, NULL) < 0 ||
+		fill(m, status) < 0) {
+		protobuf_c_message_free_unpacked(&m->base, NULL);
+		return NULL;
+	}
+	return &m->base;
+}
+
 /* ------------------------------------------------------------------ plan */
 
 static bool valid(const Ckpt__Creds *m)
@@ -210,6 +227,8 @@ static void plan(
 			"creds of thread %llu", (unsigned long long)rec->owner);
 		return;
 	}
+	if (thread_as_own(&m->base, p->own_creds))
+		return;
 	PROG_CALL(prog, "creds: keep capabilities", SYS_prctl, IMM(PR_SET_SECUREBITS),
 		IMM(SECBIT_NO_SETUID_FIXUP));
 	plan_ids(prog, m);

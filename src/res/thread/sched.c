@@ -152,6 +152,19 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	return collect_add_take(c, &res_sched.type, t->tid, m);
 }
 
+ProtobufCMessage *sched_own(void)
+{
+	const struct collect c = {.n_cpus = sysconf(_SC_NPROCESSORS_ONLN)};
+	Ckpt__Sched *m = msg_new(Ckpt__Sched, CKPT__SCHED__INIT);
+
+	if (!m || fill(&c, m, gettid()) < 0) {
+		if (m)
+			protobuf_c_message_free_unpacked(&m->base, NULL);
+		return NULL;
+	}
+	return &m->base;
+}
+
 /* ------------------------------------------------------------------ plan */
 
 static void warn_cpus(struct plan *p, const Ckpt__Sched *m, uint64_t tid)
@@ -222,6 +235,8 @@ static void plan(
 			"sched of thread %llu", (unsigned long long)rec->owner);
 		return;
 	}
+	if (thread_as_own(&m->base, p->own_sched))
+		return;
 	warn_cpus(p, m, rec->owner);
 	plan_affinity(p, prog, m);
 	plan_policy(prog, m);

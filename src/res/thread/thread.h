@@ -10,4 +10,11 @@ extern const struct res res_regs, res_userptrs, res_sigaltstack, res_threadname,
 extern const struct res res_pending, res_pendingshared, res_sched, res_seccomp, res_creds,
 	res_pdeathsig, res_sud;
 
+/** creds_own(), sched_own() - the record of the calling thread; caller frees; NULL: not known */
+ProtobufCMessage *creds_own(void);
+ProtobufCMessage *sched_own(void);
+
+/** thread_as_own() - whether a record says no more than what a new thread has anyway */
+bool thread_as_own(const ProtobufCMessage *m, const ProtobufCMessage *own);
+
 #endif
