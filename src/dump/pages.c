@@ -453,7 +453,8 @@ static int gather(struct collect *c, struct worker *v, unsigned n, uint64_t *ret
 	if (!all)
 		return collect_oom(c);
 	for (unsigned i = 0; i < n; i++) {
-		memcpy(all + at, v[i].runs, v[i].n_runs * sizeof(*all));
+		if (v[i].n_runs)
+			memcpy(all + at, v[i].runs, v[i].n_runs * sizeof(*all));
 		at += v[i].n_runs;
 	}
 	return add_records(c, all, total);

@@ -52,8 +52,10 @@ uint64_t prog_data(struct prog *p, const void *bytes, size_t len)
 
 	if (p->err || (p->err = vec_reserve(&p->data, &p->data_cap, at + len, 1)) < 0)
 		return 0;
+	if (!p->data) /* no bytes at the very start */
+		return 0;
 	memset(p->data + p->data_len, 0, at - p->data_len);
-	if (bytes)
+	if (bytes && len)
 		memcpy(p->data + at, bytes, len);
 	else
 		memset(p->data + at, 0, len);

@@ -33,11 +33,15 @@ bool spawn_is_zombie(pid_t pid)
 }
 
 /*
- * A fork keeps the registration of the thread that made it, in memory that is about to go: the kernel
- * would kill the task at its next preemption. In the child; nothing of libc may be called.
+ * What a fork keeps of the thread that made it: its rseq area, in memory that is about to go (the
+ * kernel would kill the task at its next preemption), and its alternate signal stack (which a program
+ * that has ours as a library may have). In the child; nothing of libc may be called.
  */
-static void forget_rseq(void)
+static void forget_thread(void)
 {
+	stack_t none = {.ss_flags = SS_DISABLE};
+
+	raw_syscall6(SYS_sigaltstack, (long)&none, 0, 0, 0, 0, 0);
 	if (__rseq_size)
 		raw_syscall6(SYS_rseq, (long)((char *)__builtin_thread_pointer() + __rseq_offset),
 			sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG, 0, 0);
@@ -60,7 +64,7 @@ static int clone_patient(const struct spawn *s)
 		int err = ret < 0 ? errno : 0;
 
 		if (ret == 0) {
-			forget_rseq();
+			forget_thread();
 			arch_agent_start(s->entry, s->prog, s->stack);
 		}
 		if (err != EEXIST || now_ns() > deadline || !spawn_is_zombie(pid))

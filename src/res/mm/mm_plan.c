@@ -290,7 +290,10 @@ static void plan_policies(const Ckpt__Mm *mm, struct prog *prog)
 {
 	PROG_CALL(prog, "mm: transparent huge pages", SYS_prctl, IMM(PR_SET_THP_DISABLE),
 		IMM(mm->thp_disabled), IMM(0), IMM(0), IMM(0));
-	if (mm->memory_merge)
+	if (!mm->memory_merge) /* the restorer's own is inherited; kernels before 6.4 have none */
+		PROG_CALL_ANY(prog, "mm: same-page merging", SYS_prctl, IMM(PR_SET_MEMORY_MERGE),
+			IMM(0), IMM(0), IMM(0), IMM(0));
+	else
 		PROG_CALL(prog, "mm: same-page merging", SYS_prctl, IMM(PR_SET_MEMORY_MERGE),
 			IMM(1), IMM(0), IMM(0), IMM(0));
 }

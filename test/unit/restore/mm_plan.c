@@ -117,7 +117,7 @@ static void expect_plan(struct space *s, enum plan_phase phase, const char *want
 }
 
 /* What stands before and behind the mappings in every address space without a vdso. */
-#define BEFORE "munmap 0 AREA\nmunmap AREA_END ABOVE\nprctl 29\n"
+#define BEFORE "munmap 0 AREA\nmunmap AREA_END ABOVE\nprctl 29\nprctl 43 = any\n"
 #define AFTER  "prctl 23 e D 68\n"
 
 Test(mm_plan, memory_and_files)
