@@ -1,6 +1,8 @@
 /*
- * Holds: in each of seven threads another way of being scheduled: niceness, SCHED_BATCH, SCHED_IDLE,
- * SCHED_FIFO, SCHED_RR with reset-on-fork, an affinity to one CPU, a timer slack; and the default.
+ * Holds: in each of ten threads another way of being scheduled: niceness, SCHED_BATCH, SCHED_IDLE,
+ * SCHED_FIFO, SCHED_RR with reset-on-fork, an affinity to one CPU, a timer slack, utilization clamps,
+ * SCHED_DEADLINE, SCHED_FIFO with a niceness beneath; and the default. What a kernel or cgroup refuses
+ * is not tested, and said.
  * Shows: Threads: "scheduling policy, priority, nice, CPU affinity, timer slack".
  */
 #include "victim.h"
@@ -20,9 +22,10 @@ struct sched_all {
 	} attr;
 	cpu_set_t cpus;
 	long slack;
+	int nice; /* also where the policy does not use it */
 };
 
-enum { SCHED_N = 7 };
+enum { SCHED_N = 10 };
 static volatile int sched_up, sched_go;
 static int sched_realtime = 1;
 
@@ -32,6 +35,7 @@ static void sched_get(struct sched_all *ret)
 	MUST(syscall(SYS_sched_getattr, 0, &ret->attr, sizeof(ret->attr), 0));
 	MUST(sched_getaffinity(0, sizeof(ret->cpus), &ret->cpus));
 	ret->slack = MUST(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+	ret->nice = getpriority(PRIO_PROCESS, 0);
 }
 
 static void sched_policy(int policy, int priority)
@@ -43,6 +47,29 @@ static void sched_policy(int policy, int priority)
 	/* Real time may be refused to a cgroup; what is refused is not tested, and said. */
 	CHECK(priority, "sched_setscheduler(%d): %s", policy, strerror(errno));
 	sched_realtime = 0;
+}
+
+/* By sched_setattr(2); `clamps`: instead of a deadline policy. */
+static void sched_attr(int clamps)
+{
+	struct sched_all now;
+
+	sched_get(&now);
+	now.attr.size = sizeof(now.attr);
+	if (clamps) {
+		now.attr.flags |= 0x60; /* SCHED_FLAG_UTIL_CLAMP_MIN | _MAX */
+		now.attr.util_min = 100;
+		now.attr.util_max = 700;
+	} else {
+		now.attr.policy = SCHED_DEADLINE;
+		now.attr.nice = 0;
+		now.attr.runtime = 2000000;
+		now.attr.deadline = 50000000;
+		now.attr.period = 100000000;
+	}
+	if (syscall(SYS_sched_setattr, 0, &now.attr, 0) != 0)
+		victim_say("%s are refused here, and not tested: %s",
+			clamps ? "utilization clamps" : "deadlines", strerror(errno));
 }
 
 static void sched_one_cpu(void)
@@ -84,6 +111,14 @@ static void sched_setup(int who)
 	case 6:
 		MUST(prctl(PR_SET_TIMERSLACK, 123456, 0, 0, 0));
 		break;
+	case 7:
+	case 8:
+		sched_attr(who == 7);
+		break;
+	case 9:
+		MUST(setpriority(PRIO_PROCESS, 0, 5));
+		sched_policy(SCHED_FIFO, 2);
+		break;
 	}
 }
 
@@ -96,6 +131,18 @@ static void sched_check(const struct sched_all *want, const struct sched_all *go
 		got->attr.policy, got->attr.priority, got->attr.nice, got->attr.flags);
 	CHECK(CPU_EQUAL(&got->cpus, &want->cpus), "thread %d: affinity: expected %d CPUs, got %d",
 		who, CPU_COUNT(&want->cpus), CPU_COUNT(&got->cpus));
+	CHECK(got->nice == want->nice, "thread %d: expected niceness %d, got %d", who, want->nice,
+		got->nice);
+	CHECK(got->attr.util_min == want->attr.util_min &&
+			got->attr.util_max == want->attr.util_max,
+		"thread %d: expected clamps %u, %u, got %u, %u", who, want->attr.util_min,
+		want->attr.util_max, got->attr.util_min, got->attr.util_max);
+	CHECK(got->attr.runtime == want->attr.runtime &&
+			got->attr.deadline == want->attr.deadline &&
+			got->attr.period == want->attr.period,
+		"thread %d: expected %lu of %lu every %lu, got %lu of %lu every %lu", who,
+		want->attr.runtime, want->attr.deadline, want->attr.period, got->attr.runtime,
+		got->attr.deadline, got->attr.period);
 	CHECK(got->slack == want->slack, "thread %d: timer slack: expected %ld ns, got %ld", who,
 		want->slack, got->slack);
 }
