@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "proto/pages.pb-c.h"
 #include "res/mm/mm.h"
+#include "res/mm/vdso.h"
 
 struct space {
 	struct ckpt_op op;
@@ -173,4 +174,106 @@ Test(mm_check, contents_that_wrap)
 	space_init(&s);
 	pages_add(&s, 0x200000, 1ULL << 52);
 	expect_refused(&s, "runs[0]: no such range");
+}
+
+static uint64_t random_word(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* A number that is often near an edge. */
+static uint64_t odd_word(uint64_t *state)
+{
+	static const uint64_t edges[] = {0, 1, 4096, 1 << 21, 0x7ffffffff000, 1ULL << 63, ~0ULL};
+	uint64_t r = random_word(state), edge = edges[r % 7];
+
+	switch (r >> 8 & 3) {
+	case 0:
+		return edge;
+	case 1:
+		return edge - 4096;
+	case 2:
+		return r >> 16 & ~4095ULL;
+	default:
+		return r >> (r & 63);
+	}
+}
+
+static void damage(struct space *s, uint64_t *state)
+{
+	Ckpt__Vma *v = &s->vma[random_word(state) % 3];
+	uint64_t value = odd_word(state);
+
+	switch (random_word(state) % 12) {
+	case 0:
+		v->start = value;
+		break;
+	case 1:
+		v->end = value;
+		break;
+	case 2:
+		v->prot = value;
+		break;
+	case 3:
+		v->kind = value;
+		break;
+	case 4:
+		v->flags = value;
+		break;
+	case 5:
+		v->pkey = value;
+		break;
+	case 6:
+		v->page_bytes = value;
+		break;
+	case 7:
+		v->offset = value;
+		break;
+	case 8:
+		v->accounted = value & 1;
+		break;
+	case 9:
+		v->shared = value & 1;
+		break;
+	case 10:
+		v->locked = v->sealed = value & 1;
+		break;
+	default:
+		v->name = (char *)(value & 1 ? "[vdso]" : "[vvar]");
+	}
+}
+
+Test(mm_check, what_passes_can_be_planned)
+{
+	struct vdso_host host = {.n = 1, .size = 0x2000, .parts = {{"[vdso]", 0, 0x2000}}};
+	uint64_t state = 20260101;
+	unsigned passed = 0;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct model_rec rec = {.type = &res_mm.type, .owner = 42};
+		struct space s;
+
+		space_init(&s);
+		host.code = s.code;
+		host.code_len = sizeof(s.code);
+		s.plan.vdso = &host;
+		for (unsigned n = 1 + i % 4; n > 0; n--)
+			damage(&s, &state);
+		if (mm_check(&s.plan, 42, &s.mm) == 0) {
+			passed++;
+			rec.msg = &s.mm.base;
+			for (enum plan_phase phase = 0; phase < PLAN_PHASES; phase++) {
+				struct prog prog = {0};
+
+				mm_plan(&s.plan, phase, &rec, &prog);
+				cr_assert_eq(prog.err, 0);
+				prog_done(&prog);
+			}
+		}
+		op_done(&s.op, NULL);
+	}
+	cr_expect_gt(passed, 1000, "the test is broken: only %u pass", passed);
 }
