@@ -44,6 +44,7 @@ struct restore {
 	struct model model;
 	struct plan plan;
 	struct front front;
+	int pidfile; /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
 	const Ckpt__Task *task;
 	const Ckpt__Mm *mm;
@@ -103,19 +104,27 @@ static void restore_done(struct restore *s)
 	image_close(s->img);
 }
 
-static int write_pidfile(struct restore *s)
+/* Before anything runs: a file that can't be written is found out in time. An old pid stays until then. */
+static int pidfile_open(struct restore *s)
 {
-	_cleanup_close_ int fd = -EBADF;
+	if (!s->req->pidfile)
+		return 0;
+	s->pidfile = open(s->req->pidfile, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (s->pidfile < 0)
+		return op_fail_errno(s->op, errno, "open", "pidfile %s", s->req->pidfile);
+	return 0;
+}
+
+static void pidfile_write(struct restore *s)
+{
 	char text[16];
 	int r, n = snprintf(text, sizeof(text), "%d\n", s->ret->pid);
 
-	if (!s->req->pidfile)
-		return 0;
-	fd = open(s->req->pidfile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	r = fd < 0 ? -errno : write_full(fd, text, n);
+	if (s->pidfile < 0)
+		return;
+	r = ftruncate(s->pidfile, 0) < 0 ? -errno : write_full(s->pidfile, text, n);
 	if (r < 0)
 		op_warn(s->op, "pidfile %s: %s (the program runs)", s->req->pidfile, strerror(-r));
-	return 0;
 }
 
 static int stage_run(struct restore *s)
@@ -149,7 +158,7 @@ static int stage_run(struct restore *s)
 int restore_run(
 	struct ckpt_op *op, const struct ckpt_restore_req *req, struct ckpt_restore_result *ret)
 {
-	struct restore s = {.op = op, .req = req, .ret = ret};
+	struct restore s = {.op = op, .req = req, .ret = ret, .pidfile = -EBADF};
 	uint64_t start = now_ns();
 	int r, status;
 
@@ -161,12 +170,15 @@ int restore_run(
 		r = mm_check_room(&s.plan, s.mm);
 	if (r == 0)
 		r = open_files(&s.plan, s.img);
+	if (r == 0)
+		r = pidfile_open(&s);
 	if (r == 0 && !req->detach)
 		front_begin(&s.front, req->frozen);
 	if (r == 0)
 		r = stage_run(&s);
 	if (r == 0)
-		r = write_pidfile(&s);
+		pidfile_write(&s);
+	fd_close(s.pidfile);
 	restore_done(&s);
 	ret->total_ns = now_ns() - start;
 	if (r == 0 && !req->detach) {

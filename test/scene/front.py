@@ -7,6 +7,8 @@ import time
 
 from harness import CKPT, Failure, proc_state, status_text, wait_for
 
+SYSTEM = 1  # exit status: a system call failed
+
 # Writes each signal that it gets into the file "got", with its value; SIGTERM ends it with 7.
 CATCHER = """
 import threading
@@ -74,6 +76,23 @@ def scene_front_frozen(s):
     expect(s, "CONT")
     proc.send_signal(signal.SIGTERM)
     s.ends(proc, 7)
+
+
+def scene_front_pidfile(s):
+    """A pidfile that can't be written is refused before anything runs; an old one is replaced."""
+    s.begin(CATCHER)
+    s.save()
+    s.restore_fails(SYSTEM, "missing/pid", more=("--pidfile", s.file("missing/pid")))
+    with open(s.file("pidfile"), "w", encoding="ascii") as f:
+        f.write("an old and longer text\n")
+    s.restore("--pidfile", s.file("pidfile"))
+    with open(s.file("pidfile"), encoding="ascii") as f:
+        text = f.read()
+    if text != f"{s.pid}\n":
+        raise Failure(f"pidfile: expected {s.pid}, got {text!r}")
+    os.kill(s.pid, signal.SIGTERM)
+    if s.reap_in_time() != 7:
+        raise Failure("it did not end by SIGTERM")
 
 
 class Job:
