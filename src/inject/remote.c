@@ -484,6 +484,11 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject", NULL,
 			"pid %d (%s) has no room for injected code behind its vdso, nor behind other code",
 			tr->pid, tr->comm);
+	for (size_t i = 0; threads && i < tr->n; i++)
+		if (threads[i].n > ARCH_STUB_CALLS_MAX)
+			return op_fail(tr->op, CKPT_E_SYSTEM, 0, "inject", NULL,
+				"%zu questions for each thread, of which a stub asks %d",
+				threads[i].n, ARCH_STUB_CALLS_MAX);
 	r = permit_batch(tr, whole, threads, &m.leader);
 	if (r < 0)
 		return r;

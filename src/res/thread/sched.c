@@ -26,6 +26,7 @@
 
 #define CPUS_BYTES         1024 /* 8192 CPUs, the kernel's largest */
 #define ATTR_SIZE_NO_CLAMP 48
+#define FLAG_RESET_ON_FORK 0x01
 #define FLAG_CLAMPS        0x60 /* SCHED_FLAG_UTIL_CLAMP_MIN | _MAX */
 #define CLAMP_MAX          1024
 
@@ -157,7 +158,8 @@ ProtobufCMessage *sched_own(void)
 	const struct collect c = {.n_cpus = sysconf(_SC_NPROCESSORS_ONLN)};
 	Ckpt__Sched *m = msg_new(Ckpt__Sched, CKPT__SCHED__INIT);
 
-	if (!m || fill(&c, m, gettid()) < 0) {
+	/* what is reset by a fork is not what a new task has */
+	if (!m || fill(&c, m, gettid()) < 0 || m->flags & FLAG_RESET_ON_FORK) {
 		if (m)
 			protobuf_c_message_free_unpacked(&m->base, NULL);
 		return NULL;
