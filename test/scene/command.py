@@ -1,11 +1,13 @@
 """Scenes of the two commands themselves: directories, pids, and what stays stopped."""
 import os
+import resource
 import signal
 import subprocess
 import time
 
 from harness import CKPT, CONFLICT, Failure, proc_state, wait_for
 
+PRIVILEGE = 8  # exit status
 WAITER = "ready()"
 
 
@@ -210,6 +212,23 @@ def scene_usage(s):
         if status != 2:
             raise Failure(f"{CKPT} {args}: expected exit status 2, got {status}\n{text}")
     s.undisturbed()
+    s.finish()
+
+
+def scene_limit_above(s):
+    """A hard limit above the restorer's, who may not raise it: named before anything is made."""
+    s.begin(WAITER)
+    s.save()
+    had = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    less = had // 2
+    command = ["setpriv", "--bounding-set=-sys_resource", "prlimit", f"--nofile={less}:{less}",
+               CKPT, "restore", "-D", s.image, "-d"]
+    done = subprocess.run(command, cwd=s.dir, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != PRIVILEGE:
+        raise Failure(f"restore: expected exit status {PRIVILEGE}, got {done.returncode}\n{done.stderr}")
+    s.words(done.stderr, s.pid, "RLIMIT_NOFILE", had, less, "CAP_SYS_RESOURCE")
+    s.nothing_left()
+    s.restore()
     s.finish()
 
 

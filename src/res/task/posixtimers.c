@@ -9,7 +9,8 @@
  * Pending: a timer whose signal waits in a queue stands still, and what it missed is counted when the
  * signal is taken. So its signal is not queued again (see pending signals), but the timer expires
  * again, at once, as soon as it is armed: the signal is its own, and goes on to count. How many
- * expirations it had missed at the dump can't be read before the signal is taken, and is lost.
+ * expirations it had missed at the dump can't be read before the signal is taken, and is lost. The
+ * count of the signal taken last (timer_getoverrun(2)) is kept to be seen; arming a timer resets it.
  *
  * Ids: Linux >= 6.15 lets a process choose them (PR_TIMER_CREATE_RESTORE_IDS). Before, they count
  * from 0 in a new process: timers are made and deleted until the number comes.
