@@ -22,7 +22,7 @@ static const struct {
 } named[] = {
 	{"/dev/zero", {"mapping", CKPT_SAVED, NULL, NULL}}, /* shared anonymous memory */
 	{"/dev/shm/", {"mapping", CKPT_SAVED, NULL, NULL}}, /* files of a tmpfs */
-	{"/dev/hugepages/", {"hugetlb", CKPT_REFUSED, NOT_YET("huge pages of hugetlbfs"), NULL}},
+	{"/dev/hugepages/", {"mapping", CKPT_SAVED, NULL, NULL}}, /* files of a hugetlbfs */
 	{"/anon_hugepage", {"hugetlb", CKPT_SAVED, NULL, NULL}},
 	{"/dev/", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
 	{"/SYSV", {"sysvshm", CKPT_REFUSED, NOT_YET("System V shared memory segments"), NULL}},
