@@ -2,7 +2,7 @@
  * show_files.c - the descriptors of a saved task, each with what its open file description is.
  *
  * A description's kind is the resource that has a record of its id; what a kind has to tell is
- * found by reflection: its path, or its first text that is not empty.
+ * found by reflection: its path, or its first text that is not empty, or else its numbers.
  */
 #include "lib/show.h"
 
@@ -12,6 +12,7 @@
 #include "model/reflect.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/registry.h"
+#include "res/res.h"
 
 static const char *text_of(const ProtobufCMessage *msg)
 {
@@ -25,20 +26,50 @@ static const char *text_of(const ProtobufCMessage *msg)
 	return "";
 }
 
+/* "count=3 semaphore", "items: 12" */
+static void print_numbers(const ProtobufCMessage *msg, FILE *out)
+{
+	const char *blank = "";
+
+	for (unsigned i = 0; i < msg->descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *f = &msg->descriptor->fields[i];
+		size_t n = reflect_count(msg, f);
+		uint64_t v;
+
+		if (!n || f->type == PROTOBUF_C_TYPE_STRING || f->type == PROTOBUF_C_TYPE_BYTES ||
+			!strcmp(f->name, "mode"))
+			continue;
+		if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+			fprintf(out, "%s%s: %zu", blank, f->name, n);
+			blank = " ";
+			continue;
+		}
+		if (f->type == PROTOBUF_C_TYPE_MESSAGE)
+			continue;
+		v = reflect_u64(f->type, reflect_at(msg, f, 0));
+		if (!v)
+			continue;
+		fprintf(out, "%s%s", blank, f->name);
+		if (f->type != PROTOBUF_C_TYPE_BOOL)
+			fprintf(out, "=%lld", (long long)v);
+		blank = " ";
+	}
+}
+
 static void description(const struct loaded *l, uint32_t id, FILE *out)
 {
-	for (const struct model_type *const *t = res_types(); *t; t++) {
-		const ProtobufCMessage *msg;
+	for (const struct res *const *r = registry(); *r; r++) {
+		/* contents and locks belong to a file as well, but are no kind */
+		const ProtobufCMessage *msg =
+			(*r)->file ? model_get(&l->model, &(*r)->type, id) : NULL;
 
-		/* Contents belong to a file as well, but are no kind. */
-		if ((*t)->scope != SCOPE_FILE || !strcmp((*t)->name, "file") ||
-			!strcmp((*t)->name, "contents"))
-			continue;
-		msg = model_get(&l->model, *t, id);
 		if (!msg)
 			continue;
-		fprintf(out, "%-10s ", (*t)->name);
-		show_str(out, text_of(msg));
+		fprintf(out, "%-10s ", (*r)->type.name);
+		if (*text_of(msg))
+			show_str(out, text_of(msg));
+		else
+			print_numbers(msg, out);
 		return;
 	}
 	fputs("?", out);

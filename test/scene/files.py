@@ -132,6 +132,7 @@ fcntl.flock(f, fcntl.LOCK_EX)
 ready()
 """)
     s.save()
+    s.words(s.ckpt("show", s.image), "regfile    " + s.file("data"))
     with open(s.file("data"), "rb") as f:
         fcntl.flock(f, fcntl.LOCK_SH)
         status, text = s.ckpt("restore", "-D", s.image, "-d", ok=False)
