@@ -20,8 +20,8 @@ static const struct {
 	const char *prefix;
 	struct look_kind kind;
 } named[] = {
-	{"/dev/zero", {"mapping", CKPT_SAVED, NULL, NULL}}, /* shared anonymous memory */
-	{"/dev/shm/", {"mapping", CKPT_SAVED, NULL, NULL}}, /* files of a tmpfs */
+	{"/dev/zero", {"mapping", CKPT_SAVED, NULL, NULL}},       /* shared anonymous memory */
+	{"/dev/shm/", {"mapping", CKPT_SAVED, NULL, NULL}},       /* files of a tmpfs */
 	{"/dev/hugepages/", {"mapping", CKPT_SAVED, NULL, NULL}}, /* files of a hugetlbfs */
 	{"/anon_hugepage", {"hugetlb", CKPT_SAVED, NULL, NULL}},
 	{"/dev/", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
