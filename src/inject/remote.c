@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "inject/permit.h"
@@ -252,10 +253,14 @@ static int stub_finish(struct remote *m, size_t i, uint64_t at)
 
 	for (;;) {
 		struct wait_status s;
-		int r = ptrace_interrupt(t->tid);
+		int r = ptrace_wait(t->tid, WNOHANG, &s);
 
-		if (r == 0)
-			r = ptrace_wait(t->tid, 0, &s);
+		/* only one that runs: asked for while it stands, the stop would come when it is let go */
+		if (r == -EAGAIN) {
+			r = ptrace_interrupt(t->tid);
+			if (r == 0)
+				r = ptrace_wait(t->tid, 0, &s);
+		}
 		if (r < 0)
 			return r;
 		t->held = true;
