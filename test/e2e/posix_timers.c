@@ -1,7 +1,8 @@
 /*
  * Holds: POSIX timers whose ids have holes: far in the future with an interval, disarmed, silent,
- * on the CPU clock, absolute, sent to a certain thread, and one that fires a hundred times a second
- * while its signal is blocked: one signal waits, and the periods that it missed are its overruns.
+ * on the CPU clocks of the process and of threads, absolute, sent to a certain thread, and one that
+ * fires a hundred times a second while its signal is blocked: one signal waits, and the periods that
+ * it missed are its overruns.
  * `fast`: the thread's timer goes off all the time; `slow`: for the first time after a second.
  * Shows: Process: "POSIX timers with their ids, overruns and thread targets".
  * e2e: args: fast slow
@@ -11,10 +12,10 @@
 
 #include <sched.h>
 
-enum { FAR, DISARMED, SILENT, CPU, ABSOLUTE, THREAD, OVERRUN, TIMERS_N };
+enum { FAR, DISARMED, SILENT, CPU, ABSOLUTE, THREAD, OVERRUN, OWN_CPU, THREAD_CPU, TIMERS_N };
 
-static const char *const timers_name[] = {
-	"far", "disarmed", "silent", "cpu", "absolute", "thread", "overrun"};
+static const char *const timers_name[] = {"far", "disarmed", "silent", "cpu", "absolute", "thread",
+	"overrun", "own cpu", "thread cpu"};
 static int timers_id[TIMERS_N], timers_hole[3];
 static volatile pid_t timers_tid;
 static volatile int timers_hits, timers_wrong, timers_value, timers_go;
@@ -80,7 +81,7 @@ static void *timers_thread(void *arg)
 	return arg;
 }
 
-static void timers_setup(double first_s)
+static void timers_setup(double first_s, clockid_t thread_cpu)
 {
 	timers_hole[0] = timers_create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 0, 0);
 	timers_id[FAR] = timers_create(CLOCK_REALTIME, SIGEV_SIGNAL, SIGUSR2, 1, 0);
@@ -93,11 +94,15 @@ static void timers_setup(double first_s)
 	timers_id[THREAD] =
 		timers_create(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN + 1, 6000, timers_tid);
 	timers_id[OVERRUN] = timers_create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGRTMIN + 2, 7000, 0);
+	timers_id[OWN_CPU] = timers_create(CLOCK_THREAD_CPUTIME_ID, SIGEV_NONE, 0, 8, 0);
+	timers_id[THREAD_CPU] = timers_create(thread_cpu, SIGEV_SIGNAL, SIGUSR2, 9, 0);
 	for (int i = 0; i < 3; i++)
 		MUST(syscall(SYS_timer_delete, timers_hole[i]));
 	timers_set(FAR, 0, 1000, 77.5);
 	timers_set(SILENT, 0, 2000, 0);
 	timers_set(CPU, 0, 500, 1.25);
+	timers_set(OWN_CPU, 0, 200, 0);
+	timers_set(THREAD_CPU, 0, 300, 3);
 	timers_set(ABSOLUTE, TIMER_ABSTIME, victim_clock_s(CLOCK_MONOTONIC) + 3000, 0);
 	timers_set(THREAD, 0, first_s, 0.02);
 	timers_set(OVERRUN, 0, 0.01, 0.01);
@@ -137,6 +142,8 @@ static void timers_check(double first_s)
 	timers_expect(DISARMED, 0, 0, 0);
 	timers_expect(SILENT, 1900, 2000, 0);
 	timers_expect(CPU, 490, 500.001, 1.25);
+	timers_expect(OWN_CPU, 190, 200.001, 0);
+	timers_expect(THREAD_CPU, 290, 300.001, 3);
 	timers_expect(ABSOLUTE, 2900, 3000, 0);
 	timers_expect(THREAD, 0, first_s + 0.001, 0.02);
 	timers_overrun();
@@ -156,6 +163,7 @@ int main(int argc, char **argv)
 {
 	double first_s = argc > 1 && strcmp(argv[1], "slow") == 0 ? 1 : 0.02;
 	struct sigaction act = {.sa_sigaction = timers_hit, .sa_flags = SA_SIGINFO | SA_RESTART};
+	clockid_t thread_cpu;
 	sigset_t block;
 	pthread_t t;
 
@@ -167,7 +175,8 @@ int main(int argc, char **argv)
 	t = victim_thread(timers_thread, NULL);
 	while (!timers_tid)
 		usleep(1000);
-	timers_setup(first_s);
+	CHECK(pthread_getcpuclockid(t, &thread_cpu) == 0, "no clock of the thread");
+	timers_setup(first_s, thread_cpu);
 	victim_ready();
 	victim_wait();
 	timers_check(first_s);
