@@ -28,11 +28,12 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#define WAVE_MAX   6
-#define STACK_SIZE 8192
-#define PAGE       4096UL
-#define HOLD_NS    50000000UL /* how long a thread waits for us at the end of its stub */
-#define DOZE_NS    20000      /* how long we wait for it to come there */
+#define WAVE_MAX    6
+#define STACK_SIZE  8192
+#define PAGE        4096UL
+#define HOLD_NS     50000000UL /* how long a thread waits for us at the end of its stub */
+#define DOZE_NS     20000L     /* how long we wait for it to come there, at first */
+#define DOZE_MAX_NS 10000000L
 
 extern const uint8_t agent_blob[], agent_blob_end[];
 
@@ -248,7 +249,7 @@ static int stub_look(struct remote *m, size_t i, uint64_t at)
 /* Take one started thread out at the end of its stub. */
 static int stub_finish(struct remote *m, size_t i, uint64_t at)
 {
-	const struct timespec doze = {.tv_nsec = DOZE_NS};
+	struct timespec doze = {.tv_nsec = DOZE_NS};
 	struct tracee *t = &m->tr->v[i];
 
 	for (;;) {
@@ -283,7 +284,9 @@ static int stub_finish(struct remote *m, size_t i, uint64_t at)
 		if (r < 0)
 			return r;
 		t->held = false;
+		/* on a busy machine it gets a processor late; stopped before that it gets nowhere */
 		nanosleep(&doze, NULL);
+		doze.tv_nsec = MIN(2 * doze.tv_nsec, DOZE_MAX_NS);
 	}
 }
 
