@@ -13,6 +13,9 @@
 #define SLACK_ALIGN 64
 #define SLACK_MAX   8192
 #define STACK_LOOK  (128 * 1024)
+#define STUB_MAX                                                                                   \
+	(ARCH_STUB_REGION_SIZE > ARCH_STUB_CALLS_SIZE ? ARCH_STUB_REGION_SIZE                      \
+						      : ARCH_STUB_CALLS_SIZE)
 
 void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end)
 {
@@ -59,8 +62,16 @@ static uint64_t zero_room(const uint8_t *bytes, size_t len, size_t want, size_t 
 	return UINT64_MAX;
 }
 
-/* Whether a signal frame on some stack may still return into the slack. */
-static bool stacks_point_here(struct tracees *tr)
+/* Code that a signal frame may return to reaches from its start to its jump home. */
+static void keep_around(uint8_t *keep, size_t len, size_t at)
+{
+	size_t from = at > STUB_MAX ? at - STUB_MAX : 0, to = MIN(at + STUB_MAX, len);
+
+	memset(keep + from, 1, to - from);
+}
+
+/* Mark what a signal frame on some stack may still return to. */
+static void keep_pointed(struct tracees *tr, uint8_t *keep, size_t slack_len)
 {
 	static const size_t words = 512;
 	uint64_t page[512];
@@ -75,11 +86,10 @@ static bool stacks_point_here(struct tracees *tr)
 				break;
 			for (size_t w = 0; w < len / 8; w++)
 				if (slack_holds(tr, page[w]))
-					return true;
+					keep_around(keep, slack_len, page[w] - tr->slack_start);
 			sp += len;
 		}
 	}
-	return false;
 }
 
 static void zero(struct tracees *tr, uint64_t start, uint64_t end)
@@ -98,10 +108,12 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
 	if (skip >= len || want > len - skip || tracees_read(tr, tr->slack_start, bytes, len) < 0)
 		return 0;
 	at = zero_room(bytes, len, want, skip);
-	if (at == UINT64_MAX && !from && !stacks_point_here(tr)) {
-		zero(tr, tr->slack_start, tr->slack_end);
+	if (at == UINT64_MAX && !from) {
 		memset(bytes, 0, sizeof(bytes));
+		keep_pointed(tr, bytes, len);
 		at = zero_room(bytes, len, want, 0);
+		if (at != UINT64_MAX)
+			zero(tr, tr->slack_start + at, tr->slack_start + at + want);
 	}
 	return at == UINT64_MAX ? 0 : tr->slack_start + at;
 }
