@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Runs one command on Debian's own kernel, in an emulated machine that sees this one's files
+#
+#   contrib/vm.sh [-k VERSION] [-o] [-m SIZE] COMMAND...
+#
+#   -k VERSION   a Debian kernel package's name or its part: 6.1 (default: linux-image-amd64's), 6.12
+#   -o           / is an overlay (writable), where a file's st_dev differs from the one in /proc/PID/maps
+#   -m SIZE      memory (default 2G)
+#
+# The kernel is downloaded and unpacked, not installed. / of the guest is / of the host, read-only over
+# 9p; /run, /dev/shm and $TMPDIR are writable and forgotten. The command runs as root with every
+# capability, in the directory of the caller; its exit status becomes ours. No KVM: 5 to 8 times slower.
+# Environment: VM_DIR (kernels and initramfs; default: build/vm), VM_TIMEOUT_S (default 600).
+# Needs: qemu-system-x86 busybox-static cpio kmod
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+dir=${VM_DIR:-$top/build/vm}
+kernel=6.1 overlay=0 memory=2G
+PATH=$PATH:/usr/sbin:/sbin
+
+die() { printf 'vm: %s\n' "$*" >&2; exit 2; }
+
+# The package of a kernel version: its newest build that is not the cloud's or the real-time one.
+package_of() {
+	local name
+	name=$(apt-cache search --names-only "^linux-image-${1//./\\.}([.+-].*)?-amd64\$" |
+		cut -d' ' -f1 | grep -v -e -cloud- -e -rt- | grep -v unsigned | sort -V | tail -n 1)
+	[ -n "$name" ] || die "no package linux-image-$1* is known to apt (apt-get update?)"
+	printf '%s\n' "$name"
+}
+
+# unpack PACKAGE: once
+unpack() {
+	local into=$dir/$1
+	[ -e "$into/done" ] && return
+	rm -rf "$into"
+	mkdir -p "$into"
+	(cd "$into" && apt-get -qq -o APT::Sandbox::User=root download "$1" >&2 && dpkg -x ./*.deb . && rm ./*.deb)
+	depmod -b "$into" "$(ls "$into/lib/modules")"
+	touch "$into/done"
+}
+
+# initramfs PACKAGE OUT: busybox, and the modules that it takes to reach the host's files
+initramfs() {
+	local from=$dir/$1 root version module
+	version=$(ls "$from/lib/modules")
+	root=$(mktemp -d)
+	mkdir -p "$root"/{bin,proc,sys,dev,modules,host,upper,new}
+	cp "$(command -v busybox)" "$root/bin/busybox"
+	for module in virtio_pci 9pnet_virtio 9p overlay; do
+		modprobe -d "$from" -S "$version" --show-depends "$module"
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/list"
+	while read -r module; do
+		cp "$module" "$root/modules/"
+		basename "$module"
+	done <"$root/list" >"$root/modules/order"
+	init "$version" >"$root/init"
+	chmod +x "$root/init"
+	(cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$2"
+	rm -rf "$root"
+}
+
+# init VERSION: the guest's first program, which makes / and runs the script in it
+init() {
+	cat <<-INIT
+		#!/bin/busybox sh
+		/bin/busybox --install /bin
+		export PATH=/bin
+		mount -t proc proc /proc
+		mount -t sysfs sysfs /sys
+		mount -t devtmpfs dev /dev
+		for m in \$(cat /modules/order); do insmod /modules/\$m; done
+		mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 host /host
+		if grep -q vm.overlay=1 /proc/cmdline; then
+			mount -t tmpfs tmpfs /upper
+			mkdir /upper/u /upper/w
+			mount -t overlay -o lowerdir=/host,upperdir=/upper/u,workdir=/upper/w root /new
+		else
+			mount --move /host /new
+		fi
+		for m in proc sys dev; do mount --move /\$m /new/\$m; done
+		mount -t tmpfs tmpfs /new/run
+		mkdir -p /new/run/tmp /new/run/modules /new/dev/pts /new/dev/shm
+		mount -t devpts devpts /new/dev/pts
+		mount -t tmpfs tmpfs /new/dev/shm
+		mount -t cgroup2 cgroup /new/sys/fs/cgroup
+		ip link set lo up
+		exec switch_root /new /bin/bash "\$(sed 's/.*vm.script=\\([^ ]*\\).*/\\1/' /new/proc/cmdline)"
+	INIT
+}
+
+# script PACKAGE COMMAND...: what runs in the guest; the last line tells the exit status
+script() {
+	local modules=$dir/$1/lib/modules
+	shift
+	cat <<-SCRIPT
+		export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp HOME=/root
+		exec </dev/null >/dev/ttyS0 2>&1
+		stty -onlcr </dev/ttyS0
+		[ -d /lib/modules ] && mount --bind $modules /lib/modules
+		(cd ${PWD@Q} && setsid ${*@Q})
+		echo "vm: exit status \$?"
+		sync
+		echo o >/proc/sysrq-trigger
+		sleep 60
+	SCRIPT
+}
+
+while getopts k:om:h opt; do
+	case $opt in
+	k) kernel=$OPTARG ;;
+	o) overlay=1 ;;
+	m) memory=$OPTARG ;;
+	*) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || die 'no command'
+for tool in qemu-system-x86_64 busybox cpio modprobe depmod; do
+	command -v "$tool" >/dev/null || die "$tool is missing: see 'Needs' in this script"
+done
+
+package=$(package_of "$kernel")
+unpack "$package"
+work=$(mktemp -d "$dir/run.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+initramfs "$package" "$work/initramfs"
+script "$package" "$@" >"$work/script"
+timeout "${VM_TIMEOUT_S:-600}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory" \
+	-display none -no-reboot -nodefaults -serial stdio \
+	-kernel "$dir/$package"/boot/vmlinuz-* -initrd "$work/initramfs" \
+	-fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap \
+	-device virtio-9p-pci,fsdev=host,mount_tag=host \
+	-append "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off vm.overlay=$overlay vm.script=$work/script" \
+	</dev/null | tee "$work/out" | sed -u '/^vm: exit status [0-9]*$/d'
+status=$(sed -n 's/^vm: exit status \([0-9]*\)$/\1/p' "$work/out" | tail -n 1)
+[ -n "$status" ] || die 'the machine ended without an exit status (time-out?)'
+exit "$status"
