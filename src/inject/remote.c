@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "inject/blob.h"
 #include "inject/permit.h"
 #include "inject/slack.h"
 #include "kernel/ptrace.h"
@@ -34,8 +35,6 @@
 #define HOLD_NS     50000000UL /* how long a thread waits for us at the end of its stub */
 #define DOZE_NS     20000L     /* how long we wait for it to come there, at first */
 #define DOZE_MAX_NS 10000000L
-
-extern const uint8_t agent_blob[], agent_blob_end[];
 
 struct remote {
 	struct tracees *tr;
@@ -68,7 +67,7 @@ static void layout(struct remote *m)
 {
 	uint64_t off = sizeof(struct agent_prog);
 
-	m->code_size = ALIGN_UP((uint64_t)(agent_blob_end - agent_blob), PAGE);
+	m->code_size = ALIGN_UP((uint64_t)agent_blob_len(), PAGE);
 	m->steps_off = m->code_size + ALIGN_UP(off, 16);
 	m->whole_off = m->steps_off + ALIGN_UP(steps_count(m) * sizeof(struct agent_step), 16);
 	m->threads_off = m->whole_off + ALIGN_UP(m->whole->data_len, 16);
@@ -94,7 +93,7 @@ static int fill(struct remote *m)
 
 	if (!buf)
 		return -ENOMEM;
-	memcpy(buf, agent_blob, agent_blob_end - agent_blob);
+	memcpy(buf, agent_blob, agent_blob_len());
 	prog = (void *)(buf + m->code_size);
 	*prog = (struct agent_prog){.steps = m->region + m->steps_off, .n = nsteps};
 	steps = (void *)(buf + m->steps_off);

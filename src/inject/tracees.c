@@ -22,6 +22,7 @@
 #include <time.h>
 #include <linux/rseq.h>
 
+#include "inject/blob.h"
 #include "inject/heal.h"
 #include "inject/rewait.h"
 #include "inject/slack.h"
@@ -39,8 +40,6 @@
 #define LEFTOVER_NS      (5ULL * 1000000000ULL)
 #define LEFTOVER_DOZE_NS 100000L
 #define SPINS            64
-
-extern const uint8_t agent_blob[];
 
 int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len)
 {

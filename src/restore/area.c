@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 
 #include "arch/arch.h"
+#include "inject/blob.h"
 #include "util/vec.h"
 
 #define PAGE         4096UL
@@ -20,8 +21,6 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
-
-extern const uint8_t agent_blob[], agent_blob_end[];
 
 /* Offsets of one thread's pieces. */
 struct piece {
@@ -36,7 +35,7 @@ static uint64_t thread_bytes(const struct prog *p)
 
 static uint64_t code_bytes(void)
 {
-	return ALIGN_UP((uint64_t)(agent_blob_end - agent_blob), PAGE);
+	return ALIGN_UP((uint64_t)agent_blob_len(), PAGE);
 }
 
 static struct piece piece_at(uint64_t off, const struct prog *p)
@@ -137,12 +136,12 @@ static void put_all(struct area *a, const struct task_plan *t)
 		 off = first;
 	uint64_t stack = a->size - t->n * STACK_BYTES;
 
-	memcpy(a->at, agent_blob, agent_blob_end - agent_blob);
+	memcpy(a->at, agent_blob, agent_blob_len());
 	a->ctl = (void *)(a->at + ctl);
 	a->entry = (uintptr_t)a->at;
 	a->first_prog = (uintptr_t)a->at + first;
 	a->first_stack = (uintptr_t)a->at + stack + STACK_BYTES;
-	a->syscall_insn = find_syscall(a->at, agent_blob_end - agent_blob);
+	a->syscall_insn = find_syscall(a->at, agent_blob_len());
 	for (size_t i = 0; i < t->n; i++) {
 		put_thread(a, t, i, off);
 		if (i)
