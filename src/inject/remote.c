@@ -16,6 +16,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -29,12 +30,13 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#define WAVE_MAX    6
-#define STACK_SIZE  8192
-#define PAGE        4096UL
-#define HOLD_NS     50000000UL /* how long a thread waits for us at the end of its stub */
-#define DOZE_NS     20000L     /* how long we wait for it to come there, at first */
-#define DOZE_MAX_NS 10000000L
+#define WAVE_MAX              6
+#define STACK_SIZE            8192
+#define PAGE                  4096UL
+#define SI_CODE_USER_DISPATCH 2 /* SYS_USER_DISPATCH of asm-generic/siginfo.h, Linux >= 5.11 */
+#define HOLD_NS               50000000UL /* how long a thread waits for us at the end of its stub */
+#define DOZE_NS               20000L     /* how long we wait for it to come there, at first */
+#define DOZE_MAX_NS           10000000L
 
 struct remote {
 	struct tracees *tr;
@@ -155,19 +157,37 @@ static int step(struct tracee *t, int *sig)
 	}
 }
 
-/* Deliver a signal in the program's own context, stop again, look anew. */
+/*
+ * Whether a call of ours was dispatched to the program: its SIGSYS names an address in the slack.
+ * Only before Linux 6.4, where ptrace does not tell that a thread has such a dispatch (see permit.c).
+ */
+static bool is_dispatch(const struct tracees *tr, const struct tracee *t, int sig)
+{
+	siginfo_t si;
+
+	return sig == SIGSYS && ptrace_siginfo(t->tid, &si) == 0 &&
+	       si.si_code == SI_CODE_USER_DISPATCH &&
+	       (uintptr_t)si.si_call_addr - tr->code_start <= tr->code_end - tr->code_start;
+}
+
+/*
+ * Deliver a signal in the program's own context, stop again, look anew. A SIGSYS that our own call has
+ * raised is dropped instead: the program never made the call, and would end or answer it.
+ * Return: 0; -EOPNOTSUPP the thread dispatches its system calls, and stands in its own context again.
+ */
 static int deliver(struct tracees *tr, struct tracee *t, int sig)
 {
+	bool dispatch = is_dispatch(tr, t, sig);
 	int r = arch_regs_set(t->tid, &t->regs);
 
 	if (r == 0)
-		r = ptrace_cont(t->tid, sig);
+		r = ptrace_cont(t->tid, dispatch ? 0 : sig);
 	t->held = false;
 	if (r == 0)
 		r = tracee_interrupt(tr, t);
 	if (r == 0)
 		r = tracee_snapshot(tr, t);
-	return r;
+	return r == 0 && dispatch ? -EOPNOTSUPP : r;
 }
 
 /* From a syscall-exit-stop into an EVENT_STOP, where its own registers lead home by the signal path. */
@@ -507,6 +527,11 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 	t->held = !t->dead;
 	if (r == 0)
 		r = m.err;
+	if (r == -EOPNOTSUPP)
+		return op_fail(tr->op, CKPT_E_REFUSED, 0, NULL, "needs Linux 6.4",
+			"pid %d (%s) can't be asked for its state: a thread dispatches its system calls to "
+			"itself (syscall user dispatch)",
+			tr->pid, tr->comm);
 	if (r < 0)
 		return op_fail(tr->op, r == -ESRCH ? CKPT_E_TARGET : CKPT_E_SYSTEM, -r, "inject",
 			NULL, "pid %d (%s): asking the process for its state", tr->pid, tr->comm);

@@ -270,6 +270,11 @@ int ptrace_syscall_info(pid_t tid, struct syscall_info *ret)
 	return 0;
 }
 
+int ptrace_siginfo(pid_t tid, siginfo_t *ret)
+{
+	return (int)request(PTRACE_GETSIGINFO, tid, 0, ret);
+}
+
 int ptrace_sud_get(pid_t tid, struct sud_config *ret)
 {
 	struct sud_config c = {};

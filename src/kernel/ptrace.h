@@ -188,6 +188,13 @@ struct sud_config {
 };
 
 /**
+ * ptrace_siginfo() - what is known of the signal that a thread in a signal-delivery-stop has got
+ * Return: 0; -ESRCH; -EINVAL a stop of another kind.
+ * Source: ptrace(2) PTRACE_GETSIGINFO, Linux >= 2.3.99.
+ */
+int ptrace_siginfo(pid_t tid, siginfo_t *ret);
+
+/**
  * ptrace_sud_get() - the syscall user dispatch of a thread
  * Return: 0; -ESRCH; -EIO before Linux 6.4.
  */
