@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "kernel/proc_status.h"
@@ -22,6 +23,8 @@
 static const struct look_kind kind_process = {"process", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_zombie = {
 	"process", CKPT_REFUSED, "it has ended, only its exit status is left", NULL};
+static const struct look_kind kind_dead_leader = {"process", CKPT_REFUSED,
+	"its first thread has ended: its files are out of reach before Linux 6.9", NULL};
 static const struct look_kind kind_kthread = {
 	"process", CKPT_REFUSED, "it is a kernel thread", NULL};
 static const struct look_kind kind_self = {"process", CKPT_REFUSED, "it is ckpt itself", NULL};
@@ -77,6 +80,17 @@ static int look_state(struct look *l, const struct proc_stat *st)
 	return look_found(l, kind, "pid %d (%s)", l->pid, l->comm) < 0 ? -EINVAL : 1;
 }
 
+/*
+ * Open files are had by a pidfd. That of a process leads to its first thread, which has none any more
+ * when it has ended, and one of another thread (PIDFD_THREAD) is EINVAL before Linux 6.9.
+ */
+static bool files_reachable(const struct look *l)
+{
+	_cleanup_close_ int pidfd = l->tid == l->pid ? -EBADF : pidfd_of_thread(l->tid);
+
+	return pidfd != -EINVAL;
+}
+
 int look_task(struct look *l)
 {
 	struct proc_stat st;
@@ -104,7 +118,8 @@ int look_task(struct look *l)
 		r = found_tracer(l, l->pid, status.tracer_pid);
 	proc_status_done(&status);
 	if (!r)
-		r = look_found(l, &kind_process, "pid %d (%s)", l->pid, l->comm);
+		r = look_found(l, files_reachable(l) ? &kind_process : &kind_dead_leader,
+			"pid %d (%s)", l->pid, l->comm);
 	if (!r && st.session != l->pid)
 		r = look_found(l, &kind_session, "session %d", st.session);
 	return r;

@@ -67,7 +67,7 @@ static const struct row rows[FEATURE_COUNT] = {
 	[FEATURE_RSEQ_CONFIG] = {"ptrace_rseq_config", "restartable sequences (glibc >= 2.35)",
 		"programs that use them are refused", false, try_tracee, TRACEE_RSEQ},
 	[FEATURE_SUD_CONFIG] = {"ptrace_sud_config", "syscall user dispatch (Wine)",
-		"its use cannot be seen from outside", false, try_tracee, TRACEE_SUD},
+		"programs that use it are refused", false, try_tracee, TRACEE_SUD},
 	[FEATURE_SECCOMP_GET_FILTER] = {"seccomp_get_filter", "programs with seccomp filters",
 		"programs with seccomp filters are refused", false, try_tracee, TRACEE_FILTER},
 	[FEATURE_SUSPEND_SECCOMP] = {"ptrace_suspend_seccomp",
