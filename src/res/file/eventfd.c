@@ -1,13 +1,17 @@
 /*
  * eventfd.c - counters that are files.
  *
- * /proc/PID/fdinfo tells the count (Linux >= 3.8) and whether it is a semaphore (>= 6.5; before it,
- * a semaphore can't be told from a counter, and a counter is assumed).
+ * /proc/PID/fdinfo tells the count (Linux >= 3.8) and whether it is a semaphore (>= 6.5). Before that
+ * only a read tells, since it takes 1 from a semaphore and all from a counter. What was taken is put
+ * back at once, but we could be killed in between: it is done only to a process that the dump ends, and
+ * never at zero, where something would have to be put in first that another process may be waiting for.
+ * Else a counter is assumed, with a warning.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "kernel/fdinfo.h"
@@ -22,31 +26,63 @@ static bool match(const struct file_look *l)
 	return strcmp(l->link, "anon_inode:[eventfd]") == 0;
 }
 
+struct lines {
+	Ckpt__EventFd *m;
+	bool told; /* whether it is a semaphore */
+};
+
 static int line(char *key, char *value, void *arg)
 {
-	Ckpt__EventFd *m = arg;
+	struct lines *l = arg;
 	const char *p = value;
 	uint64_t v;
 
 	if (strcmp(key, "eventfd-count") == 0)
-		return str_u64(&p, 16, &m->count);
+		return str_u64(&p, 16, &l->m->count);
 	if (strcmp(key, "eventfd-semaphore") == 0) {
 		if (str_u64(&p, 10, &v) < 0)
 			return -EBADMSG;
-		m->semaphore = v != 0;
+		l->m->semaphore = v != 0;
+		l->told = true;
 	}
 	return 0;
+}
+
+/* Where the kernel does not tell. One that stands at 1 gives 1 in both cases, so it gets 1 more first. */
+static int try_semaphore(struct collect *c, int fd, int target_fd, Ckpt__EventFd *m)
+{
+	uint64_t got, one = 1;
+	struct iovec iov = {&got, sizeof(got)};
+
+	if (!c->tr->dies || !m->count) {
+		op_warn(c->op,
+			"fd %d: Linux before 6.5 does not tell whether an eventfd is a semaphore: "
+			"saved as a counter",
+			target_fd);
+		return 0;
+	}
+	if (m->count == 1 && write(fd, &one, sizeof(one)) != sizeof(one))
+		return -errno;
+	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) != sizeof(got))
+		return -errno;
+	m->semaphore = got == 1;
+	if (m->count == 1)
+		got--; /* the one that was ours */
+	return !got || write(fd, &got, sizeof(got)) == sizeof(got) ? 0 : -errno;
 }
 
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__EventFd *m = msg_new(Ckpt__EventFd, CKPT__EVENT_FD__INIT);
+	struct lines lines = {.m = m};
 	struct fdinfo info;
 	int r;
 
 	if (!m)
 		return collect_oom(c);
-	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, m);
+	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, &lines);
+	if (r == 0 && !lines.told)
+		r = try_semaphore(c, l->fd, l->target_fd, m);
 	if (r < 0) {
 		free(m);
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
