@@ -53,9 +53,13 @@ static void *leader_last(void *arg)
 
 int main(int argc, char **argv)
 {
+	int pidfd;
+
 	victim_init(argc, argv);
-	if (syscall(SYS_pidfd_open, getpid(), O_EXCL /* PIDFD_THREAD */) < 0 && errno == EINVAL)
+	pidfd = (int)syscall(SYS_pidfd_open, getpid(), O_EXCL /* PIDFD_THREAD */);
+	if (pidfd < 0 && errno == EINVAL)
 		SKIP("before Linux 6.9 it is refused: its files are out of reach");
+	close(pidfd);
 	victim_thread(leader_worker, NULL);
 	victim_thread(leader_worker, NULL);
 	victim_thread(leader_last, NULL);
