@@ -100,8 +100,12 @@ static int ask_and_collect(struct collect *c, struct questions *q)
 	if (q->whole.err || (q->n && q->threads[q->n - 1].err))
 		return collect_oom(c);
 	r = fault_point(c->op, "dump.ask");
-	if (r == 0)
+	if (r == 0) {
+		struct trace_span span = trace_begin(c->op->trace, "ask", c->pid, 0);
+
 		r = remote_run(c->tr, &q->whole, q->threads);
+		trace_end(&span);
+	}
 	if (r == 0)
 		r = collect_scope(c, NULL, &q->whole, &task);
 	for (size_t i = 0; r == 0 && i < q->n; i++)

@@ -35,6 +35,7 @@
 #include "proto/core.pb-c.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/vec.h"
 
 #define WORKERS_MAX 4
 #define NS_PER_S    1000000000ULL
@@ -169,10 +170,8 @@ static int stage_seize(struct dump *d)
 static int stage_collect(struct dump *d)
 {
 	struct collect c = {.op = d->op, .tr = d->tr, .model = &d->model, .pidfd = -EBADF};
-	struct trace_span span = trace_begin(d->op->trace, "collect", d->req->pid, 0);
 	int r = collect_all(&c);
 
-	trace_end(&span);
 	if (r == 0)
 		r = pages_dump(&c, d->writer, d->workers, &d->ret->page_bytes);
 	collect_done(&c);
@@ -247,22 +246,34 @@ static int let_go(struct dump *d, int r)
 	return r;
 }
 
+/* In this order, see the top of the file. */
+static const struct {
+	const char *name;
+	int (*run)(struct dump *d);
+} stages[] = {
+	{"preflight", stage_preflight},
+	{"open", stage_open},
+	{"seize", stage_seize},
+	{"collect", stage_collect},
+	{"commit", stage_commit},
+};
+
 int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_dump_result *ret)
 {
 	struct dump d = {.op = op, .req = req, .ret = ret, .workers = workers_count()};
 	uint64_t start = now_ns();
-	int r = stage_preflight(&d);
+	struct trace_span span;
+	int r = 0;
 
 	model_init(&d.model);
-	if (r == 0)
-		r = stage_open(&d);
-	if (r == 0)
-		r = stage_seize(&d);
-	if (r == 0)
-		r = stage_collect(&d);
-	if (r == 0)
-		r = stage_commit(&d);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
+		span = trace_begin(op->trace, stages[i].name, req->pid, 0);
+		r = stages[i].run(&d);
+		trace_end(&span);
+	}
+	span = trace_begin(op->trace, "let go", req->pid, 0);
 	r = let_go(&d, r);
+	trace_end(&span);
 	image_writer_abort(d.writer);
 	model_done(&d.model);
 	ret->total_ns = now_ns() - start;
