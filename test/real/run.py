@@ -123,7 +123,13 @@ class Run:
 
     def files(self):
         where = f"/proc/{self.pid}/fd"
-        return {fd: os.readlink(f"{where}/{fd}") for fd in os.listdir(where)}
+        found = {}
+        for fd in os.listdir(where):
+            try:
+                found[fd] = os.readlink(f"{where}/{fd}")
+            except FileNotFoundError:
+                pass  # it runs, and has closed it meanwhile
+        return found
 
     def vmas(self):
         with open(f"/proc/{self.pid}/maps", "rb") as f:
