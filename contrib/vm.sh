@@ -52,8 +52,11 @@ initramfs() {
 		modprobe -d "$from" -S "$version" --show-depends "$module"
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/list"
 	while read -r module; do
-		cp "$module" "$root/modules/"
-		basename "$module"
+		case $module in
+		*.xz) xz -dc "$module" >"$root/modules/$(basename "$module" .xz)" ;;
+		*) cp "$module" "$root/modules/" ;;
+		esac
+		basename "$module" .xz
 	done <"$root/list" >"$root/modules/order"
 	init "$version" >"$root/init"
 	chmod +x "$root/init"
@@ -103,7 +106,7 @@ script() {
 		echo "vm: exit status \$?"
 		sync
 		echo o >/proc/sysrq-trigger
-		sleep 60
+		while :; do :; done # the power goes
 	SCRIPT
 }
 
