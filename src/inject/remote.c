@@ -16,6 +16,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@
 #define PAGE                  4096UL
 #define SI_CODE_USER_DISPATCH 2 /* SYS_USER_DISPATCH of asm-generic/siginfo.h, Linux >= 5.11 */
 #define HOLD_NS               50000000UL /* how long a thread waits for us at the end of its stub */
+#define YIELDS                4          /* then we doze */
 #define DOZE_NS               20000L     /* how long we wait for it to come there, at first */
 #define DOZE_MAX_NS           10000000L
 
@@ -43,7 +45,7 @@ struct remote {
 	struct prog *whole, *threads;
 	uint64_t leader_at; /* its stub */
 	uint64_t wave_at;   /* the threads' stubs */
-	unsigned wave;      /* how many at once */
+	unsigned wave;      /* so many places */
 	uint64_t code_size, data_size, size;
 	uint64_t region; /* where the target mapped it */
 	uint64_t steps_off, whole_off, threads_off;
@@ -270,7 +272,9 @@ static int stub_finish(struct remote *m, size_t i, uint64_t at)
 {
 	struct timespec doze = {.tv_nsec = DOZE_NS};
 	struct tracee *t = &m->tr->v[i];
+	unsigned tries = 0;
 
+	sched_yield(); /* it may be waiting for our processor */
 	for (;;) {
 		struct wait_status s;
 		int r = ptrace_wait(t->tid, WNOHANG, &s);
@@ -304,6 +308,10 @@ static int stub_finish(struct remote *m, size_t i, uint64_t at)
 			return r;
 		t->held = false;
 		/* on a busy machine it gets a processor late; stopped before that it gets nowhere */
+		if (++tries < YIELDS) {
+			sched_yield();
+			continue;
+		}
 		nanosleep(&doze, NULL);
 		doze.tv_nsec = MIN(2 * doze.tv_nsec, DOZE_MAX_NS);
 	}
@@ -347,40 +355,46 @@ static int stub_step(struct remote *m, size_t i, uint64_t at)
 	}
 }
 
-static int wave_run(struct remote *m, const size_t *who, unsigned n)
+/* The places for stubs, used in turn: while one thread is taken out the others come to their ends. */
+struct turn {
+	size_t who[WAVE_MAX]; /* in each place */
+	size_t started, finished;
+};
+
+static int turn_finish(struct remote *m, struct turn *u)
 {
-	int r = 0, started = 0;
+	unsigned k = u->finished++ % m->wave;
+	uint64_t at = m->wave_at + k * ARCH_STUB_CALLS_SIZE;
 
-	for (unsigned k = 0; k < n && r == 0; k++, started++)
-		r = stub_start(m, who[k], m->wave_at + k * ARCH_STUB_CALLS_SIZE);
-	for (int k = 0; k < started; k++) {
-		uint64_t at = m->wave_at + k * ARCH_STUB_CALLS_SIZE;
-		int r2 = may_hold(m->tr, &m->tr->v[who[k]]) ? stub_finish(m, who[k], at)
-							    : stub_step(m, who[k], at);
+	return may_hold(m->tr, &m->tr->v[u->who[k]]) ? stub_finish(m, u->who[k], at)
+						     : stub_step(m, u->who[k], at);
+}
 
-		if (r2 < 0 && r == 0)
-			r = r2;
-	}
-	return r;
+static int turn_start(struct remote *m, struct turn *u, size_t i)
+{
+	unsigned k = u->started % m->wave;
+	int r = u->started - u->finished == m->wave ? turn_finish(m, u) : 0;
+
+	if (r < 0)
+		return r;
+	u->who[k] = i;
+	u->started++;
+	return stub_start(m, i, m->wave_at + k * ARCH_STUB_CALLS_SIZE);
 }
 
 static int threads_run(struct remote *m)
 {
-	size_t who[WAVE_MAX];
-	unsigned n = 0;
+	struct turn u = {.started = 0};
 	int r = 0;
 
-	for (size_t i = 0; i < m->tr->n && r == 0; i++) {
-		if (i == m->leader || m->tr->v[i].dead || m->threads[i].n == 0)
-			continue;
-		who[n++] = i;
-		if (n == m->wave) {
-			r = wave_run(m, who, n);
-			n = 0;
-		}
+	for (size_t i = 0; i < m->tr->n && r == 0; i++)
+		if (i != m->leader && !m->tr->v[i].dead && m->threads[i].n)
+			r = turn_start(m, &u, i);
+	while (u.finished < u.started) {
+		int r2 = turn_finish(m, &u);
+
+		r = r < 0 ? r : r2;
 	}
-	if (r == 0 && n)
-		r = wave_run(m, who, n);
 	return r;
 }
 
