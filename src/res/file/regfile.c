@@ -172,6 +172,15 @@ static void fill_in(Ckpt__RegFile *m, const struct file_look *l)
 	m->deleted = l->deleted && (S_ISREG(l->st.st_mode) || S_ISDIR(l->st.st_mode));
 }
 
+/* A file of O_TMPFILE is called "#INODE" by the kernel: only its directory says anything. */
+static void forget_number(Ckpt__RegFile *m)
+{
+	char *slash = strrchr(m->path, '/');
+
+	if (m->deleted && (m->flags & TMPFILE_FLAG) == TMPFILE_FLAG && slash && slash[1] == '#')
+		slash[2] = 0;
+}
+
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__RegFile *m = msg_new(Ckpt__RegFile, CKPT__REG_FILE__INIT);
@@ -198,6 +207,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return r;
 	}
+	forget_number(m);
 	if (m->deleted)
 		m->same_inode_as = l->first_id;
 	else if (l->target_fd < 0 && S_ISREG(m->mode))

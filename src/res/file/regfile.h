@@ -4,7 +4,12 @@
 #ifndef CKPT_RES_FILE_REGFILE_H
 #define CKPT_RES_FILE_REGFILE_H
 
+#include <fcntl.h>
+
 #include "res/file/files.h"
+
+/* What F_GETFL shows of a file that was opened without a name. */
+#define TMPFILE_FLAG (O_TMPFILE & ~O_DIRECTORY)
 
 /** regfile_open() - file_ops.open of a regfile */
 int regfile_open(

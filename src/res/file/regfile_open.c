@@ -29,8 +29,7 @@
 
 #define NS_PER_S 1000000000ULL
 /* Flags that are for the task to set (it gets the signals), or that are in our way. */
-#define LATER      (O_ASYNC)
-#define NO_TMPFILE (O_TMPFILE & ~O_DIRECTORY)
+#define LATER (O_ASYNC)
 
 static int fail_missing(struct open_ctx *o, const char *path, int err)
 {
@@ -132,12 +131,12 @@ static int check_changed(
 
 static int open_named(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 {
-	int flags = (int)m->flags & ~(LATER | NO_TMPFILE);
+	int flags = (int)m->flags & ~(LATER | TMPFILE_FLAG);
 	_cleanup_close_ int fd = -EBADF;
 	struct stat st;
 	int r;
 
-	if ((m->flags & NO_TMPFILE) == NO_TMPFILE) /* it has been linked since */
+	if ((m->flags & TMPFILE_FLAG) == TMPFILE_FLAG) /* it has been linked since */
 		flags &= ~O_DIRECTORY;
 	fd = open(m->path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
@@ -157,7 +156,7 @@ static int open_named(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 /* Another description of a file that has been made already. */
 static int open_again(struct open_ctx *o, const Ckpt__RegFile *m, int first)
 {
-	int flags = (int)m->flags & ~(LATER | NO_TMPFILE), fd;
+	int flags = (int)m->flags & ~(LATER | TMPFILE_FLAG), fd;
 	char path[48];
 
 	if (S_ISREG(m->mode))
@@ -248,8 +247,8 @@ static int open_nameless(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m
 	int first;
 
 	if (!m->same_inode_as)
-		return (m->flags & NO_TMPFILE) == NO_TMPFILE ? make_tmpfile(o, id, m)
-							     : make_deleted(o, id, m);
+		return (m->flags & TMPFILE_FLAG) == TMPFILE_FLAG ? make_tmpfile(o, id, m)
+								 : make_deleted(o, id, m);
 	first = plan_fd(o->plan, m->same_inode_as);
 	if (first < 0)
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
