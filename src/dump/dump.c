@@ -33,6 +33,7 @@
 #include "kernel/timens.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
+#include "res/thread/regs.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/vec.h"
@@ -210,6 +211,7 @@ static int stage_commit(struct dump *d)
 	m.kernel = uts.release;
 	m.isa = uts.machine;
 	m.boot_id = boot_id;
+	m.cpu_xfeatures = regs_features(&d->model);
 	m.monotonic_ns = d->monotonic_ns;
 	m.boottime_ns = d->boottime_ns;
 	m.root_pid = d->req->pid;

@@ -14,7 +14,8 @@
 #include "proto/regs.pb-c.h"
 #include "res/thread/thread.h"
 
-#define XSTATE_MAX 16384
+#define XSTATE_MAX  16384
+#define XCR0_OFFSET 464 /* Linux arch/x86/kernel/fpu/regset.c */
 
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 {
@@ -72,6 +73,19 @@ int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, const struct ar
 		return op_fail(op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_SETREGSET)", NULL,
 			"thread %d: registers", tid);
 	return 0;
+}
+
+uint64_t regs_features(const struct model *m)
+{
+	size_t pos = 0;
+	const struct model_rec *rec = model_next(m, &res_regs.type, &pos);
+	const Ckpt__Regs *regs = rec ? (const void *)rec->msg : NULL;
+	uint64_t xcr0 = 0;
+
+	/* where the kernel puts it: the bytes that are the software's own in the legacy area */
+	if (regs && regs->extended.len >= XCR0_OFFSET + sizeof(xcr0))
+		memcpy(&xcr0, regs->extended.data + XCR0_OFFSET, sizeof(xcr0));
+	return xcr0;
 }
 
 static const char *const volatile_fields[] = {"remaining_ns", "remaining_known", NULL};

@@ -6,6 +6,7 @@
 
 #include "arch/arch.h"
 #include "core/op.h"
+#include "model/model.h"
 #include "proto/regs.pb-c.h"
 
 /** regs_general() - the general registers of a record. Return: 0; negative after op_fail() */
@@ -17,5 +18,8 @@ int regs_general(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, struct arch
  * Return: 0; negative after op_fail().
  */
 int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, const struct arch_regs *general);
+
+/** regs_features() - the xsave components (XCR0) of the CPU that the registers come from; 0: unknown */
+uint64_t regs_features(const struct model *m);
 
 #endif
