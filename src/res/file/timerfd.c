@@ -23,7 +23,9 @@
 #include "util/cleanup.h"
 #include "util/str.h"
 
-#define NS_PER_S 1000000000ULL
+#define NS_PER_S    1000000000ULL
+#define DUE_WAIT_NS 200000L
+#define DUE_TRIES   50
 
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS _IOW('T', 0, uint64_t) /* 3.17; in <linux/timerfd.h> */
@@ -61,6 +63,23 @@ static clockid_t base_clock(int clock)
 	return clock == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME : clock;
 }
 
+/*
+ * A periodic timer that is due, but whose interrupt has not come yet, shows nothing left, as one does
+ * that is off. The interrupt comes in a moment, and then the next period is shown.
+ */
+static int get(int fd, struct itimerspec *ret)
+{
+	const struct timespec moment = {.tv_nsec = DUE_WAIT_NS};
+
+	for (int tries = 0;; tries++) {
+		if (timerfd_gettime(fd, ret) < 0)
+			return -errno;
+		if (to_ns(&ret->it_value) || !to_ns(&ret->it_interval) || tries == DUE_TRIES)
+			return 0;
+		nanosleep(&moment, NULL);
+	}
+}
+
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__TimerFd *m = msg_new(Ckpt__TimerFd, CKPT__TIMER_FD__INIT);
@@ -71,7 +90,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 
 	if (!m)
 		return collect_oom(c);
-	r = timerfd_gettime(l->fd, &it) < 0 ? -errno : 0;
+	r = get(l->fd, &it);
 	if (r == 0)
 		r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, m);
 	if (r < 0) {
