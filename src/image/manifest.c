@@ -70,7 +70,7 @@ const char *manifest_unpack(const uint8_t *buf, size_t len, Ckpt__Manifest **ret
 	return NULL;
 }
 
-int manifest_read_at(int dir_fd, Ckpt__Manifest **ret, const char **ret_why)
+int manifest_read_at(int dir_fd, const char *name, Ckpt__Manifest **ret, const char **ret_why)
 {
 	_cleanup_close_ int fd = -EBADF;
 	_cleanup_free_ uint8_t *buf = NULL;
@@ -78,7 +78,7 @@ int manifest_read_at(int dir_fd, Ckpt__Manifest **ret, const char **ret_why)
 	int r;
 
 	/* O_NONBLOCK: a fifo that somebody put there must not hang us. */
-	fd = openat(dir_fd, IMAGE_MANIFEST, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0)

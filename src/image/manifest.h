@@ -31,11 +31,13 @@ int manifest_pack(const struct Ckpt__Manifest *m, uint8_t **ret, size_t *ret_len
 const char *manifest_unpack(const uint8_t *buf, size_t len, struct Ckpt__Manifest **ret);
 
 /**
- * manifest_read_at() - manifest_unpack() of the manifest in a directory
+ * manifest_read_at() - manifest_unpack() of a file in a directory
+ * @name:    IMAGE_MANIFEST, or the temporary name of one
  * @ret_why: the reason, a static string, where 1 is returned
  * Return: 0; 1 it is damaged; -errno of openat(2), fstat(2) or read(2).
  */
-int manifest_read_at(int dir_fd, struct Ckpt__Manifest **ret, const char **ret_why);
+int manifest_read_at(
+	int dir_fd, const char *name, struct Ckpt__Manifest **ret, const char **ret_why);
 
 /**
  * manifest_file_kind() - what a listed file is, by its name

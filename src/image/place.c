@@ -17,11 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image/leftover.h"
 #include "util/cleanup.h"
 #include "util/str.h"
 #include "util/vec.h"
 
 #define DIR_FLAGS (O_DIRECTORY | O_CLOEXEC)
+#define TRIES     5 /* of a temporary directory that a cleaner takes away */
 
 int rename_excl(int old_fd, const char *old_name, int new_fd, const char *new_name)
 {
@@ -144,6 +146,35 @@ static int tmp_open(struct place *p, uint64_t token)
 	return p->dir_fd < 0 ? -errno : 0;
 }
 
+/*
+ * Lock the temporary directory, so that nobody takes it for a dead writer's. Who came between mkdir and
+ * here did: then it is gone, or it goes while we wait.
+ */
+static int tmp_lock(struct place *p)
+{
+	struct stat st;
+
+	if (flock(p->dir_fd, LOCK_EX) < 0)
+		return 0; /* a file system without locks; nothing is cleaned up on it */
+	if (fstat(p->dir_fd, &st) < 0)
+		return -errno;
+	return st.st_nlink ? 0 : -ENOENT;
+}
+
+static int tmp_make(struct place *p, uint64_t token)
+{
+	int r = -ENOENT;
+
+	for (int i = 0; i < TRIES && r == -ENOENT; i++) {
+		p->dir_fd = fd_close(p->dir_fd);
+		free(TAKE_PTR(p->tmp));
+		r = tmp_open(p, token);
+		if (r == 0)
+			r = tmp_lock(p);
+	}
+	return r;
+}
+
 static int new_open(struct ckpt_op *op, struct place *p, uint64_t token)
 {
 	_cleanup_free_ char *copy = strdup(p->path);
@@ -154,21 +185,32 @@ static int new_open(struct ckpt_op *op, struct place *p, uint64_t token)
 	r = parent_open(p, copy);
 	if (r < 0)
 		return op_fail_errno(op, -r, "mkdir", "image %s: its parent directory", p->path);
-	r = tmp_open(p, token);
+	leftover_dirs_remove(op, p->parent_fd, p->path);
+	r = tmp_make(p, token);
 	if (r < 0)
 		return op_fail_errno(
 			op, -r, "mkdir", "image %s: a temporary directory beside it", p->path);
 	return 0;
 }
 
-static int lock(struct ckpt_op *op, const struct place *p)
+static int lock(struct ckpt_op *op, struct place *p)
 {
 	/* Without locks on this file system, two writers are the user's to keep apart. */
-	if (flock(p->dir_fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+	p->locked = flock(p->dir_fd, LOCK_EX | LOCK_NB) == 0;
+	if (p->locked || errno != EWOULDBLOCK)
 		return 0;
 	return op_fail(op, CKPT_E_CONFLICT, EWOULDBLOCK, "flock",
 		"wait until it is done, or choose another directory with -D",
 		"image %s: another ckpt writes into it now", p->path);
+}
+
+static int there_open(struct ckpt_op *op, struct place *p)
+{
+	_cleanup_close_ int parent = openat(p->dir_fd, "..", O_PATH | DIR_FLAGS);
+
+	if (parent >= 0)
+		leftover_dirs_remove(op, parent, p->path);
+	return lock(op, p);
 }
 
 int place_open(struct ckpt_op *op, const char *path, uint64_t token, struct place *ret)
@@ -180,7 +222,7 @@ int place_open(struct ckpt_op *op, const char *path, uint64_t token, struct plac
 		return op_fail_errno(op, ENOMEM, NULL, "image %s", path);
 	p.dir_fd = open(path, O_RDONLY | DIR_FLAGS);
 	if (p.dir_fd >= 0)
-		r = lock(op, &p);
+		r = there_open(op, &p);
 	else if (errno == ENOENT && *path)
 		r = new_open(op, &p, token);
 	else

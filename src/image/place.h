@@ -4,7 +4,8 @@
  * Where the wanted directory does not exist, all files go into a temporary directory beside it,
  * which is renamed at the end. Where it does, it may hold other files: then the files get
  * temporary names inside it, and the rename of the manifest is what counts. An advisory lock
- * (flock(2)) on such a directory keeps a second writer out.
+ * (flock(2)) on either directory keeps a second writer out, and tells the living from the dead:
+ * leftover.h.
  */
 #ifndef CKPT_IMAGE_PLACE_H
 #define CKPT_IMAGE_PLACE_H
@@ -23,6 +24,7 @@ struct place_made {
 struct place {
 	char *path;    /* as it was asked for, for messages */
 	int dir_fd;    /* where the files are made */
+	bool locked;   /* the goal was there, and is ours alone */
 	int parent_fd; /* of the goal; -EBADF where the goal was there */
 	char *base;    /* name of the goal in parent_fd, or NULL */
 	char *tmp;     /* name of the temporary directory in parent_fd, or NULL */

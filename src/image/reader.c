@@ -73,7 +73,7 @@ static int dir_open(struct ckpt_op *op, struct image *img)
 static int manifest_load(struct ckpt_op *op, struct image *img)
 {
 	const char *why = NULL;
-	int r = manifest_read_at(img->dir_fd, &img->manifest, &why);
+	int r = manifest_read_at(img->dir_fd, IMAGE_MANIFEST, &img->manifest, &why);
 
 	if (r == -ENOENT)
 		return op_fail(op, CKPT_E_IMAGE, ENOENT, NULL,

@@ -3,9 +3,10 @@
  *
  * The order of a commit is what makes an image complete or absent at every instant:
  *   1. the records' rest is written, empty page files are removed, files are synced and closed;
- *   2. in a directory that was there: data files get their names, which carry the crid, so that
- *      they never meet those of an image that is being replaced;
- *   3. the manifest is written, in such a directory under a temporary name;
+ *   2. the manifest is written, in a directory that was there under a temporary name;
+ *   3. in such a directory the data files get their names, which carry the crid, so that they never
+ *      meet those of an image that is being replaced. Whoever finds us dead knows them by the manifest
+ *      of 2, and those of the replaced image by a link to its manifest: leftover.h;
  *   4. ONE rename, of the directory or of the manifest: from here on the new image is the image;
  *   5. the files of the replaced image go.
  * Until 4 everything can be undone, after it nothing fails any more.
@@ -23,6 +24,7 @@
 
 #include "core/fault.h"
 #include "image/frame.h"
+#include "image/leftover.h"
 #include "image/manifest.h"
 #include "image/place.h"
 #include "proto/core.pb-c.h"
@@ -46,6 +48,7 @@ struct image_writer {
 	bool force;
 	Ckpt__Manifest *old; /* of the image to be replaced, or NULL */
 	struct out_file records, manifest;
+	char old_link[NAME_BYTES]; /* to the manifest of that image while its files go, or "" */
 	struct out_file shards[IMAGE_SHARDS_MAX];
 	unsigned n_shards;
 	uint8_t *buf; /* records that are not written yet */
@@ -69,6 +72,13 @@ static int out_open(
 	return op_fail_errno(op, errno, "open", "image %s: %s", w->place.path, name);
 }
 
+static void old_link_remove(struct image_writer *w)
+{
+	if (w->old_link[0])
+		unlinkat(w->place.dir_fd, w->old_link, 0);
+	w->old_link[0] = 0;
+}
+
 static void out_remove(struct image_writer *w, struct out_file *f)
 {
 	f->fd = fd_close(f->fd);
@@ -90,6 +100,7 @@ void image_writer_abort(struct image_writer *w)
 {
 	if (!w)
 		return;
+	old_link_remove(w);
 	out_remove(w, &w->manifest);
 	out_remove(w, &w->records);
 	for (unsigned k = 0; k < w->n_shards; k++)
@@ -112,7 +123,7 @@ static int old_look(struct ckpt_op *op, struct image_writer *w)
 		return op_fail(op, CKPT_E_CONFLICT, EEXIST, NULL,
 			"replace it with --force, or choose another directory with -D",
 			"image %s: there is an image in it", w->place.path);
-	r = manifest_read_at(w->place.dir_fd, &w->old, &why);
+	r = manifest_read_at(w->place.dir_fd, IMAGE_MANIFEST, &w->old, &why);
 	if (r)
 		op_warn(op, "image %s: the image to be replaced can't be read (%s): its files stay",
 			w->place.path, r > 0 ? why : strerror(-r));
@@ -160,6 +171,8 @@ int image_writer_open(
 	}
 	if (!place_is_new(&w->place))
 		r = old_look(op, w);
+	if (r == 0 && w->place.locked)
+		leftover_files_remove(op, w->place.dir_fd, w->place.path);
 	if (r == 0)
 		r = files_open(op, w, req->shards);
 	if (r < 0)
@@ -219,20 +232,28 @@ static int out_finish(struct ckpt_op *op, struct image_writer *w, struct out_fil
 	return 0;
 }
 
-/* Give a data file the name that the manifest will list. */
-static int out_name(struct ckpt_op *op, struct image_writer *w, struct out_file *f, uint64_t crid)
+/* What the manifest calls a data file: in a directory that was there, by the crid. */
+static void out_list(const struct image_writer *w, struct out_file *f, uint64_t crid)
 {
 	char name[NAME_BYTES];
-	int r;
 
 	if (place_is_new(&w->place))
-		return 0;
+		return;
 	snprintf(name, sizeof(name), "%.40s-%" PRIu64, f->listed, crid);
-	r = rename_excl(w->place.dir_fd, f->name, w->place.dir_fd, name);
-	if (r < 0)
-		return op_fail_errno(op, -r, "rename", "image %s: %s", w->place.path, name);
-	memcpy(f->name, name, sizeof(name));
 	memcpy(f->listed, name, sizeof(name));
+}
+
+/* Give a data file that name. */
+static int out_name(struct ckpt_op *op, struct image_writer *w, struct out_file *f)
+{
+	int r;
+
+	if (!f->name[0] || str_eq(f->name, f->listed))
+		return 0;
+	r = rename_excl(w->place.dir_fd, f->name, w->place.dir_fd, f->listed);
+	if (r < 0)
+		return op_fail_errno(op, -r, "rename", "image %s: %s", w->place.path, f->listed);
+	memcpy(f->name, f->listed, sizeof(f->name));
 	return 0;
 }
 
@@ -244,8 +265,7 @@ static int data_finish(struct ckpt_op *op, struct image_writer *w, uint64_t crid
 	w->records.xxh3 = XXH3_64bits_digest(w->hash);
 	if (r == 0)
 		r = out_finish(op, w, &w->records, sync);
-	if (r == 0)
-		r = out_name(op, w, &w->records, crid);
+	out_list(w, &w->records, crid);
 	for (unsigned k = 0; r == 0 && k < w->n_shards; k++) {
 		struct out_file *f = &w->shards[k];
 
@@ -258,9 +278,17 @@ static int data_finish(struct ckpt_op *op, struct image_writer *w, uint64_t crid
 			continue;
 		}
 		r = out_finish(op, w, f, sync);
-		if (r == 0)
-			r = out_name(op, w, f, crid);
+		out_list(w, f, crid);
 	}
+	return r;
+}
+
+static int data_name(struct ckpt_op *op, struct image_writer *w)
+{
+	int r = out_name(op, w, &w->records);
+
+	for (unsigned k = 0; r == 0 && k < w->n_shards; k++)
+		r = out_name(op, w, &w->shards[k]);
 	return r;
 }
 
@@ -308,6 +336,18 @@ static int manifest_write(
 	return out_finish(op, w, &w->manifest, sync);
 }
 
+/* Until the files of the replaced image are gone, its manifest has a second name. */
+static void old_link_make(struct image_writer *w)
+{
+	if (!w->old)
+		return;
+	snprintf(w->old_link, sizeof(w->old_link), ".ckpt-%" PRIu64 "-old-" IMAGE_MANIFEST ".tmp",
+		w->token);
+	if (linkat(w->place.dir_fd, IMAGE_MANIFEST, w->place.dir_fd, w->old_link, 0) < 0)
+		w->old_link[0] =
+			0; /* a file system without links: only the next cleaner knows less */
+}
+
 /* The rename that makes the image. */
 static int publish(struct ckpt_op *op, struct image_writer *w, bool sync)
 {
@@ -320,6 +360,7 @@ static int publish(struct ckpt_op *op, struct image_writer *w, bool sync)
 		return r;
 	if (place_is_new(&w->place))
 		return place_publish(op, &w->place, sync);
+	old_link_make(w);
 	if (w->force)
 		r = renameat(dir_fd, w->manifest.name, dir_fd, IMAGE_MANIFEST) < 0 ? -errno : 0;
 	else
@@ -346,6 +387,7 @@ static void old_remove(struct image_writer *w)
 		if (!ours && manifest_file_kind(name) != -EINVAL)
 			unlinkat(w->place.dir_fd, name, 0);
 	}
+	old_link_remove(w);
 }
 
 static int commit(
@@ -359,6 +401,8 @@ static int commit(
 	r = data_finish(op, w, manifest->crid, sync);
 	if (r == 0)
 		r = manifest_write(op, w, manifest, sync);
+	if (r == 0)
+		r = data_name(op, w);
 	return r < 0 ? r : publish(op, w, sync);
 }
 

@@ -203,6 +203,27 @@ def scene_full_disk(s):
         os.system(f"umount {where}")
 
 
+def scene_leftover(s):
+    """What a killed dump has left is removed by the next one, which says so; the program never noticed."""
+    s.begin(WAITER)
+    for there in (False, True):
+        where = s.file(f"place-{there}")
+        image = os.path.join(where, "image")
+        os.makedirs(image if there else where)
+        args = ["dump", "-t", str(s.pid), "-D", image, "-R"]
+        status, text = s.ckpt(*args, fault="dump.rename:kill", ok=False)
+        left = os.listdir(image if there else where)
+        if status != -signal.SIGKILL or not left or any(not name.startswith((".", "pages", "records")) for name in left):
+            raise Failure(f"set-up: a dump killed before its rename: {status}, it left {left}\n{text}")
+        s.undisturbed()
+        s.words(s.ckpt(*args, "-v"), "removed", "a dump that was killed")
+        kept = sorted(name.split("-")[0] for name in os.listdir(image))
+        if os.listdir(where) != ["image"] or set(kept) != {"manifest", "pages", "records"}:
+            raise Failure(f"left behind: {os.listdir(where)}, {os.listdir(image)}")
+        s.ckpt("verify", image)
+    s.finish()
+
+
 def scene_usage(s):
     """A request that makes no sense is exit status 2, and touches nothing."""
     s.begin(WAITER)
