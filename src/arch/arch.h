@@ -25,6 +25,13 @@ void arch_ip_set(struct arch_regs *r, uint64_t ip);
 void arch_xstate_plain(uint8_t *xstate, size_t len);
 
 /**
+ * arch_xstate_used() - how much of the extended registers says anything: zeros behind it are their rest
+ * @len: of all of them, as the kernel tells it
+ * Return: bytes.
+ */
+size_t arch_xstate_used(const uint8_t *xstate, size_t len);
+
+/**
  * arch_xstate_stuck() - what of the extended registers can't be put into a new thread
  * Return: its name, static; NULL: nothing.
  */

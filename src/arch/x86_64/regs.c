@@ -86,6 +86,15 @@ void arch_xstate_plain(uint8_t *xstate, size_t len)
 	memcpy(xstate + XSTATE_BV_OFF, &bv, sizeof(bv));
 }
 
+/* A component at its initial values has no bit and reads as zeros; the header is always kept. The room
+ * for tiles alone is 8 KiB for each thread, of which nearly none has any. */
+size_t arch_xstate_used(const uint8_t *xstate, size_t len)
+{
+	while (len > YMM_OFF && xstate[len - 1] == 0)
+		len--;
+	return len;
+}
+
 /* The kernel takes tiles only for a thread that has used some before: it enlarges the thread's buffer at
  * the first use. Source: arch/x86/kernel/fpu/xstate.c validate_user_xstate_header(). */
 const char *arch_xstate_stuck(const uint8_t *xstate, size_t len)

@@ -37,7 +37,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 		return collect_oom(c);
 	m->general = msg_bytes(&t->regs, sizeof(t->regs));
 	arch_xstate_plain(xstate, len);
-	m->extended = msg_bytes(xstate, len);
+	m->extended = msg_bytes(xstate, arch_xstate_used(xstate, len));
 	m->sigmask = t->sigmask;
 	m->ip = arch_ip(&t->regs);
 	m->sp = arch_sp(&t->regs);
@@ -57,11 +57,26 @@ int regs_general(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, struct arch
 	return 0;
 }
 
+/* The kernel takes only the whole set, of the length that it has on this CPU. */
+static int extended_put(pid_t tid, const ProtobufCBinaryData *extended)
+{
+	uint8_t xstate[XSTATE_MAX];
+	size_t len;
+	int r = ptrace_getregset(tid, NT_X86_XSTATE, xstate, sizeof(xstate), &len);
+
+	if (r < 0)
+		return r;
+	if (extended->len > len)
+		return -ENODEV;
+	memcpy(xstate, extended->data, extended->len);
+	memset(xstate + extended->len, 0, len - extended->len);
+	return ptrace_setregset(tid, NT_X86_XSTATE, xstate, len);
+}
+
 int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, const struct arch_regs *general)
 {
-	int r;
+	int r = extended_put(tid, &m->extended);
 
-	r = ptrace_setregset(tid, NT_X86_XSTATE, m->extended.data, m->extended.len);
 	if (r < 0)
 		return op_fail(op, CKPT_E_REFUSED, -r, "ptrace(PTRACE_SETREGSET)",
 			"the image may come from a CPU with other extensions",
