@@ -1,0 +1,218 @@
+/*
+ * stubs.c - see stubs.h.
+ *
+ * A thread's calls write into the leader's region, and at their end it waits, for an instant, to be taken
+ * out. If we die its wait is over and it goes home. A signal between any two calls is delivered in the
+ * program's own context, and the stub begun anew.
+ */
+#include "inject/stubs.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "inject/drive.h"
+#include "kernel/ptrace.h"
+#include "util/vec.h"
+
+#define HOLD_NS     50000000UL /* how long a thread waits for us at the end of its stub */
+#define YIELDS      4          /* then we doze */
+#define DOZE_NS     20000L     /* how long we wait for it to come there, at first */
+#define DOZE_MAX_NS 10000000L
+
+/* Whether its seccomp filters let the thread wait for us. If not it is driven from stop to stop. */
+static bool may_hold(const struct tracees *tr, const struct tracee *t)
+{
+	return t->suspended ||
+	       policy_allows(&t->policy, tr->slack_start, SYS_ppoll, (const uint64_t[6]){0});
+}
+
+static int stub_make(
+	const struct stubs *m, size_t i, uint8_t *buf, uint64_t at, struct arch_regs *entry)
+{
+	const struct prog *p = &m->threads[i];
+	struct arch_call calls[ARCH_STUB_CALLS_MAX];
+	struct prog_place place = {.data = m->data + i * stubs_stride(m->threads)};
+
+	for (size_t k = 0; k < p->n; k++) {
+		calls[k].nr = p->steps[k].nr;
+		for (int a = 0; a < 6; a++)
+			calls[k].args[a] = prog_value(&p->steps[k].args[a], &place);
+	}
+	return arch_stub_calls(buf, at, calls, p->n, may_hold(m->tr, &m->tr->v[i]) ? HOLD_NS : 0,
+		       &m->tr->v[i].resume, entry)
+		       ? 0
+		       : -E2BIG;
+}
+
+static int stub_start(struct stubs *m, size_t i, uint64_t at)
+{
+	uint8_t buf[ARCH_STUB_CALLS_SIZE] = {0};
+	struct arch_regs entry;
+	int r = stub_make(m, i, buf, at, &entry);
+
+	if (r == 0)
+		r = tracees_write(m->tr, at, buf, sizeof(buf));
+	if (r == 0)
+		r = arch_regs_set(m->tr->v[i].tid, &entry);
+	if (r == 0)
+		r = may_hold(m->tr, &m->tr->v[i]) ? ptrace_cont(m->tr->v[i].tid, 0)
+						  : ptrace_syscall(m->tr->v[i].tid, 0);
+	m->tr->v[i].held = false;
+	return r;
+}
+
+/* The thread has stopped. Return: 1 its calls are made, and it is home; 0 not yet; -errno */
+static int stub_look(struct stubs *m, size_t i, uint64_t at)
+{
+	struct tracee *t = &m->tr->v[i];
+	struct prog *p = &m->threads[i];
+	struct arch_regs regs;
+	int r = arch_regs_get(t->tid, &regs);
+
+	if (r < 0)
+		return r;
+	if (arch_stub_calls_held(&regs, at)) {
+		for (size_t k = 0; k < p->n; k++)
+			p->steps[k].ret = arch_stub_calls_result(&regs, k);
+		r = arch_regs_set(t->tid, &t->regs);
+		return r < 0 ? r : 1;
+	}
+	if (arch_ip(&regs) - at < ARCH_STUB_CALLS_SIZE)
+		return 0;
+	/* we were too slow: it has gone home by itself, and has run on a little */
+	r = tracee_snapshot(m->tr, t);
+	return r < 0 ? r : stub_start(m, i, at);
+}
+
+/* Take one started thread out at the end of its stub. */
+static int stub_finish(struct stubs *m, size_t i, uint64_t at)
+{
+	struct timespec doze = {.tv_nsec = DOZE_NS};
+	struct tracee *t = &m->tr->v[i];
+	unsigned tries = 0;
+
+	sched_yield(); /* it may be waiting for our processor */
+	for (;;) {
+		struct wait_status s;
+		int r = ptrace_wait(t->tid, WNOHANG, &s);
+
+		/* only one that runs: asked for while it stands, the stop would come when it is let go */
+		if (r == -EAGAIN) {
+			r = ptrace_interrupt(t->tid);
+			if (r == 0)
+				r = ptrace_wait(t->tid, 0, &s);
+		}
+		if (r < 0)
+			return r;
+		t->held = true;
+		if (wait_is_dead(&s)) {
+			t->dead = true;
+			t->held = false;
+			return -ESRCH;
+		}
+		if (s.kind == WAIT_SIGNAL_STOP) {
+			r = drive_deliver(m->tr, t, s.sig);
+			if (r == 0)
+				r = stub_start(m, i, at);
+		} else if (s.kind == WAIT_EVENT_STOP || s.kind == WAIT_GROUP_STOP) {
+			r = stub_look(m, i, at);
+			if (r != 0)
+				return r < 0 ? r : 0;
+		}
+		if (r == 0 && t->held)
+			r = ptrace_cont(t->tid, 0);
+		if (r < 0)
+			return r;
+		t->held = false;
+		/* on a busy machine it gets a processor late; stopped before that it gets nowhere */
+		if (++tries < YIELDS) {
+			sched_yield();
+			continue;
+		}
+		nanosleep(&doze, NULL);
+		doze.tv_nsec = MIN(2 * doze.tv_nsec, DOZE_MAX_NS);
+	}
+}
+
+/* The same for a thread that may not wait there: two stops for each call. */
+static int stub_step(struct stubs *m, size_t i, uint64_t at)
+{
+	struct tracee *t = &m->tr->v[i];
+	struct prog *p = &m->threads[i];
+	unsigned seen = 0;
+
+	for (;;) {
+		struct wait_status s;
+		struct arch_regs regs;
+		int r = ptrace_wait(t->tid, 0, &s);
+
+		if (r < 0)
+			return r;
+		t->held = !wait_is_dead(&s);
+		t->dead = !t->held;
+		if (t->dead)
+			return -ESRCH;
+		if (s.kind == WAIT_SIGNAL_STOP) {
+			r = drive_deliver(m->tr, t, s.sig);
+			if (r == 0)
+				r = stub_start(m, i, at);
+			seen = 0;
+		} else {
+			if (s.kind == WAIT_SYSCALL_STOP && seen++ % 2) {
+				r = arch_regs_get(t->tid, &regs);
+				p->steps[seen / 2 - 1].ret = arch_syscall_ret(&regs);
+			}
+			if (r == 0 && seen == 2 * p->n)
+				return drive_home(m->tr, t);
+			if (r == 0)
+				r = ptrace_syscall(t->tid, 0);
+		}
+		if (r < 0)
+			return r;
+	}
+}
+
+/* The places for stubs, used in turn: while one thread is taken out the others come to their ends. */
+struct turn {
+	size_t who[STUBS_MAX]; /* in each place */
+	size_t started, finished;
+};
+
+static int turn_finish(struct stubs *m, struct turn *u)
+{
+	unsigned k = u->finished++ % m->places;
+	uint64_t at = m->at + k * ARCH_STUB_CALLS_SIZE;
+
+	return may_hold(m->tr, &m->tr->v[u->who[k]]) ? stub_finish(m, u->who[k], at)
+						     : stub_step(m, u->who[k], at);
+}
+
+static int turn_start(struct stubs *m, struct turn *u, size_t i)
+{
+	unsigned k = u->started % m->places;
+	int r = u->started - u->finished == m->places ? turn_finish(m, u) : 0;
+
+	if (r < 0)
+		return r;
+	u->who[k] = i;
+	u->started++;
+	return stub_start(m, i, m->at + k * ARCH_STUB_CALLS_SIZE);
+}
+
+int stubs_run(struct stubs *m)
+{
+	struct turn u = {.started = 0};
+	int r = 0;
+
+	for (size_t i = 0; i < m->tr->n && r == 0; i++)
+		if (i != m->leader && !m->tr->v[i].dead && m->threads[i].n)
+			r = turn_start(m, &u, i);
+	while (u.finished < u.started) {
+		int r2 = turn_finish(m, &u);
+
+		r = r < 0 ? r : r2;
+	}
+	return r;
+}
