@@ -231,6 +231,12 @@ static struct look_kind kind_of(struct files_look *fl, const struct file_look *f
 		return (struct look_kind){row->resource, CKPT_REFUSED, row->reason, CLOSE_IT};
 	if (row->outside && !(f->flags & O_PATH))
 		return (struct look_kind){row->resource, CKPT_WARNED, OUTSIDE, FD_SAYS};
+	if (res->file->verdict) {
+		struct file_verdict v = res->file->verdict(fl->l->procfd, f);
+
+		if (v.verdict != CKPT_SAVED)
+			return (struct look_kind){res->type.name, v.verdict, v.reason, v.advice};
+	}
 	return (struct look_kind){res->type.name, CKPT_SAVED,
 		f->deleted ? "deleted: saved with its contents" : NULL, NULL};
 }

@@ -1,11 +1,12 @@
 /*
- * e2e: args: plain tmpfile sparse linked replaced renamed
+ * e2e: args: plain tmpfile sparse linked replaced renamed orphan
  *
  * Holds: plain: a deleted file, open for reading and writing by one description and read-only by
  *        another, with mode, owner and times of its own; tmpfile: an O_TMPFILE file, to be linked
  *        later; sparse: a deleted file of 3 GiB with three pages in it; linked: a file whose name is
  *        gone, but which has another; replaced: a deleted file under whose name there is a new one;
- *        renamed: a file that has another name now.
+ *        renamed: a file that has another name now; orphan: a deleted file of a directory that is gone
+ *        as well, as the one above it is, and that is open too.
  * Shows: Files: "O_TMPFILE, deleted with contents, hard-linked elsewhere".
  */
 #include "fds.h"
@@ -142,6 +143,29 @@ static void deleted_renamed(void)
 	CHECK(access("old", F_OK) == -1, "the old name is there again");
 }
 
+static void deleted_orphan(void)
+{
+	static struct fds_view was_dir;
+	int fd, dir;
+
+	MUST(mkdir("a", 0755));
+	MUST(mkdir("a/b", 0751));
+	fd = fds_file("a/b/file", 0, 7, LEN);
+	dir = MUST(open("a/b", O_RDONLY | O_DIRECTORY));
+	MUST(unlink("a/b/file"));
+	MUST(rmdir("a/b"));
+	MUST(rmdir("a"));
+	MUST(lseek(fd, 100, SEEK_SET));
+	fds_view(dir, &was_dir);
+	handshake(fd, -1);
+	fds_expect(fd, &was, false, "file of a directory that is gone");
+	fds_expect(dir, &was_dir, false, "directory that is gone");
+	fds_expect_read(fd, 7, 100, LEN - 100, "file of a directory that is gone");
+	CHECK(access("a", F_OK) == -1 && errno == ENOENT, "the directory is there again");
+	CHECK(openat(dir, "new", O_CREAT | O_WRONLY, 0600) == -1 && errno == ENOENT,
+		"a file can be made in a directory that is gone");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -149,7 +173,8 @@ int main(int argc, char **argv)
 		void (*fn)(void);
 	} cases[] = {{"plain", deleted_plain}, {"tmpfile", deleted_tmpfile},
 		{"sparse", deleted_sparse}, {"linked", deleted_linked},
-		{"replaced", deleted_replaced}, {"renamed", deleted_renamed}};
+		{"replaced", deleted_replaced}, {"renamed", deleted_renamed},
+		{"orphan", deleted_orphan}};
 
 	victim_init(argc, argv);
 	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)

@@ -39,12 +39,21 @@ struct open_ctx {
 	bool unneeded;
 };
 
+/* What a dump will do with a description; the texts are static, or NULL. */
+struct file_verdict {
+	enum ckpt_verdict verdict;
+	const char *reason, *advice;
+};
+
 /* Of file_ops.open: nothing was opened, and nothing need be. */
 #define OPEN_NOTHING INT32_MAX
 
 struct file_ops {
 	/* Is a description of this kind? */
 	bool (*match)(const struct file_look *l);
+	/* What will be done with one that matches, as far as /proc tells: for the preflight, which has
+	 * no duplicate (l->fd is -EBADF). collect() must come to the same. NULL: it is saved. */
+	struct file_verdict (*verdict)(int procfd, const struct file_look *l);
 	/* Add the kind's own record under id. 0 or negative after op_fail(). */
 	int (*collect)(struct collect *c, uint64_t id, const struct file_look *l);
 	/* All descriptions are known. 0 or negative after op_fail(). May be NULL. */

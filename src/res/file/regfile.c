@@ -5,7 +5,8 @@
  * A file that no name leads to any more is saved with its contents. One that has lost the name by
  * which it was opened, but has another (a hard link), is looked for: the file system may know a name
  * of the inode (open_by_handle_at, Linux >= 2.6.39, then /proc/self/fd), or it is in the same
- * directory; if not, it is saved with its contents as well, and the user is told.
+ * directory; if not, it is saved with its contents as well, and the user is told. One that is hidden by a
+ * mount is reached by another, see covered.c.
  */
 #include "res/file/regfile.h"
 
@@ -19,8 +20,10 @@
 
 #include "kernel/build_id.h"
 #include "proto/regfile.pb-c.h"
+#include "res/file/covered.h"
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
+#include "util/str.h"
 
 #define DELETED      " (deleted)"
 #define MEM_MAJOR    1
@@ -129,6 +132,80 @@ static int find_lost(struct collect *c, const struct file_look *l, Ckpt__RegFile
 	return m->path ? 0 : collect_oom(c);
 }
 
+/* ---- a file that its name does not lead to ---- */
+
+#define NAMELESS_REASON "it has no name any more, and is neither a file nor a directory"
+#define NAMELESS_ADVICE "let the program close it"
+
+/* Nothing can make it again: a symbolic link or a socket, open with O_PATH. */
+static bool is_nameless(const struct file_look *l)
+{
+	return l->deleted && !S_ISREG(l->st.st_mode) && !S_ISDIR(l->st.st_mode);
+}
+
+static int refuse(
+	struct collect *c, const struct file_look *l, const char *reason, const char *advice)
+{
+	return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, advice, "pid %d (%s): %s %s: %s", c->pid,
+		c->tr->comm, l->at, l->link, reason);
+}
+
+/*
+ * Some kernels tell another inode of a mapped file of an overlay than of its name; so a name is good
+ * enough there.
+ */
+static bool name_will_do(const struct file_look *l)
+{
+	return l->target_fd < 0 && access(l->link, F_OK) == 0;
+}
+
+static int find_covered(struct collect *c, const struct file_look *l, Ckpt__RegFile *m)
+{
+	char *mount, *path, *name;
+	int r;
+
+	if (!covered(l->link, &l->st))
+		return 0;
+	r = covered_find(c->proc_fd, l, &mount, &path);
+	if (r < 0)
+		return name_will_do(l) ? 0 : refuse(c, l, COVERED_REASON, COVERED_ADVICE);
+	if (asprintf(&name, "%s/%s", str_eq(mount, "/") ? "" : mount, path) < 0)
+		name = NULL;
+	if (name && !covered(name, &l->st)) { /* another mount shows it, and nothing is over that */
+		free(m->path);
+		m->path = name;
+		free(mount);
+		free(path);
+		return 0;
+	}
+	free(name);
+	m->mount = mount;
+	m->mount_path = path;
+	return 0;
+}
+
+static struct file_verdict verdict(int procfd, const struct file_look *l)
+{
+	_cleanup_free_ char *mount = NULL, *path = NULL;
+
+	if (is_nameless(l))
+		return (struct file_verdict){CKPT_REFUSED, NAMELESS_REASON, NAMELESS_ADVICE};
+	if (!l->deleted && !is_lost(l) && covered(l->link, &l->st) &&
+		covered_find(procfd, l, &mount, &path) < 0)
+		return (struct file_verdict){CKPT_REFUSED, COVERED_REASON, COVERED_ADVICE};
+	return (struct file_verdict){CKPT_SAVED, NULL, NULL};
+}
+
+/* How it is found again, whatever has become of its name. */
+static int find_name(struct collect *c, const struct file_look *l, Ckpt__RegFile *m)
+{
+	if (is_nameless(l))
+		return refuse(c, l, NAMELESS_REASON, NAMELESS_ADVICE);
+	if (is_lost(l))
+		return find_lost(c, l, m);
+	return m->deleted ? 0 : find_covered(c, l, m);
+}
+
 /* ---- collecting ---- */
 
 static int want_contents(struct collect *c, uint64_t id, const struct file_look *l)
@@ -202,7 +279,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 			"pid %d (%s): %s: a lease on deleted file %s can't be saved", c->pid,
 			c->tr->comm, l->at, l->link);
 	}
-	r = is_lost(l) ? find_lost(c, l, m) : 0;
+	r = find_name(c, l, m);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return r;
@@ -218,7 +295,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return fresh ? want_contents(c, id, l) : 0;
 }
 
-static const struct file_ops ops = {.match = match, .collect = collect, .open = regfile_open};
+static const struct file_ops ops = {
+	.match = match, .verdict = verdict, .collect = collect, .open = regfile_open};
 static const char *const volatile_fields[] = {"mtime_ns", "ino", "dev", NULL};
 
 const struct res res_regfile = {

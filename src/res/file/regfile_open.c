@@ -23,6 +23,7 @@
 #include "proto/fdtable.pb-c.h"
 #include "proto/mm.pb-c.h"
 #include "proto/regfile.pb-c.h"
+#include "res/file/covered.h"
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
 #include "util/str.h"
@@ -138,16 +139,17 @@ static int open_named(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 
 	if ((m->flags & TMPFILE_FLAG) == TMPFILE_FLAG) /* it has been linked since */
 		flags &= ~O_DIRECTORY;
-	fd = open(m->path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	flags |= O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	fd = m->mount[0] ? covered_open(m->mount, m->mount_path, flags) : open(m->path, flags);
 	if (fd < 0)
-		return fail_missing(o, m->path, errno);
+		return fail_missing(o, m->path, m->mount[0] ? -fd : errno);
 	if (fstat(fd, &st) < 0)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "fstat", NULL, "%s", m->path);
 	r = check_changed(o, id, m, &st, fd);
 	if (r < 0)
 		return r;
 	if (!(m->flags & (O_NONBLOCK | O_PATH)))
-		fcntl(fd, F_SETFL, flags);
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 	return TAKE_FD(fd);
 }
 
@@ -216,6 +218,40 @@ static int make_at(const char *path, uint32_t mode)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * The directories above a name that are gone as well, for the moment. Return: how many were made, from
+ * the lowest up; -errno.
+ */
+static int make_above(char *path)
+{
+	char *slash = strrchr(path, '/');
+	int r;
+
+	if (!slash || slash == path)
+		return 0;
+	*slash = 0;
+	r = mkdir(path, 0700) == 0 ? 1 : -errno;
+	if (r == -ENOENT) {
+		r = make_above(path);
+		if (r >= 0 && mkdir(path, 0700) == 0)
+			r++;
+	} else if (r == -EEXIST) {
+		r = 0;
+	}
+	*slash = '/';
+	return r;
+}
+
+static void drop_above(char *path, int n)
+{
+	char *slash;
+
+	for (; n > 0 && (slash = strrchr(path, '/')); n--) {
+		*slash = 0;
+		rmdir(path);
+	}
+}
+
 static int make_deleted(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 {
 	_cleanup_free_ char *other = NULL;
@@ -244,11 +280,17 @@ static int make_deleted(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 
 static int open_nameless(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 {
-	int first;
+	_cleanup_free_ char *above = strdup(m->path);
+	int first, n_above, fd;
 
-	if (!m->same_inode_as)
-		return (m->flags & TMPFILE_FLAG) == TMPFILE_FLAG ? make_tmpfile(o, id, m)
-								 : make_deleted(o, id, m);
+	if (!m->same_inode_as) {
+		n_above = above ? make_above(above) : 0;
+		fd = (m->flags & TMPFILE_FLAG) == TMPFILE_FLAG ? make_tmpfile(o, id, m)
+							       : make_deleted(o, id, m);
+		if (above)
+			drop_above(above, n_above);
+		return fd;
+	}
 	first = plan_fd(o->plan, m->same_inode_as);
 	if (first < 0)
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",

@@ -4,6 +4,10 @@
  * Shared anonymous memory has no descriptor. At a restore the coordinator maps the object itself and
  * opens it through its own map_files link (needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN), so that it
  * is again the same kind of object, and can be mapped by whoever shared it.
+ *
+ * A seal against future writes (F_SEAL_FUTURE_WRITE, Linux >= 5.1) leaves the mappings alone that may
+ * write already. So where there is such a seal, the memory is sealed when it is mapped, by the first
+ * descriptor that may: sealing needs one that is open for writing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +32,9 @@
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
 #endif
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x0020
@@ -79,6 +86,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	m->mode = l->st.st_mode;
 	m->ino = l->st.st_ino;
 	m->same_inode_as = l->first_id;
+	m->read_only = l->target_fd < 0 && l->flags == O_RDONLY;
 	if (m->same_inode_as)
 		w.fd = fd_close(w.fd);
 	if (collect_add_take(c, &res_shmem.type, id, m) < 0) {
@@ -129,7 +137,11 @@ static int make_memfd(struct open_ctx *o, const Ckpt__Shmem *m)
 		flags |= MFD_ALLOW_SEALING;
 	if (m->seals & ~(unsigned)F_SEAL_SEAL)
 		flags |= MFD_ALLOW_SEALING;
-	fd = memfd_create(m->name, flags);
+	/* said, because the system's default may be another (vm.memfd_noexec, Linux >= 6.3) */
+	fd = memfd_create(m->name,
+		flags | (m->seals & F_SEAL_EXEC && !(m->mode & 0111) ? MFD_NOEXEC_SEAL : MFD_EXEC));
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(m->name, flags);
 	if (fd < 0)
 		return op_fail(
 			o->op, CKPT_E_SYSTEM, errno, "memfd_create", NULL, "memfd %s", m->name);
@@ -137,6 +149,63 @@ static int make_memfd(struct open_ctx *o, const Ckpt__Shmem *m)
 		return op_fail(o->op, CKPT_E_SPACE, errno, "ftruncate", NULL, "memfd %s", m->name);
 	return TAKE_FD(fd);
 }
+
+/* ---- seals ---- */
+
+static bool seals_later(const Ckpt__Shmem *m)
+{
+	return (m->seals & F_SEAL_FUTURE_WRITE) != 0;
+}
+
+/* The description by which memory is sealed, 0: none may. @head: id of the memory's first */
+static uint64_t sealer(const struct model *model, uint64_t head)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(model, &res_shmem.type, &pos))) {
+		const Ckpt__Shmem *m = (const void *)rec->msg;
+		const Ckpt__File *f = model_get(model, &res_file.type, rec->owner);
+
+		if ((rec->owner == head || m->same_inode_as == head) && f &&
+			(f->flags & O_ACCMODE) != O_RDONLY && !(f->flags & O_PATH))
+			return rec->owner;
+	}
+	return 0;
+}
+
+static void seal_now(struct open_ctx *o, uint64_t id, const Ckpt__Shmem *m, int fd)
+{
+	uint32_t seals = m->seals;
+
+	if (seals_later(m)) {
+		if (sealer(o->model, id))
+			return;
+		op_warn(o->op,
+			"memfd %s: no descriptor is left by which it can be sealed against writes",
+			m->name);
+		seals &= ~(uint32_t)F_SEAL_FUTURE_WRITE;
+	}
+	if (seals & ~(uint32_t)F_SEAL_SEAL && fcntl(fd, F_ADD_SEALS, seals) < 0)
+		op_warn(o->op, "memfd %s: seals: %m", m->name);
+}
+
+static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec, int fd,
+	struct prog *prog)
+{
+	const Ckpt__Shmem *m = (const void *)rec->msg;
+	const Ckpt__Shmem *first =
+		m->same_inode_as ? model_get(p->model, &res_shmem.type, m->same_inode_as) : m;
+	uint64_t head = m->same_inode_as ? m->same_inode_as : rec->owner;
+
+	if (phase != PLAN_PROCESS || !first || !seals_later(first) ||
+		sealer(p->model, head) != rec->owner)
+		return;
+	PROG_CALL(prog, "shmem: seal", SYS_fcntl, IMM(fd), IMM(F_ADD_SEALS), IMM(first->seals));
+	prog_object(prog, "fd %d memfd:%s", fd, first->name);
+}
+
+/* ---- opening ---- */
 
 static int open_shmem(
 	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
@@ -156,25 +225,22 @@ static int open_shmem(
 		r = o->contents(o, id, fd);
 		if (r < 0)
 			return r;
-		if (m->seals & ~(unsigned)F_SEAL_SEAL && fcntl(fd, F_ADD_SEALS, m->seals) < 0)
-			op_warn(o->op, "memfd %s: seals: %m", m->name);
+		seal_now(o, id, m, fd);
 		again = fd;
 	}
-	if (!f) {
-		if (fd >= 0)
-			return TAKE_FD(fd);
-		return fcntl(again, F_DUPFD_CLOEXEC, 0);
-	}
+	if (!f && !m->read_only && fd >= 0)
+		return TAKE_FD(fd);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", again);
-	r = open(path, (int)f->flags | O_CLOEXEC);
+	r = open(path, (f ? (int)f->flags : m->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (r < 0)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL, "memfd %s", m->name);
-	if (f->pos)
+	if (f && f->pos)
 		lseek(r, f->pos, SEEK_SET);
 	return r;
 }
 
-static const struct file_ops ops = {.match = match, .collect = collect, .open = open_shmem};
+static const struct file_ops ops = {
+	.match = match, .collect = collect, .open = open_shmem, .plan = plan};
 static const char *const volatile_fields[] = {"ino", NULL};
 
 const struct res res_shmem = {
