@@ -34,6 +34,13 @@
 
 #define EVERYTHING (1UL << 30)
 
+static bool poll_says(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	return poll(&p, 1, 0) >= 0 && p.revents & events;
+}
+
 static bool match(const struct file_look *l)
 {
 	return S_ISFIFO(l->st.st_mode) && (l->link[0] != '/' || !(l->flags & O_PATH));
@@ -64,14 +71,28 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 struct ends {
 	uint32_t reads, writes; /* ids of some description that does; 0: none */
 	bool packets;           /* a writer has O_DIRECT */
+	bool hung_up;           /* a reader is told that no writer is left */
 };
 
-/* Whether some process holds the end that none of ours is. */
-static bool other_end_open(int fd, bool we_read)
+/* Of an empty pipe: whether anybody may write. tee(2) waits, or would, only then. */
+static bool has_writer(int fd)
 {
-	struct pollfd p = {.fd = fd, .events = we_read ? POLLIN : POLLOUT};
+	_cleanup_own_ struct own_pipe p = OWN_NONE;
 
-	return poll(&p, 1, 0) >= 0 && !(p.revents & (we_read ? POLLHUP : POLLERR));
+	return own_open(&p, PIPE_BUFFER_MAX) < 0 || tee(fd, p.w, 1, NO_WAIT) != 0;
+}
+
+/*
+ * Whether some process holds the end that none of ours is. A reader of a named pipe is not told of a
+ * hang-up before it has seen a writer.
+ */
+static bool other_end_open(const Ckpt__Pipe *m, const struct ends *e, int fd)
+{
+	if (!e->reads)
+		return !poll_says(fd, POLLERR);
+	if (!m->path[0])
+		return !poll_says(fd, POLLHUP);
+	return !e->hung_up && has_writer(fd);
 }
 
 static int add_buffer(Ckpt__Pipe *m, size_t *cap, uint32_t bytes)
@@ -220,7 +241,7 @@ static int finish_pipe(struct collect *c, uint64_t id, Ckpt__Pipe *m, const stru
 			NULL, "pid %d (%s): fd %d", c->pid, c->tr->comm,
 			c->files[any - 1].target_fd);
 	m->size_bytes = size;
-	m->outside = !(e->reads && e->writes) && other_end_open(fd, e->reads);
+	m->outside = !(e->reads && e->writes) && other_end_open(m, e, fd);
 	if (!e->reads)
 		return 0;
 	if (!m->outside)
@@ -266,6 +287,23 @@ static void note_end(
 		first->write_half = rec->owner;
 }
 
+/* Which readers of named pipes without a writer have been told that there is none any more. */
+static void note_waiting(struct collect *c, const struct model_rec *rec, struct ends *ends)
+{
+	Ckpt__Pipe *m = (void *)rec->msg;
+	const Ckpt__File *f = model_get(c->model, &res_file.type, rec->owner);
+	uint32_t head = m->same_inode_as ? m->same_inode_as : (uint32_t)rec->owner;
+	_cleanup_close_ int fd = -EBADF;
+
+	if (!m->path[0] || !f || f->flags & O_PATH || ends[head].writes)
+		return;
+	fd = pidfd_take(c->pidfd, c->files[rec->owner - 1].target_fd);
+	if (fd < 0)
+		return;
+	m->waiting = !poll_says(fd, POLLHUP);
+	ends[head].hung_up |= !m->waiting;
+}
+
 static int finish(struct collect *c)
 {
 	_cleanup_free_ struct ends *ends = NULL;
@@ -283,6 +321,9 @@ static int finish(struct collect *c)
 	pos = 0;
 	while ((rec = model_next(c->model, &res_pipe.type, &pos)))
 		note_end(c, rec, ends, by_open);
+	pos = 0;
+	while ((rec = model_next(c->model, &res_pipe.type, &pos)))
+		note_waiting(c, rec, ends);
 	pos = 0;
 	while (r == 0 && (rec = model_next(c->model, &res_pipe.type, &pos))) {
 		Ckpt__Pipe *m = (void *)rec->msg;

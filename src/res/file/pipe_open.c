@@ -191,38 +191,123 @@ static int make_pipe(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, uint3
 	return id == m->write_half ? TAKE_FD(p.w) : TAKE_FD(fd);
 }
 
-/* By its name; one that has none any more is made for a moment. */
-static int open_fifo(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m, uint32_t flags)
+/* ---- named pipes ---- */
+
+/* A named pipe that is being opened again. */
+struct fifo {
+	struct open_ctx *o;
+	uint64_t first; /* id of its first end */
+	const Ckpt__Pipe *m;
+	int at;    /* O_PATH: what leads to it */
+	int both;  /* an end of our own for both directions, while others are opened */
+	int found; /* the first end; -EBADF: not yet opened */
+};
+
+/* Its name, made for a moment where it has none any more. */
+static int find_fifo(struct fifo *p)
 {
 	_cleanup_free_ char *other = NULL;
-	_cleanup_close_ int fd = -EBADF;
-	const char *path = m->path;
+	const char *path = p->m->path;
 	struct stat st;
-	int r = 0, left = 0;
+	int err;
 
-	if (m->deleted && mkfifo(path, 0600) < 0) {
+	if (p->m->deleted && mkfifo(path, 0600) < 0) {
 		if (errno != EEXIST ||
 			asprintf(&other, "%s.ckpt-%d-%llu", path, getpid(),
-				(unsigned long long)id) < 0 ||
+				(unsigned long long)p->first) < 0 ||
 			mkfifo(path = other, 0600) < 0)
-			return op_fail(o->op, CKPT_E_CONFLICT, errno, "mkfifo", NULL,
+			return op_fail(p->o->op, CKPT_E_CONFLICT, errno, "mkfifo", NULL,
 				"making deleted named pipe %s again", path);
 	}
-	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	r = fd < 0 ? -errno : 0;
-	if (m->deleted)
+	p->at = open(path, O_PATH | O_CLOEXEC);
+	err = errno;
+	if (p->m->deleted)
 		unlink(path);
-	if (r < 0 || fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
-		return op_fail(o->op, CKPT_E_CONFLICT, -r, "open",
-			r == -ENOENT ? "put the named pipe back where it was" : NULL, "%s%s", path,
-			r < 0 ? "" : ": it is no named pipe any more");
-	r = set_inode(o, m, fd);
-	if (r == 0 && ioctl(fd, FIONREAD, &left) == 0 && left && m->contents_bytes)
-		r = op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, "read it empty",
-			"%s: %d bytes of somebody else are in it", path, left);
+	if (p->at < 0 || fstat(p->at, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return op_fail(p->o->op, CKPT_E_CONFLICT, p->at < 0 ? err : 0, "open",
+			p->at < 0 && err == ENOENT ? "put the named pipe back where it was" : NULL,
+			"%s%s", path, p->at < 0 ? "" : ": it is no named pipe any more");
+	return 0;
+}
+
+static int fill_fifo(struct fifo *p)
+{
+	char path[48];
+	int r, left = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->at);
+	p->both = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (p->both < 0)
+		return op_fail(p->o->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", p->m->path);
+	r = set_inode(p->o, p->m, p->both);
+	if (r == 0 && ioctl(p->both, FIONREAD, &left) == 0 && left && p->m->contents_bytes)
+		r = op_fail(p->o->op, CKPT_E_CONFLICT, 0, NULL, "read it empty",
+			"%s: %d bytes of somebody else are in it", p->m->path, left);
+	return r == 0 ? put_contents(p->o, p->first, p->m, p->both) : r;
+}
+
+/* The ends that wait for a writer, or those that do not: they have seen ours. */
+static int open_ends(struct fifo *p, bool waiting)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	while (r >= 0 && (rec = model_next(p->o->model, &res_pipe.type, &pos))) {
+		const Ckpt__Pipe *m = (const void *)rec->msg;
+		const Ckpt__File *f = model_get(p->o->model, &res_file.type, rec->owner);
+
+		if ((rec->owner != p->first && m->same_inode_as != p->first) || !f ||
+			m->waiting != waiting)
+			continue;
+		r = open_again(p->o, p->at, f->flags);
+		if (r >= 0 && rec->owner == p->first)
+			p->found = r;
+		else if (r >= 0)
+			r = p->o->also(p->o, rec->owner, r);
+	}
+	return r;
+}
+
+static bool all_wait(const struct fifo *p)
+{
+	const struct model_rec *rec;
+	bool all = !p->m->contents_bytes;
+	size_t pos = 0;
+
+	while (all && (rec = model_next(p->o->model, &res_pipe.type, &pos))) {
+		const Ckpt__Pipe *m = (const void *)rec->msg;
+
+		if (rec->owner == p->first || m->same_inode_as == p->first)
+			all = m->waiting;
+	}
+	return all;
+}
+
+/*
+ * All ends of it at once: a reader that waits for the first writer would take ours for it, so such
+ * are opened when ours is gone.
+ */
+static int open_fifo(struct open_ctx *o, uint64_t id, const Ckpt__Pipe *m)
+{
+	struct fifo p = {
+		.o = o, .first = id, .m = m, .at = -EBADF, .both = -EBADF, .found = -EBADF};
+	bool fresh = all_wait(&p);
+	int r = find_fifo(&p);
+
+	if (r == 0 && !fresh)
+		r = fill_fifo(&p);
 	if (r == 0)
-		r = put_contents(o, id, m, fd);
-	return r < 0 ? r : open_again(o, fd, flags);
+		r = open_ends(&p, false);
+	p.both = fd_close(p.both);
+	if (r >= 0)
+		r = open_ends(&p, true);
+	if (r >= 0 && fresh)
+		r = set_inode(o, m, p.found);
+	fd_close(p.at);
+	if (r < 0 || p.found < 0)
+		fd_close(p.found);
+	return r < 0 ? r : p.found;
 }
 
 int pipe_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
@@ -242,7 +327,7 @@ int pipe_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, cons
 		return outside_connect(o, id, what, f->flags, false);
 	}
 	if (first == m)
-		return m->path[0] ? open_fifo(o, id, m, f->flags) : make_pipe(o, id, m, f->flags);
+		return m->path[0] ? open_fifo(o, id, m) : make_pipe(o, id, m, f->flags);
 	fd = plan_fd(o->plan, m->same_inode_as);
 	if (fd < 0)
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
