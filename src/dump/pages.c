@@ -209,7 +209,21 @@ static int read_memory(const struct worker *k, const struct chunk *c)
 	return r;
 }
 
-/* The end of a file may lie within a page: the rest of that is zero. */
+/* What is behind the end of a file, in its last page: only a mapping shows it. */
+static void read_tail(int fd, uint64_t at, uint8_t *to)
+{
+	uint64_t page = ALIGN_DOWN(at, PAGE);
+	uint8_t *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, (off_t)page);
+
+	if (p == MAP_FAILED)
+		return;
+	/* not by memcpy: the file may shrink, and would raise SIGBUS then */
+	process_vm_readv(getpid(), &(struct iovec){to, PAGE - (at - page)}, 1,
+		&(struct iovec){p + (at - page), PAGE - (at - page)}, 1, 0);
+	munmap(p, PAGE);
+}
+
+/* The end of a file may lie within a page: the rest of that is zero, but for shared memory. */
 static int read_file(const struct worker *k, const struct chunk *c, int fd)
 {
 	const struct range *v = &k->work->ranges[c->first];
@@ -228,6 +242,8 @@ static int read_file(const struct worker *k, const struct chunk *c, int fd)
 			done += n;
 		}
 		memset(to + done, 0, v[i].len - done);
+		if (done % PAGE)
+			read_tail(fd, v[i].start + done, to + done);
 		to += v[i].len;
 	}
 	return 0;

@@ -25,7 +25,7 @@ static const struct {
 	{"/dev/hugepages/", {"mapping", CKPT_SAVED, NULL, NULL}}, /* files of a hugetlbfs */
 	{"/anon_hugepage", {"hugetlb", CKPT_SAVED, NULL, NULL}},
 	{"/dev/", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
-	{"/SYSV", {"sysvshm", CKPT_REFUSED, NOT_YET("System V shared memory segments"), NULL}},
+	{"/SYSV", {"sysvshm", CKPT_SAVED, NULL, NULL}},
 	{"/[aio]", {"aio", CKPT_REFUSED, NOT_YET("contexts of io_setup(2)"), NULL}},
 	{"/secretmem", {"secretmem", CKPT_REFUSED, NOT_YET("mappings of memfd_secret(2)"), NULL}},
 	{"/dmabuf:", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},

@@ -125,6 +125,9 @@ static const struct row rows[FEATURE_COUNT] = {
 		"processes that use them are refused", false, try_pkeys, 0},
 	[FEATURE_IO_URING_NO_MMAP] = {"io_uring_no_mmap", "io_uring",
 		"processes that use it are refused", false, try_io_uring, 0},
+	[FEATURE_SYSV_IDS] = {"sysv_next_id",
+		"System V shared memory, semaphores and queues that are gone",
+		"they are only found again where they are there still", false, try_sysv_ids, 0},
 };
 /* clang-format on */
 

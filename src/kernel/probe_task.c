@@ -27,6 +27,7 @@
 #include "kernel/probe_try.h"
 #include "kernel/ptrace.h"
 #include "kernel/syscalls.h"
+#include "kernel/sysvipc.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/str.h"
@@ -333,4 +334,10 @@ void try_io_uring(long arg, struct kernel_feature *ret)
 	fd = (int)syscall(SYS_io_uring_setup, 1, &p);
 	probe_result(ret, fd < 0 ? -errno : 0, "io_uring_setup");
 	munmap(mem, 8192);
+}
+
+void try_sysv_ids(long arg, struct kernel_feature *ret)
+{
+	(void)arg;
+	probe_result(ret, sysvipc_choosable(), "open");
 }

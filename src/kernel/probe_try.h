@@ -22,7 +22,7 @@ int probe_in_child(int (*fn)(void));
 /* probe_task.c */
 probe_try_fn try_capability, try_tracee, try_mem_write, try_process_vm, try_pidfd_getfd, try_kcmp,
 	try_map_files, try_proc_file, try_membarrier, try_set_tid, try_mm_map, try_timer_ids,
-	try_time_namespace, try_io_uring;
+	try_time_namespace, try_io_uring, try_sysv_ids;
 
 /* What try_tracee tries, in its @arg. */
 enum { TRACEE_STOP, TRACEE_SYSCALL_INFO, TRACEE_RSEQ, TRACEE_SUD, TRACEE_FILTER, TRACEE_SUSPEND };

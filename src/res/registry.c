@@ -6,6 +6,7 @@
 #include "res/registry.h"
 
 #include "res/file/files.h"
+#include "res/ipc/ipc.h"
 #include "res/mm/mm.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
@@ -23,6 +24,7 @@ static const struct res *const table[] = {
 	&res_file,
 	&res_lock,
 	&res_shmem,
+	&res_sysvshm,
 	&res_regfile,
 	&res_pipe,
 	&res_tty,

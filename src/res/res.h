@@ -107,6 +107,7 @@ enum plan_phase {
 };
 
 struct vdso_host; /* res/mm/vdso.h */
+struct ipc_made;  /* res/ipc/ipc.c */
 
 struct plan_file {
 	uint64_t id;
@@ -140,6 +141,9 @@ struct plan {
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;
 	bool describe;
+	/* Objects of System V that were made anew, see ipc_made_done(). */
+	struct ipc_made *ipc_made;
+	size_t n_ipc_made, cap_ipc_made;
 };
 
 /** plan_override() - what the user says of a task's descriptor, or NULL */

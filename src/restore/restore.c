@@ -22,6 +22,7 @@
 #include "model/store.h"
 #include "proto/core.pb-c.h"
 #include "res/file/files.h"
+#include "res/ipc/ipc.h"
 #include "res/mm/mm.h"
 #include "res/mm/vdso.h"
 #include "res/registry.h"
@@ -179,6 +180,7 @@ int restore_run(
 	if (r == 0)
 		pidfile_write(&s);
 	fd_close(s.pidfile);
+	ipc_made_done(&s.plan, r < 0);
 	restore_done(&s);
 	ret->total_ns = now_ns() - start;
 	if (r == 0 && !req->detach) {

@@ -171,6 +171,12 @@ class Test:
         if status != -signal.SIGKILL:
             self.verdict(status, "by itself, not by the dump's SIGKILL")
         self.gone_at = at
+        self.after_death()
+
+    def after_death(self):
+        """What outlives the victim is taken away, as a reboot would."""
+        if self.victim.gone:
+            subprocess.run([self.victim.binary(), "gone"], cwd=self.dir, check=True)
 
     def back(self):
         """The victim runs again: what it has missed."""
@@ -357,6 +363,7 @@ def mode_faults(t):
         if t.reap_in_time() != -signal.SIGKILL:
             raise Failure(f"dump with fault '{fault}': the victim ended by itself")
         t.gone_at = at
+        t.after_death()
         status, text = t.ckpt("restore", "-D", t.path(name), "-d", fault=fault, ok=False)
         if status != 0:
             reached += 1

@@ -18,6 +18,7 @@
  *   e2e: timeout: SECONDS         for the whole test (60)
  *   e2e: cflags: FLAGS            more flags for the compiler
  *   e2e: session: inherit         started in the driver's session, not as a session's leader
+ *   e2e: gone: yes                when it is dead, and before a restore, it is run with `gone` as argument
  *   e2e: stopped: yes             it stops itself when ready; the go comes with a SIGCONT
  */
 #ifndef TEST_E2E_VICTIM_H

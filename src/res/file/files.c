@@ -19,6 +19,7 @@
 #include "kernel/pidfd.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/seen.h"
+#include "res/ipc/ipc.h"
 #include "res/registry.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
@@ -81,7 +82,8 @@ static int mapped(struct collect *c, const char *at, uint32_t flags, uint32_t *r
 
 	if (r < 0)
 		return r;
-	inode = seen_inode(c, l.st.st_dev, l.st.st_ino);
+	/* a segment's inode number is its id, which other memory may have as its own */
+	inode = seen_inode(c, sysvshm_is(&l) ? ~l.st.st_dev : l.st.st_dev, l.st.st_ino);
 	if (!inode)
 		return collect_oom(c);
 	for (uint32_t id = inode->mapped; id; id = c->files[id - 1].next_mapped) {

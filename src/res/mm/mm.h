@@ -21,6 +21,15 @@ extern const struct res res_mm, res_pages, res_contents;
  */
 int mm_collect_vmas(struct collect *c, Ckpt__Mm *mm);
 
+/** mm_segment() - the System V shared memory that a mapping is of, or NULL */
+const struct Ckpt__SysvShm *mm_segment(const struct plan *p, const Ckpt__Vma *v);
+
+/** mm_segment_wrong() - what is wrong with a mapping of a segment. Return: static; NULL: nothing */
+const char *mm_segment_wrong(const struct plan *p, const Ckpt__Vma *v);
+
+/** mm_plan_attach() - attach a segment. Return: how many mappings, from @first on, were done */
+size_t mm_plan_attach(struct plan *p, const Ckpt__Mm *mm, size_t first, struct prog *prog);
+
 /** mm_plan() - the steps of one phase; see struct res */
 void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog);
 

@@ -98,7 +98,8 @@ static const char *vma_wrong(const struct plan *p, const Ckpt__Vma *v, uint64_t 
 		return "it is shared, but has no file";
 	if (v->droppable && v->kind != CKPT__VMA__KIND__ANON)
 		return "it is droppable, but has a file";
-	return huge_wrong(v);
+	why = mm_segment_wrong(p, v);
+	return why ? why : huge_wrong(v);
 }
 
 static int check_vmas(const struct plan *p, pid_t pid, const Ckpt__Mm *mm)

@@ -193,6 +193,13 @@ static size_t plan_map(struct plan *p, const Ckpt__Mm *mm, size_t first, struct 
 
 	if (v->kind == CKPT__VMA__KIND__VDSO)
 		return 1;
+	if (mm_segment(p, v)) {
+		size_t n = mm_plan_attach(p, mm, first, prog);
+
+		for (size_t i = 0; i < n; i++)
+			plan_advice(mm->vmas[first + i], mm->vmas[first + i]->end, prog);
+		return n;
+	}
 	if (was_writable(v) || (next && was_writable(next) && once_one(v, next)))
 		return plan_accounted(p, mm, first, prog);
 	plan_mmap(p, v, v->end, (int)v->prot, prog);

@@ -66,4 +66,11 @@ unsigned vdso_patch(
  */
 void vdso_plan(const struct vdso_host *host, const Ckpt__Mm *mm, struct prog *prog);
 
+/**
+ * vdso_room() - the highest room that an address space leaves
+ * The agent's area keeps below: restore/area.c takes the lowest.
+ * Return: its address, a multiple of a page; 0: there is none of @size bytes.
+ */
+uint64_t vdso_room(const Ckpt__Mm *mm, uint64_t size);
+
 #endif

@@ -77,11 +77,8 @@ static uint64_t common_base(const struct vdso_host *h, const Ckpt__Mm *mm)
 	return base;
 }
 
-/*
- * The highest room that the image leaves: above the stack, where the kernel puts it too. The agent's
- * area keeps below (restore/area.c takes the lowest).
- */
-static uint64_t room_find(const Ckpt__Mm *mm, uint64_t size)
+/* Above the stack where that is possible, where the kernel puts it too. */
+uint64_t vdso_room(const Ckpt__Mm *mm, uint64_t size)
 {
 	uint64_t end = MM_TASK_SIZE_END - MM_PAGE;
 
@@ -109,7 +106,7 @@ static void plan_make(const struct vdso_host *h, uint64_t base, struct prog *pro
 /* Map it aside, move each part that the image has, and drop the others. */
 static void plan_scattered(const struct vdso_host *h, const Ckpt__Mm *mm, struct prog *prog)
 {
-	uint64_t aside = room_find(mm, h->size);
+	uint64_t aside = vdso_room(mm, h->size);
 
 	plan_make(h, aside, prog);
 	for (size_t i = 0; i < h->n; i++) {
@@ -150,7 +147,7 @@ static void plan_old_code(const struct vdso_host *h, const Ckpt__Mm *mm, const C
 static void plan_foreign(const struct vdso_host *h, const Ckpt__Mm *mm, struct prog *prog)
 {
 	const struct vdso_part *code = part_find(h, "[vdso]");
-	uint64_t at = h->n && code ? room_find(mm, h->size) : 0;
+	uint64_t at = h->n && code ? vdso_room(mm, h->size) : 0;
 	const Ckpt__Vma *v;
 	size_t pos = 0;
 

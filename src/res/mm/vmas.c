@@ -47,8 +47,6 @@ static int check_kind(struct collect *c, const struct vma *v)
 		return refuse(c, v, "is memory of a device, which can't be saved");
 	if (v->vmflags & VMF_SS)
 		return refuse(c, v, "is a shadow stack, which can't be saved yet");
-	if (v->path && str_startswith(v->path, "/SYSV"))
-		return refuse(c, v, "is System V shared memory, which can't be saved yet");
 	return 0;
 }
 
@@ -173,6 +171,9 @@ static int want_pages(struct collect *c, const struct vma *v, const Ckpt__Vma *m
 static bool mergeable(const Ckpt__Vma *a, const Ckpt__Vma *b)
 {
 	if (a->kind == CKPT__VMA__KIND__FILE && a->offset + (a->end - a->start) != b->offset)
+		return false;
+	/* each part of an attached segment counts as an attachment */
+	if (a->shared && str_startswith(a->name, "/SYSV"))
 		return false;
 	return a->kind == b->kind && a->kind != CKPT__VMA__KIND__VDSO && a->end == b->start &&
 	       a->prot == b->prot && a->shared == b->shared && a->file == b->file &&

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 
 #include "model/model.h"
+#include "proto/sysvshm.pb-c.h"
+#include "res/ipc/ipc.h"
 #include "res/mm/mm.h"
 #include "res/mm/vdso.h"
 #include "util/str.h"
@@ -65,7 +67,8 @@ static const char *call_name(long nr)
 		{SYS_pkey_alloc, "pkey_alloc"}, {SYS_pkey_free, "pkey_free"},
 		{SYS_pkey_mprotect, "pkey_mprotect"}, {462, "mseal"}, {SYS_openat, "openat"},
 		{SYS_write, "write"}, {SYS_close, "close"}, {SYS_getpid, "getpid"},
-		{SYS_process_vm_writev, "process_vm_writev"}};
+		{SYS_process_vm_writev, "process_vm_writev"}, {SYS_shmat, "shmat"},
+		{SYS_shmctl, "shmctl"}};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (names[i].nr == nr)
@@ -306,4 +309,99 @@ Test(mm_plan, vdso_of_another_kernel)
 		       "getpid\nprocess_vm_writev R D 1 D 1 = 200\n"
 		       "mprotect 70004000 2000 5\n"
 		       "mmap 7fffff000000 fff000 3 100122 ffffffffffffffff = 7fffff000000\n" AFTER);
+}
+
+/* A segment of 3 pages less a bit, with the id 0x55, as the file of mappings. */
+struct segment {
+	Ckpt__IpcPerm perm;
+	Ckpt__SysvShm shm;
+	struct model_rec rec;
+};
+
+static void segment_init(struct space *s, struct segment *g)
+{
+	ckpt__ipc_perm__init(&g->perm);
+	ckpt__sysv_shm__init(&g->shm);
+	g->perm.id = 0x55;
+	g->shm.perm = &g->perm;
+	g->shm.size_bytes = 0x2f00;
+	g->rec = (struct model_rec){.type = &res_sysvshm.type, .owner = 7, .msg = &g->shm.base};
+	s->file.rec = &g->rec;
+	s->file.fd = -1;
+}
+
+static void part(struct space *s, uint64_t start, uint64_t end, uint64_t offset, uint32_t prot)
+{
+	Ckpt__Vma *v = add(s, CKPT__VMA__KIND__FILE, start, end, prot);
+
+	v->shared = true;
+	v->offset = offset;
+}
+
+Test(mm_plan, a_segment_is_attached_whole)
+{
+	struct segment g;
+	struct space s;
+
+	space_init(&s);
+	segment_init(&s, &g);
+	part(&s, 0x10000, 0x11000, 0, 3);
+	part(&s, 0x11000, 0x13000, 0x1000, 1);
+	part(&s, 0x20000, 0x23000, 0, 5);
+	/* 8000 SHM_EXEC */
+	expect_plan(&s, PLAN_EARLY,
+		BEFORE "shmat 55 10000 = 10000\nmprotect 11000 2000 1\n"
+		       "shmat 55 20000 8000 = 20000\nmprotect 20000 3000 5\n" AFTER);
+}
+
+Test(mm_plan, a_segment_read_only_and_to_be_removed)
+{
+	struct segment g;
+	struct space s;
+
+	space_init(&s);
+	segment_init(&s, &g);
+	g.shm.read_only = g.shm.removed = true;
+	part(&s, 0x10000, 0x13000, 0, 1);
+	/* 1000 SHM_RDONLY; IPC_RMID is 0 */
+	expect_plan(&s, PLAN_EARLY, BEFORE "shmat 55 10000 1000 = 10000\nshmctl 55\n" AFTER);
+}
+
+Test(mm_plan, parts_of_a_segment_are_moved_from_one_attachment)
+{
+	struct segment g;
+	struct space s;
+
+	space_init(&s);
+	segment_init(&s, &g);
+	part(&s, 0x11000, 0x12000, 0x1000, 3);
+	add(&s, CKPT__VMA__KIND__ANON, 0x12000, 0x13000, 3);
+	part(&s, 0x20000, 0x21000, 0x2000, 3); /* of another attachment */
+	/* the highest room of 4 pages, below the last page of addresses, and MREMAP_MAYMOVE with MREMAP_FIXED is 3 */
+	expect_plan(&s, PLAN_EARLY,
+		BEFORE "shmat 55 7fffffffa000 = 7fffffffa000\n"
+		       "mremap 7fffffffb000 1000 1000 3 11000 = 11000\n"
+		       "munmap 7fffffffa000 3000\n"
+		       "mmap 12000 1000 3 100022 ffffffffffffffff = 12000\n"
+		       "shmat 55 7fffffffa000 = 7fffffffa000\n"
+		       "mremap 7fffffffc000 1000 1000 3 20000 = 20000\n"
+		       "munmap 7fffffffa000 3000\n" AFTER);
+}
+
+Test(mm_plan, parts_of_one_attachment_with_something_between)
+{
+	struct segment g;
+	struct space s;
+
+	space_init(&s);
+	segment_init(&s, &g);
+	part(&s, 0x10000, 0x11000, 0, 3);
+	add(&s, CKPT__VMA__KIND__ANON, 0x11000, 0x12000, 3);
+	part(&s, 0x12000, 0x13000, 0x2000, 1);
+	expect_plan(&s, PLAN_EARLY,
+		BEFORE "shmat 55 7fffffffa000 = 7fffffffa000\n"
+		       "mremap 7fffffffa000 1000 1000 3 10000 = 10000\n"
+		       "mremap 7fffffffc000 1000 1000 3 12000 = 12000\nmprotect 12000 1000 1\n"
+		       "munmap 7fffffffa000 3000\n"
+		       "mmap 11000 1000 3 100022 ffffffffffffffff = 11000\n" AFTER);
 }

@@ -1,0 +1,130 @@
+/*
+ * sysvipc.c - see sysvipc.h.
+ */
+#include "kernel/sysvipc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/securebits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+#include "util/fd.h"
+
+#define TRIES 8 /* somebody else may make an object between our choice and our making */
+
+static const char *const next_id[] = {
+	[SYSVIPC_SHM] = "/proc/sys/kernel/shm_next_id",
+	[SYSVIPC_SEM] = "/proc/sys/kernel/sem_next_id",
+	[SYSVIPC_MSG] = "/proc/sys/kernel/msg_next_id",
+};
+
+/* The raw calls: those of the C library are for all threads. */
+static int become(const struct sysvipc_actor *who)
+{
+	int bits = prctl(PR_GET_SECUREBITS);
+
+	if (who->uid == geteuid() && who->gid == getegid())
+		return 0;
+	if (bits >= 0)
+		prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP);
+	if (syscall(SYS_setresgid, -1, who->gid, -1) < 0 ||
+		syscall(SYS_setresuid, -1, who->uid, -1) < 0)
+		return -errno;
+	return 0;
+}
+
+int sysvipc_as(const struct sysvipc_actor *who, int (*act)(void *arg), void *arg)
+{
+	pid_t want = who->pid;
+	struct clone_args args = {.set_tid = (uintptr_t)&want, .set_tid_size = 1};
+	pid_t pid = want > 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof(args)) : -1;
+	siginfo_t si = {0};
+
+	if (pid < 0) { /* taken, or not ours to choose */
+		args = (struct clone_args){0};
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	}
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		int r = become(who);
+
+		_exit(-(r < 0 ? r : act(arg)));
+	}
+	while (waitid(P_PID, (id_t)pid, &si, WEXITED | __WALL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return si.si_code == CLD_EXITED ? -si.si_status : -ECANCELED;
+}
+
+/* ------------------------------------------------------------------ making */
+
+struct making {
+	enum sysvipc_kind kind;
+	int id;
+	int (*get)(const void *arg);
+	const void *arg;
+};
+
+static void take_away(enum sysvipc_kind kind, int id)
+{
+	if (kind == SYSVIPC_SHM)
+		shmctl(id, IPC_RMID, NULL);
+	else if (kind == SYSVIPC_SEM)
+		semctl(id, 0, IPC_RMID);
+	else
+		msgctl(id, IPC_RMID, NULL);
+}
+
+static int make(void *arg)
+{
+	const struct making *m = arg;
+	int id = m->get(m->arg);
+
+	if (id < 0)
+		return -errno;
+	if (id == m->id)
+		return 0;
+	take_away(m->kind, id);
+	return -EADDRINUSE;
+}
+
+static int choose(enum sysvipc_kind kind, int id)
+{
+	_cleanup_close_ int fd = open(next_id[kind], O_WRONLY | O_CLOEXEC);
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d", id);
+
+	return fd < 0 ? -errno : write_full(fd, text, (size_t)n);
+}
+
+int sysvipc_make(const struct sysvipc_actor *who, enum sysvipc_kind kind, int id,
+	int (*get)(const void *arg), const void *arg)
+{
+	struct making m = {.kind = kind, .id = id, .get = get, .arg = arg};
+	int r = -EADDRINUSE;
+
+	for (int i = 0; i < TRIES && r == -EADDRINUSE; i++) {
+		r = choose(kind, id);
+		if (r == 0)
+			r = sysvipc_as(who, make, &m);
+	}
+	return r;
+}
+
+int sysvipc_choosable(void)
+{
+	_cleanup_close_ int fd = open(next_id[SYSVIPC_SHM], O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : 0;
+}

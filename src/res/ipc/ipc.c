@@ -1,0 +1,108 @@
+/*
+ * ipc.c - see ipc.h.
+ */
+#include "res/ipc/ipc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+
+#include "util/vec.h"
+
+#define MODE_BITS 0777
+
+struct ipc_made {
+	enum sysvipc_kind kind;
+	int id;
+};
+
+static const char *const removers[] = {
+	[SYSVIPC_SHM] = "ipcrm -m ID removes it, if nobody needs it",
+	[SYSVIPC_SEM] = "ipcrm -s ID removes it, if nobody needs it",
+	[SYSVIPC_MSG] = "ipcrm -q ID removes it, if nobody needs it",
+};
+
+Ckpt__IpcPerm *ipc_perm(int id, const struct ipc_perm *perm)
+{
+	Ckpt__IpcPerm *m = msg_new(Ckpt__IpcPerm, CKPT__IPC_PERM__INIT);
+
+	if (!m)
+		return NULL;
+	m->id = id;
+	m->key = perm->__key;
+	m->mode = perm->mode & MODE_BITS;
+	m->uid = perm->uid;
+	m->gid = perm->gid;
+	m->cuid = perm->cuid;
+	m->cgid = perm->cgid;
+	return m;
+}
+
+bool ipc_perm_put(const Ckpt__IpcPerm *m, struct ipc_perm *perm)
+{
+	bool differ = perm->uid != m->uid || perm->gid != m->gid ||
+		      (perm->mode & MODE_BITS) != (m->mode & MODE_BITS);
+
+	perm->uid = m->uid;
+	perm->gid = m->gid;
+	perm->mode = (perm->mode & ~MODE_BITS) | (m->mode & MODE_BITS);
+	return differ;
+}
+
+int ipc_taken(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m)
+{
+	return op_fail(p->op, CKPT_E_CONFLICT, 0, NULL, removers[kind],
+		"%s: its id %d belongs to another one now", what, m->id);
+}
+
+int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m,
+	pid_t creator, int (*get)(const void *arg), const void *arg)
+{
+	struct sysvipc_actor who = {creator, m->cuid, m->cgid};
+	int r;
+
+	if (m->id < 0)
+		return op_fail(p->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+			"%s: there is no id %d", what, m->id);
+	if (vec_reserve(&p->ipc_made, &p->cap_ipc_made, p->n_ipc_made + 1, sizeof(*p->ipc_made)) <
+		0)
+		return op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s %d", what, m->id);
+	r = sysvipc_make(&who, kind, m->id, get, arg);
+	if (r == 0) {
+		p->ipc_made[p->n_ipc_made++] = (struct ipc_made){kind, m->id};
+		return 0;
+	}
+	if (r == -EADDRINUSE)
+		return ipc_taken(p, kind, what, m);
+	if (r == -EEXIST)
+		return op_fail(p->op, CKPT_E_CONFLICT, EEXIST, NULL, removers[kind],
+			"%s %d: its key 0x%08x belongs to another one now", what, m->id,
+			(unsigned)m->key);
+	if (r == -ENOENT)
+		return op_fail(p->op, CKPT_E_SYSTEM, ENOENT, "open",
+			"it needs a kernel with CONFIG_CHECKPOINT_RESTORE",
+			"%s %d: it is gone, and ids can't be chosen here", what, m->id);
+	if (r == -ENOMEM || r == -ENOSPC || r == -EINVAL)
+		return op_fail(p->op, CKPT_E_SPACE, -r, NULL,
+			"see the limits in /proc/sys/kernel (sysvipc(7))", "%s %d", what, m->id);
+	return op_fail_errno(p->op, -r, NULL, "%s %d: making it again", what, m->id);
+}
+
+void ipc_made_done(struct plan *p, bool failed)
+{
+	for (size_t i = p->n_ipc_made; failed && i-- > 0;) {
+		int id = p->ipc_made[i].id;
+
+		if (p->ipc_made[i].kind == SYSVIPC_SHM)
+			shmctl(id, IPC_RMID, NULL);
+		else if (p->ipc_made[i].kind == SYSVIPC_SEM)
+			semctl(id, 0, IPC_RMID);
+		else
+			msgctl(id, IPC_RMID, NULL);
+	}
+	free(p->ipc_made);
+	p->ipc_made = NULL;
+	p->n_ipc_made = p->cap_ipc_made = 0;
+}

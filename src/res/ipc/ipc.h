@@ -1,0 +1,46 @@
+/*
+ * ipc.h - objects that live in an IPC namespace and outlive who made them: System V shared memory,
+ * semaphores and message queues.
+ *
+ * At a restore such an object may still be there, untouched, in use by others, or replaced by another
+ * with the same id; or it is gone, and is made anew with its id, key, owner and creator.
+ */
+#ifndef CKPT_RES_IPC_IPC_H
+#define CKPT_RES_IPC_IPC_H
+
+#include <sys/ipc.h>
+
+#include "kernel/sysvipc.h"
+#include "proto/ipcperm.pb-c.h"
+#include "res/res.h"
+
+struct file_look;
+
+extern const struct res res_sysvshm;
+
+/** ipc_perm() - a message of what the kernel says of an object. Return: owned by the caller; NULL */
+Ckpt__IpcPerm *ipc_perm(int id, const struct ipc_perm *perm);
+
+/** ipc_perm_put() - the owner and the mode of the image, for IPC_SET. Return: whether they differ */
+bool ipc_perm_put(const Ckpt__IpcPerm *m, struct ipc_perm *perm);
+
+/**
+ * ipc_make() - make an object with the id, key and creator of the image; noted for ipc_made_done()
+ * @what: "System V shared memory"
+ * @creator: its pid, 0: not known
+ * @get: makes it, see sysvipc_make()
+ * Return: 0; negative after op_fail().
+ */
+int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m,
+	pid_t creator, int (*get)(const void *arg), const void *arg);
+
+/** ipc_taken() - op_fail(): the id belongs to another object now */
+int ipc_taken(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m);
+
+/** ipc_made_done() - forget what was made; a restore that failed takes it away again */
+void ipc_made_done(struct plan *p, bool failed);
+
+/** sysvshm_is() - whether a mapped file is a segment */
+bool sysvshm_is(const struct file_look *l);
+
+#endif
