@@ -3,6 +3,7 @@
  */
 #include "dump/collect.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,4 +143,5 @@ void collect_done(struct collect *c)
 	vma_list_done(&c->maps);
 	proc_status_done(&c->status);
 	fd_close(c->pidfd);
+	*c = (struct collect){.op = c->op, .model = c->model, .pidfd = -EBADF};
 }

@@ -14,6 +14,7 @@
  */
 int collect_all(struct collect *c);
 
+/** collect_done() - free what was collected on the way to the model; a second call does nothing */
 void collect_done(struct collect *c);
 
 #endif

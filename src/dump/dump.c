@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
-#include "core/trace.h"
+#include "core/stage.h"
 #include "dump/collect.h"
 #include "dump/pages.h"
 #include "dump/preflight.h"
@@ -33,9 +33,12 @@
 #include "kernel/timens.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
+#include "res/registry.h"
 #include "res/thread/regs.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/str.h"
+#include "util/units.h"
 #include "util/vec.h"
 
 #define WORKERS_MAX 4
@@ -48,6 +51,8 @@ struct dump {
 	struct image_writer *writer;
 	struct tracees *tr;
 	struct model model;
+	struct collect collect;
+	struct stage stage; /* the one that runs */
 	unsigned workers;
 	uint64_t monotonic_ns, boottime_ns, realtime_ns; /* at the stop */
 };
@@ -71,10 +76,17 @@ static uint64_t clock_ns(clockid_t id)
 static int stage_preflight(struct dump *d)
 {
 	struct preflight_report report = {0};
-	int r = preflight(d->op, d->req->pid, &report);
+	/* whoever wants to hear of everything gets the look that sees everything */
+	bool deep = d->op->common.log_level >= CKPT_LOG_DEBUG;
+	int r = deep ? preflight_deep(d->op, d->req->pid, &report)
+		     : preflight(d->op, d->req->pid, &report);
 
 	if (r == 0)
 		r = preflight_refuse(d->op, &report);
+	if (r == 0)
+		stage_say(&d->stage, "pid %d (%s): %zu thing%s to save, %zu will be different",
+			d->req->pid, report.r.comm, report.r.saved + report.r.warned,
+			plural(report.r.saved + report.r.warned), report.r.warned);
 	preflight_done(&report);
 	return r;
 }
@@ -95,6 +107,7 @@ static int stage_open(struct dump *d)
 	d->ret->dir = strdup(req.dir);
 	if (!d->ret->dir)
 		return op_fail(d->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", req.dir);
+	stage_say(&d->stage, "image %s", req.dir);
 	return image_writer_open(d->op, &req, &d->writer);
 }
 
@@ -165,17 +178,49 @@ static int stage_seize(struct dump *d)
 	d->realtime_ns = clock_ns(CLOCK_REALTIME);
 	d->ret->tasks = 1;
 	d->ret->threads = d->tr->n;
+	stage_say(&d->stage, "%zu thread%s stopped", (size_t)d->tr->n, plural(d->tr->n));
 	return 0;
+}
+
+/* How many records of each kind there are. */
+static void log_records(const struct dump *d)
+{
+	const struct model *m = &d->model;
+	const struct model_type *type;
+	_cleanup_strbuf_ struct strbuf sb = {};
+
+	if (d->op->common.log_level < CKPT_LOG_DEBUG)
+		return;
+	for (const struct model_type *const *t = res_types(); (type = *t); t++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < m->n; i++)
+			n += m->recs[i].type == type;
+		if (n)
+			strbuf_addf(&sb, " %s %zu", type->name, n);
+	}
+	op_debug(d->op, "collected:%s", sb.s ? sb.s : " nothing");
 }
 
 static int stage_collect(struct dump *d)
 {
-	struct collect c = {.op = d->op, .tr = d->tr, .model = &d->model, .pidfd = -EBADF};
-	int r = collect_all(&c);
+	int r;
 
-	if (r == 0)
-		r = pages_dump(&c, d->writer, d->workers, &d->ret->page_bytes);
-	collect_done(&c);
+	d->collect.tr = d->tr;
+	r = collect_all(&d->collect);
+	stage_say(&d->stage, "%zu records", d->model.n);
+	log_records(d);
+	return r;
+}
+
+static int stage_pages(struct dump *d)
+{
+	int r = pages_dump(&d->collect, d->writer, d->workers, &d->ret->page_bytes);
+	char size[UNITS_LEN];
+
+	collect_done(&d->collect);
+	stage_say(&d->stage, "%s of memory by %u worker%s", bytes_text(d->ret->page_bytes, size),
+		d->workers, plural(d->workers));
 	return r;
 }
 
@@ -193,7 +238,7 @@ static int stage_commit(struct dump *d)
 	bool dies = !d->req->leave_running && !d->req->leave_stopped;
 	struct Ckpt__Manifest m = CKPT__MANIFEST__INIT;
 	struct utsname uts;
-	char boot_id[40];
+	char boot_id[40], size[UNITS_LEN];
 	int r = fault_point(d->op, "dump.write");
 
 	if (r == 0)
@@ -220,7 +265,10 @@ static int stage_commit(struct dump *d)
 	m.page_bytes = d->ret->page_bytes;
 	m.stopped_ns = now_ns() - d->tr->stopped_at_ns;
 	/* when the program dies its image is all that is left of it: it must be on the disk */
-	return image_commit(d->op, TAKE_PTR(d->writer), &m, dies, &d->ret->bytes);
+	r = image_commit(d->op, TAKE_PTR(d->writer), &m, dies, &d->ret->bytes);
+	stage_say(&d->stage, "checkpoint %llu, %s in %s", (unsigned long long)d->ret->crid,
+		bytes_text(d->ret->bytes, size), d->ret->dir);
+	return r;
 }
 
 static int let_go(struct dump *d, int r)
@@ -245,6 +293,10 @@ static int let_go(struct dump *d, int r)
 	}
 	if (stopped_at)
 		d->ret->stopped_ns = now_ns() - stopped_at;
+	stage_say(&d->stage, "the process %s",
+		dies                    ? "is gone"
+		: d->req->leave_stopped ? "stays stopped"
+					: "goes on");
 	return r;
 }
 
@@ -257,6 +309,7 @@ static const struct {
 	{"open", stage_open},
 	{"seize", stage_seize},
 	{"collect", stage_collect},
+	{"pages", stage_pages},
 	{"commit", stage_commit},
 };
 
@@ -264,18 +317,17 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 {
 	struct dump d = {.op = op, .req = req, .ret = ret, .workers = workers_count()};
 	uint64_t start = now_ns();
-	struct trace_span span;
 	int r = 0;
 
 	model_init(&d.model);
+	d.collect = (struct collect){.op = op, .model = &d.model, .pidfd = -EBADF};
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
-		span = trace_begin(op->trace, stages[i].name, req->pid, 0);
-		r = stages[i].run(&d);
-		trace_end(&span);
+		d.stage = stage_begin(op, stages[i].name, req->pid);
+		r = stage_end(&d.stage, stages[i].run(&d));
 	}
-	span = trace_begin(op->trace, "let go", req->pid, 0);
-	r = let_go(&d, r);
-	trace_end(&span);
+	d.stage = stage_begin(op, "let go", req->pid);
+	r = stage_end(&d.stage, let_go(&d, r));
+	collect_done(&d.collect);
 	image_writer_abort(d.writer);
 	model_done(&d.model);
 	ret->total_ns = now_ns() - start;

@@ -131,6 +131,9 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 	for (size_t i = 0; i < r->n; i++) {
 		const struct ckpt_explain_item *item = &r->items[i];
 
+		if (item->verdict == CKPT_SAVED)
+			op_debug(op, "pid %d: %s %s: can be saved", r->pid, item->resource,
+				item->object);
 		if (item->verdict == CKPT_WARNED)
 			op_info(op, "pid %d: %s: %s", r->pid, item->object, item->reason);
 		if (item->verdict != CKPT_REFUSED || ++named > NAMED_MAX)

@@ -37,7 +37,7 @@ int preflight_deep(struct ckpt_op *op, pid_t pid, struct preflight_report *ret);
 
 /**
  * preflight_refuse() - turn what is refused into the error of the operation
- * What is only warned of goes into the log at info level.
+ * What is only warned of goes into the log at info level, what is saved (of a deep look) at debug level.
  * Return: 0 when nothing is refused; negative after op_fail(CKPT_E_REFUSED) naming all offenders
  */
 int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report);

@@ -90,6 +90,9 @@ int clocks_plan(
 		warn(p, &o);
 		return 0;
 	}
+	op_info(p->op, "pid %d gets a time namespace: its clocks go on %s", pid,
+		strcmp(m->boot_id, now.boot_id) == 0 ? "with the offsets that they had"
+						     : "from the dump, which was of another boot");
 	*ret = o;
 	return 1;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/stage.h"
 #include "image/image.h"
 #include "kernel/probe.h"
 #include "model/store.h"
@@ -36,6 +37,8 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/units.h"
+#include "util/vec.h"
 
 struct restore {
 	struct ckpt_op *op;
@@ -49,7 +52,17 @@ struct restore {
 	struct vdso_host vdso;
 	const Ckpt__Task *task;
 	const Ckpt__Mm *mm;
+	struct task_plan tasks;
+	struct stage stage; /* the one that runs */
 };
+
+static void say_image(struct restore *s, const char *dir)
+{
+	const Ckpt__Manifest *m = image_manifest(s->img);
+
+	stage_say(&s->stage, "image %s: checkpoint %llu of pid %d (%s), %zu records", dir,
+		(unsigned long long)m->crid, s->task->pid, s->task->comm, s->model.n);
+}
 
 static int stage_load(struct restore *s)
 {
@@ -90,12 +103,23 @@ static int stage_load(struct restore *s)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
+	say_image(s, dir);
 	r = outside_overrides(&s->plan);
 	return r < 0 ? r : mm_check(&s->plan, s->task->pid, s->mm);
 }
 
+/* What we are not allowed to give back, before anything is made. */
+static int stage_check(struct restore *s)
+{
+	int r = check_rights(&s->plan);
+
+	stage_say(&s->stage, "rights and addresses");
+	return r < 0 ? r : mm_check_room(&s->plan, s->mm);
+}
+
 static void restore_done(struct restore *s)
 {
+	task_plan_done(&s->tasks);
 	open_files_done(&s->plan);
 	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_creds, NULL);
 	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_sched, NULL);
@@ -128,18 +152,57 @@ static void pidfile_write(struct restore *s)
 		op_warn(s->op, "pidfile %s: %s (the program runs)", s->req->pidfile, strerror(-r));
 }
 
+static int stage_open(struct restore *s)
+{
+	int r = open_files(&s->plan, s->img);
+
+	stage_say(&s->stage, "%zu file%s, mapped or open", s->plan.n_files, plural(s->plan.n_files));
+	return r < 0 ? r : pidfile_open(s);
+}
+
+/* Who led its session and group stays outside: the restored process is where this command is. */
+static void log_session(const struct restore *s)
+{
+	const Ckpt__Task *t = s->task;
+
+	if (t->sid != t->pid)
+		op_info(s->op,
+			"session %d was led from outside: pid %d joins that of this command, %d",
+			t->sid, t->pid, getsid(0));
+	if (t->sid != t->pid && t->pgid != t->pid)
+		op_info(s->op,
+			"process group %d was led from outside: pid %d joins that of this command, %d",
+			t->pgid, t->pid, getpgrp());
+}
+
+static int stage_plan(struct restore *s)
+{
+	int r = plan_task(&s->plan, s->task, &s->tasks);
+	size_t steps = 0;
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->tasks.n; i++)
+		steps += s->tasks.threads[i].prog.n;
+	log_session(s);
+	stage_say(&s->stage, "%zu steps of %zu thread%s", steps, s->tasks.n, plural(s->tasks.n));
+	return 0;
+}
+
 static int stage_run(struct restore *s)
 {
 	struct run run = {.op = s->op,
 		.img = s->img,
 		.plan = &s->plan,
+		.task = s->tasks,
 		.front = &s->front,
 		.frozen = s->req->frozen};
 	struct timens_offsets time;
-	int r = plan_task(&s->plan, s->task, &run.task);
+	char size[UNITS_LEN];
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!s->req->detach)
+		front_begin(&s->front, s->req->frozen);
 	if (clocks_plan(&s->plan, image_manifest(s->img), s->task->pid, &time))
 		run.time = &time;
 	r = area_make(s->op, &run.task, s->mm, &run.area);
@@ -150,9 +213,35 @@ static int stage_run(struct restore *s)
 		s->ret->tasks = 1;
 		s->ret->threads = s->task->n_tids;
 		s->ret->bytes = run.page_bytes;
+		stage_say(&s->stage, "pid %d %s, with %s of memory", run.pid,
+			s->req->frozen ? "is there, stopped" : "runs",
+			bytes_text(run.page_bytes, size));
+		pidfile_write(s);
 	}
 	area_done(&run.area);
-	task_plan_done(&run.task);
+	return r;
+}
+
+/* In this order, see the top of the file. */
+static const struct {
+	const char *name;
+	int (*run)(struct restore *s);
+} stages[] = {
+	{"load", stage_load},
+	{"check", stage_check},
+	{"open", stage_open},
+	{"plan", stage_plan},
+	{"run", stage_run},
+};
+
+static int stages_run(struct restore *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
+		s->stage = stage_begin(s->op, stages[i].name, s->task ? s->task->pid : 0);
+		r = stage_end(&s->stage, stages[i].run(s));
+	}
 	return r;
 }
 
@@ -164,21 +253,7 @@ int restore_run(
 	int r, status;
 
 	model_init(&s.model);
-	r = stage_load(&s);
-	if (r == 0)
-		r = check_rights(&s.plan);
-	if (r == 0)
-		r = mm_check_room(&s.plan, s.mm);
-	if (r == 0)
-		r = open_files(&s.plan, s.img);
-	if (r == 0)
-		r = pidfile_open(&s);
-	if (r == 0 && !req->detach)
-		front_begin(&s.front, req->frozen);
-	if (r == 0)
-		r = stage_run(&s);
-	if (r == 0)
-		pidfile_write(&s);
+	r = stages_run(&s);
 	fd_close(s.pidfile);
 	ipc_made_done(&s.plan, r < 0);
 	restore_done(&s);
@@ -194,7 +269,6 @@ int restore_run(
 int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *out)
 {
 	struct restore s = {.op = op, .req = req};
-	struct task_plan t;
 	int r;
 
 	model_init(&s.model);
@@ -203,11 +277,9 @@ int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *o
 	for (size_t i = 0; i < s.plan.n_files; i++)
 		s.plan.files[i].fd = 1000 + (int)i;
 	if (r == 0)
-		r = plan_task(&s.plan, s.task, &t);
-	if (r == 0) {
-		r = plan_print(&t, out);
-		task_plan_done(&t);
-	}
+		r = plan_task(&s.plan, s.task, &s.tasks);
+	if (r == 0)
+		r = plan_print(&s.tasks, out);
 	restore_done(&s);
 	return r;
 }

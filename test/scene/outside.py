@@ -1,10 +1,12 @@
 """Scenes of descriptors whose other end lies outside: pipes and terminals of the caller."""
 import os
 import pty
+import re
 import signal
+import subprocess
 import tty
 
-from harness import Failure
+from harness import CKPT, Failure
 
 ECHO = """
 os.write(1, b"before\\n")
@@ -146,6 +148,36 @@ def result(s, want):
         got = f.read()
     if got != want:
         raise Failure(f"descriptor 5: expected '{want}', got '{got}'")
+
+
+def stages(text, names):
+    """The lines of stages in a log are these, in this order, each with its time."""
+    found = re.findall(r"^ckpt: ([a-z ]+): .*\([0-9.]+ [mu]?s\)$", text, re.M)
+    if found != names:
+        raise Failure(f"expected the stages {names}, got {found}:\n{text}")
+
+
+def scene_verbose(s):
+    """-v tells the stages, and what becomes of what leads outside; -v -v of everything else, too."""
+    reader, writer = os.pipe()
+    s.begin("import sys\nready()", stdin=reader)
+    text = s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-v")
+    s.words(text, "fd 0 pipe:[", "it leads outside")
+    s.no_words(text, "can be saved")
+    stages(text, ["preflight", "open", "seize", "collect", "pages", "commit", "let go"])
+    s.reap_in_time()
+    with open(s.file("log2"), "w+", encoding="utf-8") as log:
+        proc = subprocess.run([CKPT, "restore", "-d", "-vv", s.image, "--fd", "2=null"], cwd=s.dir, stdin=reader, stdout=log,
+                              stderr=log, check=False)
+        log.seek(0)
+        text = log.read()
+    os.close(reader)
+    os.close(writer)
+    if proc.returncode != 0:
+        raise Failure(f"restore: {proc.returncode}\n{text}")
+    s.words(text, "led outside: it is now fd 0 of this command", "fd 2: as --fd 2=null says", "/dev/null: as it was")
+    stages(text, ["load", "check", "open", "plan", "run"])
+    s.finish()
 
 
 def scene_fd_missing(s):

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,19 @@
 #include "res/file/files.h"
 #include "util/cleanup.h"
 
-#define SAY_WHERE "say what it shall be: --fd N=inherit:M, path:FILE, null or close"
+/* What the user can do about descriptor @n. */
+struct say_where {
+	char s[96];
+};
+
+static struct say_where say_where(int n)
+{
+	struct say_where w;
+
+	snprintf(w.s, sizeof(w.s),
+		"say what it shall be: --fd %d=null (or close, path:FILE, inherit:M)", n);
+	return w;
+}
 
 static bool direction_fits(int have, uint32_t want)
 {
@@ -47,7 +60,7 @@ static bool inherited(int fd)
 
 static int fail_closed(struct open_ctx *o, int n, const char *what)
 {
-	return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+	return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, say_where(n).s,
 		"fd %d (%s) led outside, and fd %d of this command is closed", n, what, n);
 }
 
@@ -70,7 +83,7 @@ static int connect_number(struct open_ctx *o, int n, const char *what, uint32_t 
 	/* a terminal that was open for both is as often used in one direction only: 0 is read */
 	if (!direction_fits(have, flags) &&
 		!((flags & O_ACCMODE) == O_RDWR && direction_fits(have, n ? O_WRONLY : O_RDONLY)))
-		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, say_where(n).s,
 			"fd %d (%s) was open for %s, fd %d of this command is not", n, what,
 			direction_text(flags), n);
 	fd = dup_own(o, n);
@@ -92,7 +105,7 @@ static int connect_other(
 		if (inherited(own) && isatty(own) && direction_fits(fcntl(own, F_GETFL), flags))
 			lower = own;
 	if (lower < 0)
-		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, SAY_WHERE,
+		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, say_where(n).s,
 			"fd %d (%s) led outside of what was dumped", n, what);
 	op_info(o->op, "fd %d (%s) led outside: it is now fd %d of this command", n, what, lower);
 	return dup_own(o, lower);
@@ -256,6 +269,7 @@ int outside_open(struct plan *p)
 				p, o->how == OVERRIDE_PATH ? o->path : "/dev/null", flags);
 		if (o->from < 0)
 			return o->from;
+		op_info(p->op, "fd %d: as --fd %s says", o->fd, p->req->fds[i]);
 	}
 	return 0;
 }

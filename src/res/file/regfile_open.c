@@ -119,14 +119,17 @@ static int check_changed(
 		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, "put back what it was",
 			"%s is another kind of file than it was", m->path);
 	if (!S_ISREG(m->mode) || m->flags & O_PATH || how == CKPT_CHANGED_IGNORE ||
-		!changed(m, st, fd, &now))
+		!changed(m, st, fd, &now)) {
+		op_debug(o->op, "file %llu: %s%s", (unsigned long long)id, m->path,
+			how == CKPT_CHANGED_IGNORE ? "" : ": as it was");
 		return 0;
+	}
 	say_change(&sb, m, st, &now, cut_mapping(o, id, m, st->st_size));
 	if (refuse)
 		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL,
 			"put the file of the dump back, or use --changed-files=warn", "%s",
 			sb.s ? sb.s : m->path);
-	op_warn(o->op, "%s", sb.s ? sb.s : m->path);
+	op_warn(o->op, "%s; the program gets it as it is now", sb.s ? sb.s : m->path);
 	return 0;
 }
 
