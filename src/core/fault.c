@@ -14,6 +14,7 @@
 /* In the order in which a run passes them. */
 static const char *const names[] = {
 	"dump.seize",
+	"dump.tree", /* every task is held */
 	"dump.collect",
 	"dump.ask",
 	"dump.pages",

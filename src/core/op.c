@@ -140,6 +140,17 @@ int op_fail_errno(struct ckpt_op *op, int err, const char *call, const char *obj
 	return err > 0 ? -err : -EINVAL;
 }
 
+int op_adopt(struct ckpt_op *op, struct ckpt_op *from)
+{
+	struct ckpt_error e = from->first;
+	int err = e.err;
+
+	memset(&from->first, 0, sizeof(from->first));
+	from->failed = false;
+	fail_take(op, &e);
+	return err > 0 ? -err : -EINVAL;
+}
+
 void op_target(struct ckpt_op *op, enum ckpt_target_state state)
 {
 	pthread_mutex_lock(&op->lock);

@@ -60,6 +60,13 @@ int op_fail(struct ckpt_op *op, enum ckpt_kind kind, int err, const char *call, 
 int op_fail_errno(struct ckpt_op *op, int err, const char *call, const char *object, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/**
+ * op_adopt() - take the error of an operation that was tried on behalf of this one
+ * @from: its error is moved, as one that op_fail() is called with
+ * Return: negative, as op_fail().
+ */
+int op_adopt(struct ckpt_op *op, struct ckpt_op *from);
+
 /** op_target() - say how the target was left, for the error's text; the last word counts */
 void op_target(struct ckpt_op *op, enum ckpt_target_state state);
 

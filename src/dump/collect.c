@@ -10,10 +10,13 @@
 
 #include "core/fault.h"
 #include "core/trace.h"
+#include "dump/shares.h"
 #include "inject/remote.h"
+#include "inject/slack.h"
 #include "kernel/pidfd.h"
 #include "res/file/files.h"
 #include "res/registry.h"
+#include "res/task/task.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 
@@ -41,13 +44,18 @@ static int read_proc(struct collect *c)
 	return 0;
 }
 
+static bool left_out(const struct collect *c, const struct res *res, enum model_scope scope)
+{
+	return res->type.scope != scope || c->shared[res->shared];
+}
+
 static void ask_all(struct collect *c, struct tracee *t, struct prog *p, struct asked *asked)
 {
 	const struct res *const *reg = registry();
 	enum model_scope scope = t ? SCOPE_THREAD : SCOPE_TASK;
 
 	for (size_t i = 0; reg[i]; i++) {
-		if (reg[i]->type.scope != scope || !reg[i]->ask)
+		if (left_out(c, reg[i], scope) || !reg[i]->ask)
 			continue;
 		if (asked)
 			asked->at[i] = (struct answer){NULL, p->n, prog_data(p, NULL, 0)};
@@ -67,7 +75,7 @@ static int collect_scope(
 		struct answer a = asked->at[i];
 		int r;
 
-		if (reg[i]->type.scope != scope || !reg[i]->collect)
+		if (left_out(c, reg[i], scope) || !reg[i]->collect)
 			continue;
 		a.prog = p;
 		r = reg[i]->collect(c, t, &a);
@@ -115,33 +123,71 @@ static int ask_and_collect(struct collect *c, struct questions *q)
 	return r;
 }
 
-int collect_all(struct collect *c)
+static int collect_task(struct collect *c)
 {
 	struct questions q = {.n = c->tr->n};
-	int r;
+	int r = read_proc(c);
 
-	c->pid = c->tr->pid;
-	c->alive = c->tr->alive;
-	c->proc_fd = c->tr->proc_fd;
-	r = fault_point(c->op, "dump.collect");
-	if (r == 0)
-		r = read_proc(c);
 	if (r < 0)
 		return r;
 	q.threads = calloc(q.n, sizeof(*q.threads));
 	r = q.threads ? ask_and_collect(c, &q) : collect_oom(c);
 	questions_done(&q);
+	vma_list_done(&c->maps);
+	proc_status_done(&c->status);
+	/* who shares this memory needs the same room for its questions */
+	if (c->shared[SHARED_VM])
+		slack_clear(c->tr);
 	return r;
 }
 
-void collect_done(struct collect *c)
+static int begin(struct collect_tree *t, const struct tree *tree)
 {
-	for (size_t i = 0; i < c->n_wants; i++)
-		fd_close(c->wants[i].fd);
-	free(c->wants);
-	files_done(c);
-	vma_list_done(&c->maps);
-	proc_status_done(&c->status);
-	fd_close(c->pidfd);
-	*c = (struct collect){.op = c->op, .model = c->model, .pidfd = -EBADF};
+	t->tasks = calloc(tree->n, sizeof(*t->tasks));
+	if (!t->tasks)
+		return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu tasks", tree->n);
+	t->n_tasks = tree->n;
+	for (size_t i = 0; i < tree->n; i++) {
+		struct tracees *tr = tree->v[i].tr;
+		struct collect *c = &t->tasks[i];
+
+		*c = (struct collect){.tree = t,
+			.op = t->op,
+			.model = t->model,
+			.tr = tr,
+			.pid = tree->v[i].pid,
+			.stat = tree->v[i].stat,
+			.proc_fd = -EBADF,
+			.pidfd = -EBADF};
+		if (tr) {
+			c->alive = tr->alive;
+			c->proc_fd = tr->proc_fd;
+		}
+	}
+	return 0;
+}
+
+int collect_all(struct collect_tree *t, const struct tree *tree)
+{
+	int r = fault_point(t->op, "dump.collect");
+
+	if (r == 0)
+		r = begin(t, tree);
+	if (r == 0)
+		r = shares_find(t);
+	for (size_t i = 0; r == 0 && i < t->n_tasks; i++)
+		r = t->tasks[i].tr ? collect_task(&t->tasks[i]) : task_zombie(&t->tasks[i]);
+	return r < 0 ? r : files_finish(t);
+}
+
+void collect_done(struct collect_tree *t)
+{
+	for (size_t i = 0; i < t->n_wants; i++)
+		fd_close(t->wants[i].fd);
+	free(t->wants);
+	files_done(t);
+	for (size_t i = 0; i < t->n_tasks; i++)
+		fd_close(t->tasks[i].pidfd);
+	free(t->tasks);
+	*t = (struct collect_tree){.op = t->op, .model = t->model};
 }

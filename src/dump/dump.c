@@ -3,13 +3,13 @@
  *
  *   preflight  from /proc alone: what can't be saved is refused, all of it, before anything is touched
  *   open       the image's files: a full disk or a taken directory is found before the stop
- *   seize      every thread stops where it is
+ *   seize      every thread of every process of the tree stops where it is
  *   collect    kernel -> model
  *   pages      memory -> page files
  *   commit     one rename; from here on the image exists
- *   let go     the process goes on, stays stopped, or dies: commit first, kill last
+ *   let go     the tree goes on, stays stopped, or dies: commit first, kill last
  *
- * Whatever fails, the process goes on unharmed and no image is left.
+ * Whatever fails, the tree goes on unharmed and no image is left.
  */
 #include "dump/dump.h"
 
@@ -27,8 +27,8 @@
 #include "dump/collect.h"
 #include "dump/pages.h"
 #include "dump/preflight.h"
+#include "dump/tree.h"
 #include "image/image.h"
-#include "inject/slack.h"
 #include "kernel/proc.h"
 #include "kernel/timens.h"
 #include "model/store.h"
@@ -49,9 +49,9 @@ struct dump {
 	const struct ckpt_dump_req *req;
 	struct ckpt_dump_result *ret;
 	struct image_writer *writer;
-	struct tracees *tr;
+	struct tree tree; /* n is 0 unless it is held */
 	struct model model;
-	struct collect collect;
+	struct collect_tree collect;
 	struct stage stage; /* the one that runs */
 	unsigned workers;
 	uint64_t monotonic_ns, boottime_ns, realtime_ns; /* at the stop */
@@ -111,41 +111,6 @@ static int stage_open(struct dump *d)
 	return image_writer_open(d->op, &req, &d->writer);
 }
 
-/* The place for injected code is found before the stop: the vdso does not move by itself. */
-static int find_vdso(struct dump *d, uint64_t *ret_start, uint64_t *ret_end)
-{
-	pid_t tid;
-	_cleanup_close_ int proc_fd = proc_open_alive(d->req->pid, &tid);
-	struct vma_list maps = {0};
-	int r = proc_fd < 0 ? proc_fd : proc_maps_read(proc_fd, &maps);
-
-	*ret_start = *ret_end = 0;
-	if (r < 0)
-		return op_fail(d->op,
-			r == -EACCES || r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "read",
-			"run as root or as the program's owner", "/proc/%d/maps", d->req->pid);
-	for (size_t i = 0; i < maps.n; i++) {
-		if (maps.v[i].path && strcmp(maps.v[i].path, "[vdso]") == 0) {
-			*ret_start = maps.v[i].start;
-			*ret_end = maps.v[i].end;
-		}
-	}
-	vma_list_done(&maps);
-	return 0;
-}
-
-static int find_other_place(struct tracees *tr)
-{
-	struct vma_list maps = {0};
-	int r = proc_maps_read(tr->proc_fd, &maps);
-
-	if (r < 0)
-		return op_fail(tr->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d/maps", tr->pid);
-	slack_find_in_files(tr, &maps);
-	vma_list_done(&maps);
-	return 0;
-}
-
 /* The clocks of the machine, should we be in a time namespace. */
 static void clocks_of_machine(struct dump *d)
 {
@@ -160,25 +125,24 @@ static void clocks_of_machine(struct dump *d)
 
 static int stage_seize(struct dump *d)
 {
-	uint64_t start, end;
+	bool dies = !d->req->leave_running && !d->req->leave_stopped;
 	int r = fault_point(d->op, "dump.seize");
 
 	if (r == 0)
-		r = find_vdso(d, &start, &end);
-	if (r == 0)
-		r = tracees_seize(d->op, d->req->pid, start, end, &d->tr);
-	if (r == 0 && !d->tr->slack_start)
-		r = find_other_place(d->tr);
+		r = tree_seize(d->op, d->req->pid, &d->tree);
 	if (r < 0)
 		return r;
-	d->tr->dies = !d->req->leave_running && !d->req->leave_stopped;
+	for (size_t i = 0; i < d->tree.n; i++)
+		if (d->tree.v[i].tr)
+			d->tree.v[i].tr->dies = dies;
 	d->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
 	d->boottime_ns = clock_ns(CLOCK_BOOTTIME);
 	clocks_of_machine(d);
 	d->realtime_ns = clock_ns(CLOCK_REALTIME);
-	d->ret->tasks = 1;
-	d->ret->threads = d->tr->n;
-	stage_say(&d->stage, "%zu thread%s stopped", (size_t)d->tr->n, plural(d->tr->n));
+	d->ret->tasks = d->tree.n;
+	d->ret->threads = d->tree.threads;
+	stage_say(&d->stage, "%u task%s with %u thread%s stopped", d->ret->tasks,
+		plural(d->ret->tasks), d->ret->threads, plural(d->ret->threads));
 	return 0;
 }
 
@@ -204,10 +168,7 @@ static void log_records(const struct dump *d)
 
 static int stage_collect(struct dump *d)
 {
-	int r;
-
-	d->collect.tr = d->tr;
-	r = collect_all(&d->collect);
+	int r = collect_all(&d->collect, &d->tree);
 	stage_say(&d->stage, "%zu records", d->model.n);
 	log_records(d);
 	return r;
@@ -263,7 +224,7 @@ static int stage_commit(struct dump *d)
 	m.tasks = d->ret->tasks;
 	m.threads = d->ret->threads;
 	m.page_bytes = d->ret->page_bytes;
-	m.stopped_ns = now_ns() - d->tr->stopped_at_ns;
+	m.stopped_ns = now_ns() - d->tree.stopped_at_ns;
 	/* when the program dies its image is all that is left of it: it must be on the disk */
 	r = image_commit(d->op, TAKE_PTR(d->writer), &m, dies, &d->ret->bytes);
 	stage_say(&d->stage, "checkpoint %llu, %s in %s", (unsigned long long)d->ret->crid,
@@ -273,27 +234,27 @@ static int stage_commit(struct dump *d)
 
 static int let_go(struct dump *d, int r)
 {
-	uint64_t stopped_at = d->tr ? d->tr->stopped_at_ns : 0;
+	uint64_t stopped_at = d->tree.stopped_at_ns;
 	bool dies = !d->req->leave_running && !d->req->leave_stopped;
 
 	if (r == 0 && dies) {
 		r = fault_point(d->op, "dump.kill");
 		if (r == 0) {
-			r = tracees_kill(TAKE_PTR(d->tr));
+			r = tree_kill(&d->tree);
 			op_target(d->op, CKPT_TARGET_GONE);
 			if (r < 0)
 				r = op_fail(d->op, CKPT_E_SYSTEM, -r, "kill", NULL, "pid %d",
 					d->req->pid);
 		}
 	}
-	if (d->tr) {
-		tracees_release(TAKE_PTR(d->tr), r == 0 && d->req->leave_stopped);
+	if (d->tree.n) {
+		tree_release(&d->tree, r == 0 && d->req->leave_stopped);
 		if (r == 0 && d->req->leave_stopped)
 			op_target(d->op, CKPT_TARGET_STOPPED);
 	}
 	if (stopped_at)
 		d->ret->stopped_ns = now_ns() - stopped_at;
-	stage_say(&d->stage, "the process %s",
+	stage_say(&d->stage, "the tree %s",
 		dies                    ? "is gone"
 		: d->req->leave_stopped ? "stays stopped"
 					: "goes on");
@@ -320,7 +281,7 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	int r = 0;
 
 	model_init(&d.model);
-	d.collect = (struct collect){.op = op, .model = &d.model, .pidfd = -EBADF};
+	d.collect = (struct collect_tree){.op = op, .model = &d.model};
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
 		d.stage = stage_begin(op, stages[i].name, req->pid);
 		r = stage_end(&d.stage, stages[i].run(&d));

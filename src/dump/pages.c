@@ -35,10 +35,11 @@ struct range {
 	uint32_t want;
 };
 
-/* Ranges of the process's memory, or of one file. */
+/* Ranges of one process's memory, or of one file. */
 struct chunk {
-	int fd;            /* of its wants */
-	uint32_t first, n; /* in ranges */
+	const struct collect *of; /* of its wants */
+	int fd;                   /* likewise */
+	uint32_t first, n;        /* in ranges */
 	uint64_t bytes;
 };
 
@@ -48,8 +49,8 @@ struct run {
 };
 
 struct work {
-	struct collect *c;
-	struct kernel_words words;
+	struct collect_tree *t;
+	struct kernel_words *words; /* of each task */
 	struct range *ranges;
 	size_t n_ranges, cap_ranges;
 	struct chunk *chunks;
@@ -71,24 +72,31 @@ struct worker {
 	size_t n_runs, cap_runs;
 	int err; /* errno, positive */
 	const char *call;
+	const struct collect *of; /* whose memory it was */
 };
+
+static int no_memory(struct collect_tree *t)
+{
+	return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "saving memory");
+}
 
 /* ------------------------------------------------------------------ cutting */
 
 static int add_range(struct work *w, uint32_t want, uint64_t start, uint64_t end)
 {
-	int fd = w->c->wants[want].fd;
+	const struct page_want *x = &w->t->wants[want];
 
 	while (start < end) {
 		struct chunk *k = w->n_chunks ? &w->chunks[w->n_chunks - 1] : NULL;
 		uint64_t len;
 
-		if (!k || k->fd != fd || k->bytes == CHUNK || k->n == RANGES_MAX) {
+		if (!k || k->fd != x->fd || (x->fd < 0 && k->of != x->of) || k->bytes == CHUNK ||
+			k->n == RANGES_MAX) {
 			if (vec_reserve(&w->chunks, &w->cap_chunks, w->n_chunks + 1,
 				    sizeof(*w->chunks)) < 0)
 				return -ENOMEM;
 			k = &w->chunks[w->n_chunks++];
-			*k = (struct chunk){.fd = fd, .first = w->n_ranges};
+			*k = (struct chunk){.of = x->of, .fd = x->fd, .first = w->n_ranges};
 		}
 		len = MIN(end - start, CHUNK - k->bytes);
 		if (vec_reserve(&w->ranges, &w->cap_ranges, w->n_ranges + 1, sizeof(*w->ranges)) <
@@ -106,7 +114,7 @@ static int add_range(struct work *w, uint32_t want, uint64_t start, uint64_t end
 /* Pages that are the process's own: not the zero page, not a page of a file. */
 static int cut_memory(struct work *w, const struct pagemap *pm, uint32_t want)
 {
-	const struct page_want *x = &w->c->wants[want];
+	const struct page_want *x = &w->t->wants[want];
 	struct vma as_vma = {.start = x->start, .end = x->end, .rss_bytes = x->resident_bytes};
 	struct page_runs runs = {0};
 	int r = pagemap_scan_vma(pm, &as_vma, &runs);
@@ -120,7 +128,7 @@ static int cut_memory(struct work *w, const struct pagemap *pm, uint32_t want)
 
 static int cut_file(struct work *w, uint32_t want)
 {
-	const struct page_want *x = &w->c->wants[want];
+	const struct page_want *x = &w->t->wants[want];
 	uint64_t at = x->start;
 	int r = 0;
 
@@ -144,27 +152,39 @@ static int cut_file(struct work *w, uint32_t want)
 	return r;
 }
 
+/* The wants are sorted: those of one process's memory follow each other. */
 static int cut(struct work *w)
 {
+	const struct collect *open = NULL, *at = NULL;
 	struct pagemap pm = {.fd = -EBADF};
-	int r = pagemap_open(w->c->proc_fd, &pm);
+	int r = 0;
 
-	for (uint32_t i = 0; r == 0 && i < w->c->n_wants; i++)
-		r = w->c->wants[i].fd < 0 ? cut_memory(w, &pm, i) : cut_file(w, i);
+	for (uint32_t i = 0; r == 0 && i < w->t->n_wants; i++) {
+		const struct page_want *x = &w->t->wants[i];
+
+		at = x->of;
+		if (x->fd < 0 && at != open) {
+			pagemap_close(&pm);
+			r = pagemap_open(at->proc_fd, &pm);
+			open = at;
+		}
+		if (r == 0)
+			r = x->fd < 0 ? cut_memory(w, &pm, i) : cut_file(w, i);
+	}
 	pagemap_close(&pm);
 	if (r < 0)
-		return op_fail(w->c->op, r == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -r, "pagemap",
-			NULL, "pid %d (%s): finding its pages", w->c->pid, w->c->tr->comm);
+		return op_fail(w->t->op, r == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -r, "pagemap",
+			NULL, "pid %d (%s): finding its pages", at->pid, at->tr->comm);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ copying */
 
 /* Past protections, page by page: a page that can't be read at all (a guard) holds nothing. */
-static int read_forced(const struct worker *k, uint8_t *buf, uint64_t start, uint64_t len)
+static int read_forced(const struct chunk *c, uint8_t *buf, uint64_t start, uint64_t len)
 {
 	for (uint64_t off = 0; off < len; off += PAGE) {
-		int r = pread_full(k->work->c->tr->mem_fd, buf + off, PAGE, start + off);
+		int r = pread_full(c->of->tr->mem_fd, buf + off, PAGE, start + off);
 
 		if (r == -EIO || r == -EFAULT)
 			memset(buf + off, 0, PAGE);
@@ -183,13 +203,13 @@ static int read_raw(const struct worker *k, const struct chunk *c)
 
 	for (uint32_t i = 0; i < c->n; i++)
 		remote[i] = (struct iovec){(void *)v[i].start, v[i].len};
-	n = process_vm_readv(k->work->c->alive, &local, 1, remote, c->n, 0);
+	n = process_vm_readv(c->of->alive, &local, 1, remote, c->n, 0);
 	if (n == (ssize_t)c->bytes)
 		return 0;
 	if (n < 0 && errno != EFAULT && errno != EPERM)
 		return -errno;
 	for (uint32_t i = 0; i < c->n; i++) {
-		int r = read_forced(k, to, v[i].start, v[i].len);
+		int r = read_forced(c, to, v[i].start, v[i].len);
 
 		if (r < 0)
 			return r;
@@ -205,7 +225,8 @@ static int read_memory(const struct worker *k, const struct chunk *c)
 	int r = read_raw(k, c);
 
 	for (uint32_t i = 0; r == 0 && i < c->n; copy += v[i++].len)
-		kernel_words_zero(&k->work->words, v[i].start, copy, v[i].len);
+		kernel_words_zero(
+			&k->work->words[c->of - k->work->t->tasks], v[i].start, copy, v[i].len);
 	return r;
 }
 
@@ -279,7 +300,7 @@ static ssize_t pack(struct worker *k, const struct chunk *c)
 	uint8_t *from = k->buf, *to = k->buf;
 
 	for (uint32_t i = 0; i < c->n; i++) {
-		bool keep_zero = k->work->c->wants[v[i].want].keep_zero;
+		bool keep_zero = k->work->t->wants[v[i].want].keep_zero;
 
 		for (uint64_t off = 0; off < v[i].len;) {
 			struct run r = {
@@ -330,8 +351,8 @@ static int copy_chunk(struct worker *k, const struct chunk *c)
 static void *worker_main(void *arg)
 {
 	struct worker *k = arg;
-	struct trace_span span =
-		trace_begin(k->work->c->op->trace, "pages", k->work->c->pid, k->shard);
+	struct ckpt_op *op = k->work->t->op;
+	struct trace_span span = trace_begin(op->trace, "pages", k->work->t->tasks->pid, k->shard);
 
 	while (!atomic_load(&k->work->stop)) {
 		size_t i = atomic_fetch_add(&k->work->next, 1);
@@ -340,11 +361,12 @@ static void *worker_main(void *arg)
 		if (i >= k->work->n_chunks)
 			break;
 		if (k->shard == 0)
-			op_progress(k->work->c->op, "saving memory",
-				k->work->bytes * i / k->work->n_chunks, k->work->bytes);
+			op_progress(op, "saving memory", k->work->bytes * i / k->work->n_chunks,
+				k->work->bytes);
 		r = copy_chunk(k, &k->work->chunks[i]);
 		if (r < 0) {
 			k->err = -r;
+			k->of = k->work->chunks[i].of;
 			atomic_store(&k->work->stop, true);
 		}
 	}
@@ -354,7 +376,7 @@ static void *worker_main(void *arg)
 
 static int copy_all(struct work *w, struct worker *v, unsigned n)
 {
-	struct ckpt_op *op = w->c->op;
+	struct ckpt_op *op = w->t->op;
 
 	for (unsigned i = 1; i < n; i++)
 		v[i].started = pthread_create(&v[i].thread, NULL, worker_main, &v[i]) == 0;
@@ -371,7 +393,7 @@ static int copy_all(struct work *w, struct worker *v, unsigned n)
 				v[i].err, v[i].call,
 				v[i].err == ENOSPC ? "free space, or dump to another file system"
 						   : NULL,
-				"pid %d (%s): saving its memory", w->c->pid, w->c->tr->comm);
+				"pid %d (%s): saving its memory", v[i].of->pid, v[i].of->tr->comm);
 	return 0;
 }
 
@@ -401,9 +423,9 @@ static Ckpt__PageRun *run_msg(const struct run *r)
 }
 
 /* Runs of wants that follow each other and belong to one record; they are sorted already. */
-static int add_record(
-	struct collect *c, const struct page_want *want, const struct run *v, size_t n)
+static int add_record(const struct page_want *want, const struct run *v, size_t n)
 {
+	struct collect *c = want->of;
 	Ckpt__Pages *m = msg_new(Ckpt__Pages, CKPT__PAGES__INIT);
 
 	if (!m || !(m->runs = calloc(n, sizeof(*m->runs)))) {
@@ -421,19 +443,19 @@ static int add_record(
 	return collect_add_take(c, want->type, want->owner, m);
 }
 
-static int add_records(struct collect *c, struct run *v, size_t n)
+static int add_records(struct collect_tree *t, struct run *v, size_t n)
 {
 	size_t first = 0;
 
 	qsort(v, n, sizeof(*v), by_want_and_start);
 	for (size_t i = 0; i < n; i++) {
-		const struct page_want *want = &c->wants[v[i].want];
-		const struct page_want *next = i + 1 < n ? &c->wants[v[i + 1].want] : NULL;
+		const struct page_want *want = &t->wants[v[i].want];
+		const struct page_want *next = i + 1 < n ? &t->wants[v[i + 1].want] : NULL;
 		int r;
 
 		if (next && next->type == want->type && next->owner == want->owner)
 			continue;
-		r = add_record(c, want, v + first, i + 1 - first);
+		r = add_record(want, v + first, i + 1 - first);
 		if (r < 0)
 			return r;
 		first = i + 1;
@@ -453,7 +475,7 @@ static int want_order(const void *a, const void *b)
 	return (x->start > y->start) - (x->start < y->start);
 }
 
-static int gather(struct collect *c, struct worker *v, unsigned n, uint64_t *ret_bytes)
+static int gather(struct collect_tree *t, struct worker *v, unsigned n, uint64_t *ret_bytes)
 {
 	_cleanup_free_ struct run *all = NULL;
 	size_t total = 0, at = 0;
@@ -467,46 +489,65 @@ static int gather(struct collect *c, struct worker *v, unsigned n, uint64_t *ret
 		return 0;
 	all = malloc(total * sizeof(*all));
 	if (!all)
-		return collect_oom(c);
+		return no_memory(t);
 	for (unsigned i = 0; i < n; i++) {
 		if (v[i].n_runs)
 			memcpy(all + at, v[i].runs, v[i].n_runs * sizeof(*all));
 		at += v[i].n_runs;
 	}
-	return add_records(c, all, total);
+	return add_records(t, all, total);
 }
 
-int pages_dump(struct collect *c, struct image_writer *w, unsigned workers, uint64_t *ret_bytes)
+static int find_words(struct work *w)
 {
-	struct work work = {.c = c};
+	w->words = calloc(w->t->n_tasks, sizeof(*w->words));
+	if (!w->words)
+		return no_memory(w->t);
+	for (size_t i = 0; i < w->t->n_tasks; i++)
+		if (w->t->tasks[i].tr && kernel_words_find(w->t->tasks[i].tr, &w->words[i]) < 0)
+			return no_memory(w->t);
+	return 0;
+}
+
+static void work_done(struct work *w)
+{
+	for (size_t i = 0; w->words && i < w->t->n_tasks; i++)
+		kernel_words_done(&w->words[i]);
+	free(w->words);
+	free(w->ranges);
+	free(w->chunks);
+}
+
+int pages_dump(
+	struct collect_tree *t, struct image_writer *w, unsigned workers, uint64_t *ret_bytes)
+{
+	struct work work = {.t = t};
 	struct worker v[IMAGE_SHARDS_MAX] = {0};
-	int r = fault_point(c->op, "dump.pages");
+	int r = fault_point(t->op, "dump.pages");
 
 	if (r < 0)
 		return r;
-	if (c->n_wants)
-		qsort(c->wants, c->n_wants, sizeof(*c->wants), want_order);
-	if (kernel_words_find(c->tr, &work.words) < 0)
-		return collect_oom(c);
-	r = cut(&work);
+	if (t->n_wants)
+		qsort(t->wants, t->n_wants, sizeof(*t->wants), want_order);
+	r = find_words(&work);
+	if (r == 0)
+		r = cut(&work);
 	if (work.bytes < SMALL_BYTES)
 		workers = 1;
 	for (unsigned i = 0; r == 0 && i < workers; i++) {
 		v[i] = (struct worker){.work = &work, .shard = i, .fd = image_shard_fd(w, i)};
 		v[i].buf = aligned_alloc(PAGE, CHUNK);
 		if (!v[i].buf)
-			r = collect_oom(c);
+			r = no_memory(t);
 	}
 	if (r == 0)
 		r = copy_all(&work, v, workers);
 	if (r == 0)
-		r = gather(c, v, workers, ret_bytes);
+		r = gather(t, v, workers, ret_bytes);
 	for (unsigned i = 0; i < workers; i++) {
 		free(v[i].buf);
 		free(v[i].runs);
 	}
-	kernel_words_done(&work.words);
-	free(work.ranges);
-	free(work.chunks);
+	work_done(&work);
 	return r;
 }

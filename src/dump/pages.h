@@ -15,6 +15,7 @@
  * @ret_bytes: contents written
  * Return: 0; negative after op_fail().
  */
-int pages_dump(struct collect *c, struct image_writer *w, unsigned workers, uint64_t *ret_bytes);
+int pages_dump(
+	struct collect_tree *t, struct image_writer *w, unsigned workers, uint64_t *ret_bytes);
 
 #endif

@@ -39,10 +39,6 @@ static const struct look_kind kind_own_files = {"thread", CKPT_REFUSED,
 	"it has a descriptor table of its own (unshare), which is not saved yet", NULL};
 static const struct look_kind kind_own_fs = {"thread", CKPT_REFUSED,
 	"it has a working directory of its own (unshare), which is not saved yet", NULL};
-static const struct look_kind kind_child = {
-	"child", CKPT_REFUSED, "process trees are not saved yet", NULL};
-static const struct look_kind kind_no_children = {"child", CKPT_WARNED,
-	"this kernel lists no children: whether there are any is not known", NULL};
 static const struct look_kind kind_cgroup = {"cgroup", CKPT_WARNED,
 	"not saved: at restore it is in the cgroup of the restore command", NULL};
 
@@ -135,29 +131,6 @@ static int look_shared(struct look *l, pid_t tid)
 	return 0;
 }
 
-/* Children hang on the thread that forked them. Return: 1 when the kernel has no such file. */
-static int look_children(struct look *l, pid_t tid)
-{
-	_cleanup_free_ char *text = NULL;
-	int r = file_read_at(l->procfd, proc_task_path(tid, "children").s, &text, NULL);
-	const char *p = text;
-	uint32_t child;
-
-	if (r == -ENOENT && faccessat(l->procfd, proc_task_path(tid, "stat").s, F_OK, 0) == 0)
-		return 1;
-	if (r == -ENOENT || r == -ESRCH)
-		return 0; /* the thread has ended meanwhile */
-	if (r < 0)
-		return look_fail(l, r, "read /proc/PID/task/TID/children");
-	for (r = 0; !r && str_u32(&p, 10, &child) == 0; str_skip_blanks(&p)) {
-		char comm[64];
-
-		comm_of((pid_t)child, comm, sizeof(comm));
-		r = look_found(l, &kind_child, "child pid %u (%s)", child, comm);
-	}
-	return r;
-}
-
 static int look_deep_thread(struct look *l, pid_t tid)
 {
 	struct proc_stat st;
@@ -178,16 +151,11 @@ int look_threads(struct look *l)
 {
 	_cleanup_free_ pid_t *tids = NULL;
 	size_t n = 0;
-	bool children_known = true;
 	int r = proc_tasks(l->procfd, &tids, &n);
 
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/task");
 	for (size_t i = 0; i < n && r >= 0; i++) {
-		if (children_known) {
-			r = look_children(l, tids[i]);
-			children_known = r != 1;
-		}
 		if (r >= 0 && tids[i] != l->pid)
 			r = look_shared(l, tids[i]);
 		if (r >= 0 && l->report->deep)
@@ -195,8 +163,6 @@ int look_threads(struct look *l)
 	}
 	if (r < 0)
 		return r;
-	if (!children_known && look_found(l, &kind_no_children, "children") < 0)
-		return -ENOMEM;
 	return look_found(l, &kind_threads, "%zu thread%s", n, n == 1 ? "" : "s");
 }
 

@@ -30,11 +30,14 @@ int collect_add_take(struct collect *c, const struct model_type *type, uint64_t 
 
 int collect_want_take(struct collect *c, const struct page_want *want)
 {
-	if (vec_reserve(&c->wants, &c->cap_wants, c->n_wants + 1, sizeof(*c->wants)) < 0) {
+	struct collect_tree *t = c->tree;
+
+	if (vec_reserve(&t->wants, &t->cap_wants, t->n_wants + 1, sizeof(*t->wants)) < 0) {
 		fd_close(want->fd);
 		return collect_oom(c);
 	}
-	c->wants[c->n_wants++] = *want;
+	t->wants[t->n_wants] = *want;
+	t->wants[t->n_wants++].of = c;
 	return 0;
 }
 

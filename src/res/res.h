@@ -21,8 +21,11 @@
 
 /* ------------------------------------------------------------------ dump: kernel -> model */
 
-/* Bytes that go into the page files: a range of the process's memory, or of a file. */
+struct collect;
+
+/* Bytes that go into the page files: a range of a process's memory, or of a file. */
 struct page_want {
+	struct collect *of;            /* whose memory */
 	const struct model_type *type; /* of the Pages record that will name the runs */
 	uint64_t owner;
 	int fd; /* owned; -EBADF: the process's memory */
@@ -34,11 +37,39 @@ struct page_want {
 struct collect_file; /* one open file description already seen, see res/file/seen.h */
 struct seen;
 
-/* What a dump knows while it collects; /proc is read once. */
+/* What the tasks of a tree have in common while they are collected. */
+struct collect_tree {
+	struct ckpt_op *op;
+	struct model *model;
+
+	struct collect *tasks; /* parents before children; of a zombie nothing but its pid is set */
+	size_t n_tasks;
+
+	struct page_want *wants;
+	size_t n_wants, cap_wants;
+
+	struct collect_file *files; /* open file descriptions; the place is the id less 1 */
+	size_t n_files, cap_files;
+	struct seen *seen; /* see res/file/seen.h */
+};
+
+/* What two tasks may share without being threads of one group. */
+enum shared {
+	SHARED_NOTHING,
+	SHARED_VM,
+	SHARED_FILES,
+	SHARED_FS,
+	SHARED_SIGHAND,
+	SHARED_IO,
+	SHARED_MAX
+};
+
+/* What a dump knows of one task while it collects; /proc is read once. */
 struct collect {
+	struct collect_tree *tree;
 	struct ckpt_op *op;
 	struct tracees *tr;
-	struct model *model;
+	struct model *model; /* that of the tree */
 	pid_t pid;
 	pid_t alive; /* whose memory and files are there, see tracees.h */
 	int proc_fd; /* borrowed from tr */
@@ -47,13 +78,7 @@ struct collect {
 	struct proc_stat stat;     /* of the leader */
 	struct proc_status status; /* of the leader */
 	long n_cpus;               /* online here */
-
-	struct page_want *wants;
-	size_t n_wants, cap_wants;
-
-	struct collect_file *files;
-	size_t n_files, cap_files;
-	struct seen *seen; /* see res/file/seen.h */
+	pid_t shared[SHARED_MAX];  /* the earlier task that it shares this with, 0: none */
 };
 
 /* Where a resource's questions begin in a batch that has been run. */
@@ -159,6 +184,9 @@ int plan_fd(const struct plan *p, uint64_t file_id);
 
 struct res {
 	struct model_type type;
+
+	/* Of a task's records: who shares this has none of its own. */
+	enum shared shared;
 
 	/* Append questions for the process (t NULL, scope task) or for a thread. */
 	void (*ask)(struct collect *c, struct tracee *t, struct prog *p);

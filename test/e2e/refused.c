@@ -1,6 +1,6 @@
 /*
  * e2e: args: tcp udp unix socketpair netlink io_uring userfaultfd pidfd
- * e2e: args: pty mqueue secretmem child namespace many
+ * e2e: args: pty mqueue secretmem namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
@@ -8,9 +8,8 @@
  * e2e: refuse for pty: pseudo terminal
  * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
- * e2e: refuse for child: child
  * e2e: refuse for namespace: namespace
- * e2e: refuse for many: pidfd, socket, child
+ * e2e: refuse for many: pidfd, socket
  *
  * Holds: one thing that is not saved yet; many: several of them.
  * Shows: "What is not saved yet is refused by name, all offenders at once, before anything is touched."

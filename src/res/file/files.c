@@ -27,9 +27,9 @@
 /* Flags that only had a meaning when the file was opened. */
 #define CREATION_FLAGS (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
 
-void files_done(struct collect *c)
+void files_done(struct collect_tree *t)
 {
-	seen_done(c);
+	seen_done(t);
 }
 
 static const struct res *kind_of(const struct file_look *l)
@@ -76,24 +76,25 @@ static int mapped(struct collect *c, const char *at, uint32_t flags, uint32_t *r
 {
 	_cleanup_free_ char *link = NULL;
 	struct file_look l = {.fd = -EBADF, .target_fd = -1, .flags = flags};
-	struct collect_file f = {.target_fd = -1, .map_flags = flags};
+	struct collect_file f = {.of = c, .target_fd = -1, .map_flags = flags};
+	struct collect_tree *t = c->tree;
 	struct seen_inode *inode;
 	int r = look_at_link(c, at, &l, &link);
 
 	if (r < 0)
 		return r;
 	/* a segment's inode number is its id, which other memory may have as its own */
-	inode = seen_inode(c, sysvshm_is(&l) ? ~l.st.st_dev : l.st.st_dev, l.st.st_ino);
+	inode = seen_inode(c->tree, sysvshm_is(&l) ? ~l.st.st_dev : l.st.st_dev, l.st.st_ino);
 	if (!inode)
 		return collect_oom(c);
-	for (uint32_t id = inode->mapped; id; id = c->files[id - 1].next_mapped) {
-		if (c->files[id - 1].map_flags == flags) {
+	for (uint32_t id = inode->mapped; id; id = t->files[id - 1].next_mapped) {
+		if (t->files[id - 1].map_flags == flags) {
 			*ret_id = id;
 			return 0;
 		}
 	}
 	l.first_id = inode->first;
-	if (seen_add(c, inode, 0, &f, ret_id) < 0)
+	if (seen_add(c->tree, inode, 0, &f, ret_id) < 0)
 		return collect_oom(c);
 	return kind_collect(c, *ret_id, &l);
 }
@@ -140,7 +141,7 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 	_cleanup_close_ int dup = pidfd_take(c->pidfd, fd);
 	_cleanup_free_ char *link = NULL;
 	struct file_look l = {.fd = dup, .target_fd = fd};
-	struct collect_file f = {.target_fd = fd};
+	struct collect_file f = {.of = c, .target_fd = fd, .last = c, .last_fd = fd};
 	struct seen_inode *inode;
 	char at[32];
 	size_t place;
@@ -155,7 +156,7 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 	r = look_at_link(c, at, &l, &link);
 	if (r < 0)
 		return r;
-	inode = seen_inode(c, l.st.st_dev, l.st.st_ino);
+	inode = seen_inode(c->tree, l.st.st_dev, l.st.st_ino);
 	if (!inode)
 		return collect_oom(c);
 	id = seen_find(c, inode, fd, &place);
@@ -163,26 +164,31 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 		return op_fail(c->op, CKPT_E_SYSTEM, -id, "kcmp", NULL, "pid %d (%s): fd %d",
 			c->pid, c->tr->comm, fd);
 	*ret_id = id;
-	if (id)
+	if (id) {
+		struct collect_file *known = &c->tree->files[id - 1];
+
+		if (known->last != c)
+			known->last_fd = fd;
+		known->last = c;
 		return 0;
+	}
 	l.first_id = inode->first;
 	l.flags = fcntl(dup, F_GETFL) & ~CREATION_FLAGS;
 	pos = l.flags & O_PATH ? 0 : lseek(dup, 0, SEEK_CUR);
 	l.pos = pos < 0 ? 0 : pos;
-	if (seen_add(c, inode, place, &f, ret_id) < 0)
+	if (seen_add(c->tree, inode, place, &f, ret_id) < 0)
 		return collect_oom(c);
 	r = kind_collect(c, *ret_id, &l);
 	return r < 0 ? r : add_file_record(c, *ret_id, dup, l.flags, l.pos);
 }
 
-/* What can only be told when all descriptions are known. */
-static int finish_kinds(struct collect *c)
+int files_finish(struct collect_tree *t)
 {
 	int r = 0;
 
 	for (const struct res *const *k = registry(); *k && r == 0; k++)
 		if ((*k)->file && (*k)->file->finish)
-			r = (*k)->file->finish(c);
+			r = (*k)->file->finish(t);
 	return r;
 }
 
@@ -194,7 +200,8 @@ static int fdinfo_line(char *key, char *value, void *arg)
 /* What a duplicate does not show: close-on-exec, which is the descriptor's own, and locks. */
 static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e)
 {
-	struct lock_list locks = {0};
+	const struct collect_file *f = &c->tree->files[e->file - 1];
+	struct lock_list locks = {.pid = c->pid, .posix_only = f->of != c};
 	struct fdinfo info;
 	int r = fdinfo_read(c->proc_fd, (int)e->fd, &info, fdinfo_line, &locks);
 
@@ -209,7 +216,7 @@ static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e)
 	else
 		e->cloexec = info.flags & O_CLOEXEC;
 	/* of a duplicate: the description has them already */
-	if (r == 0 && c->files[e->file - 1].target_fd == (int)e->fd)
+	if (r == 0 && f->last_fd == (int)e->fd)
 		r = lock_add(c, e->file, &locks);
 	lock_list_done(&locks);
 	return r;
@@ -242,8 +249,6 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 		if (r == 0)
 			r = look_at_fdinfo(c, e);
 	}
-	if (r == 0)
-		r = finish_kinds(c);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return r;
@@ -358,6 +363,7 @@ static void plan(
 
 const struct res res_fdtable = {
 	.type = {"fdtable", SCOPE_TASK, &ckpt__fd_table__descriptor, NULL},
+	.shared = SHARED_FILES,
 	.collect = collect,
 	.plan = plan,
 };

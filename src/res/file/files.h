@@ -56,8 +56,8 @@ struct file_ops {
 	struct file_verdict (*verdict)(int procfd, const struct file_look *l);
 	/* Add the kind's own record under id. 0 or negative after op_fail(). */
 	int (*collect)(struct collect *c, uint64_t id, const struct file_look *l);
-	/* All descriptions are known. 0 or negative after op_fail(). May be NULL. */
-	int (*finish)(struct collect *c);
+	/* All descriptions of all tasks are known. 0 or negative after op_fail(). May be NULL. */
+	int (*finish)(struct collect_tree *t);
 	/* Open it again. Return: a descriptor, owned by the caller; OPEN_NOTHING where it is
 	 * unneeded and no other needs it; negative after op_fail(). */
 	int (*open)(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
@@ -76,8 +76,11 @@ int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id);
 /** files_of_exe() - the id of /proc/PID/exe */
 int files_of_exe(struct collect *c, uint32_t *ret_id);
 
-/** files_done() - free what files.c keeps in c */
-void files_done(struct collect *c);
+/** files_finish() - collect what can only be told when all descriptions are known. 0 or op_fail() */
+int files_finish(struct collect_tree *t);
+
+/** files_done() - free what files.c keeps in t */
+void files_done(struct collect_tree *t);
 
 /**
  * outside_connect() - what leads outside becomes the same descriptor of the restore command
@@ -99,10 +102,15 @@ int outside_overrides(struct plan *p);
 /** outside_open() - open p->overrides. Return: 0; negative after op_fail() */
 int outside_open(struct plan *p);
 
-/* The locks that fdinfo lists. */
+/*
+ * The locks that fdinfo lists. A description's own are listed for whoever has it, a process's only
+ * where it is asked about.
+ */
 struct lock_list {
 	struct Ckpt__Lock **v;
 	size_t n, cap;
+	pid_t pid;       /* whose fdinfo it is */
+	bool posix_only; /* the description's own are known already */
 };
 
 /**
@@ -111,7 +119,7 @@ struct lock_list {
  */
 int lock_line(char *value, struct lock_list *list);
 
-/** lock_add() - add what was read to the model; the list is empty then. 0 or after op_fail() */
+/** lock_add() - add what was read to what the model has; the list is empty then. 0 or after op_fail() */
 int lock_add(struct collect *c, uint64_t id, struct lock_list *list);
 void lock_list_done(struct lock_list *list);
 

@@ -1,8 +1,8 @@
 /*
  * lock.c - file locks and leases.
  *
- * /proc/PID/fdinfo lists what is held through a descriptor, whoever of its sharers took it
- * (Linux >= 4.1); who waits for a lock is not listed, and asks again by itself, as its system call
+ * /proc/PID/fdinfo lists what is held through a descriptor, whoever of its sharers took it, save
+ * that it shows the POSIX locks of PID only (Linux >= 4.1); who waits for a lock is not listed, and asks again by itself, as its system call
  * is restarted. A lock is taken again by the task itself, when its descriptors stand and no other
  * will be closed: a close of any descriptor of a file drops the process's POSIX locks on it.
  *
@@ -47,6 +47,8 @@ int lock_line(char *value, struct lock_list *list)
 	if (sscanf(value, "%*d: %15s %15s %15s %*s %*s %23s %23s", kind, state, type, start, end) !=
 		5)
 		return -EBADMSG;
+	if (list->posix_only && strcmp(kind, "POSIX") != 0)
+		return 0;
 	if (vec_reserve(&list->v, &list->cap, list->n + 1, sizeof(*list->v)) < 0)
 		return -ENOMEM;
 	m = msg_new(Ckpt__Lock, CKPT__LOCK__INIT);
@@ -54,6 +56,7 @@ int lock_line(char *value, struct lock_list *list)
 		return -ENOMEM;
 	list->v[list->n++] = m;
 	m->write = strcmp(type, "WRITE") == 0;
+	m->pid = strcmp(kind, "POSIX") == 0 ? list->pid : 0;
 	if (strcmp(kind, "FLOCK") == 0)
 		m->kind = CKPT__LOCK__KIND__FLOCK;
 	else if (strcmp(kind, "OFDLCK") == 0)
@@ -67,12 +70,29 @@ int lock_line(char *value, struct lock_list *list)
 	return range(start, end, m);
 }
 
+/* Those that another process holds through the same description. */
+static int add_more(struct collect *c, Ckpt__Locks *m, struct lock_list *list)
+{
+	Ckpt__Lock **v = realloc(m->locks, (m->n_locks + list->n) * sizeof(*v));
+
+	if (!v)
+		return collect_oom(c);
+	memcpy(v + m->n_locks, list->v, list->n * sizeof(*v));
+	m->locks = v;
+	m->n_locks += list->n;
+	list->n = 0;
+	return 0;
+}
+
 int lock_add(struct collect *c, uint64_t id, struct lock_list *list)
 {
 	Ckpt__Locks *m;
 
 	if (!list->n)
 		return 0;
+	m = model_get(c->model, &res_lock.type, id);
+	if (m)
+		return add_more(c, m, list);
 	m = msg_new(Ckpt__Locks, CKPT__LOCKS__INIT);
 	if (!m)
 		return collect_oom(c);

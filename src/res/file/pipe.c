@@ -226,20 +226,22 @@ static int save_contents(struct collect *c, uint64_t id, Ckpt__Pipe *m, int fd, 
 	return keep_contents(c, id, m, &buf, len);
 }
 
-static int finish_pipe(struct collect *c, uint64_t id, Ckpt__Pipe *m, const struct ends *e)
+static int finish_pipe(struct collect_tree *t, uint64_t id, Ckpt__Pipe *m, const struct ends *e)
 {
 	uint32_t any = e->reads ? e->reads : e->writes;
 	_cleanup_close_ int fd = -EBADF;
-	int size, waiting = 0;
+	int size, target_fd, waiting = 0;
+	struct collect *c;
 
 	if (!any) /* only open with O_PATH */
 		return 0;
-	fd = pidfd_take(c->pidfd, c->files[any - 1].target_fd);
+	c = t->files[any - 1].of;
+	target_fd = t->files[any - 1].target_fd;
+	fd = pidfd_take(c->pidfd, target_fd);
 	size = fd < 0 ? fd : fcntl(fd, F_GETPIPE_SZ);
 	if (size < 0)
 		return op_fail(c->op, CKPT_E_SYSTEM, fd < 0 ? -fd : errno, "fcntl(F_GETPIPE_SZ)",
-			NULL, "pid %d (%s): fd %d", c->pid, c->tr->comm,
-			c->files[any - 1].target_fd);
+			NULL, "pid %d (%s): fd %d", c->pid, c->tr->comm, target_fd);
 	m->size_bytes = size;
 	m->outside = !(e->reads && e->writes) && other_end_open(m, e, fd);
 	if (!e->reads)
@@ -250,7 +252,7 @@ static int finish_pipe(struct collect *c, uint64_t id, Ckpt__Pipe *m, const stru
 		op_warn(c->op,
 			"pid %d (%s): fd %d: %d bytes that came from outside are unread, and "
 			"are not saved",
-			c->pid, c->tr->comm, c->files[any - 1].target_fd, waiting);
+			c->pid, c->tr->comm, target_fd, waiting);
 	return 0;
 }
 
@@ -264,7 +266,7 @@ static uint32_t flag_of_open(void)
 
 /* Which description is what of its pipe. */
 static void note_end(
-	struct collect *c, const struct model_rec *rec, struct ends *ends, uint32_t by_open)
+	struct collect_tree *c, const struct model_rec *rec, struct ends *ends, uint32_t by_open)
 {
 	const Ckpt__Pipe *m = (const void *)rec->msg;
 	const Ckpt__File *f = model_get(c->model, &res_file.type, rec->owner);
@@ -288,23 +290,24 @@ static void note_end(
 }
 
 /* Which readers of named pipes without a writer have been told that there is none any more. */
-static void note_waiting(struct collect *c, const struct model_rec *rec, struct ends *ends)
+static void note_waiting(struct collect_tree *t, const struct model_rec *rec, struct ends *ends)
 {
 	Ckpt__Pipe *m = (void *)rec->msg;
-	const Ckpt__File *f = model_get(c->model, &res_file.type, rec->owner);
+	const Ckpt__File *f = model_get(t->model, &res_file.type, rec->owner);
 	uint32_t head = m->same_inode_as ? m->same_inode_as : (uint32_t)rec->owner;
+	const struct collect_file *at = &t->files[rec->owner - 1];
 	_cleanup_close_ int fd = -EBADF;
 
 	if (!m->path[0] || !f || f->flags & O_PATH || ends[head].writes)
 		return;
-	fd = pidfd_take(c->pidfd, c->files[rec->owner - 1].target_fd);
+	fd = pidfd_take(at->of->pidfd, at->target_fd);
 	if (fd < 0)
 		return;
 	m->waiting = !poll_says(fd, POLLHUP);
 	ends[head].hung_up |= !m->waiting;
 }
 
-static int finish(struct collect *c)
+static int finish(struct collect_tree *c)
 {
 	_cleanup_free_ struct ends *ends = NULL;
 	const struct model_rec *rec;
@@ -316,7 +319,7 @@ static int finish(struct collect *c)
 		return 0;
 	ends = calloc(c->n_files + 1, sizeof(*ends));
 	if (!ends)
-		return collect_oom(c);
+		return op_fail(c->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu pipes", c->n_files);
 	by_open = flag_of_open();
 	pos = 0;
 	while ((rec = model_next(c->model, &res_pipe.type, &pos)))

@@ -51,7 +51,7 @@ static int grow(struct seen *s)
 	return 0;
 }
 
-struct seen_inode *seen_inode(struct collect *c, dev_t dev, ino_t ino)
+struct seen_inode *seen_inode(struct collect_tree *c, dev_t dev, ino_t ino)
 {
 	struct seen *s;
 	size_t at;
@@ -71,11 +71,13 @@ struct seen_inode *seen_inode(struct collect *c, dev_t dev, ino_t ino)
 
 int64_t seen_find(const struct collect *c, const struct seen_inode *s, int fd, size_t *ret_at)
 {
+	const struct collect_tree *t = c->tree;
 	size_t lo = 0, hi = s->n;
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		int order = kcmp_files(c->alive, fd, c->alive, c->files[s->ids[mid] - 1].target_fd);
+		const struct collect_file *f = &t->files[s->ids[mid] - 1];
+		int order = kcmp_files(c->alive, fd, f->of->alive, f->target_fd);
 
 		if (order < 0)
 			return order;
@@ -90,7 +92,7 @@ int64_t seen_find(const struct collect *c, const struct seen_inode *s, int fd, s
 	return 0;
 }
 
-int seen_add(struct collect *c, struct seen_inode *s, size_t at, const struct collect_file *f,
+int seen_add(struct collect_tree *c, struct seen_inode *s, size_t at, const struct collect_file *f,
 	uint32_t *ret_id)
 {
 	uint32_t id = c->n_files + 1;
@@ -115,7 +117,7 @@ int seen_add(struct collect *c, struct seen_inode *s, size_t at, const struct co
 	return 0;
 }
 
-void seen_done(struct collect *c)
+void seen_done(struct collect_tree *c)
 {
 	for (size_t i = 0; c->seen && i < c->seen->n; i++)
 		free(c->seen->v[i].ids);

@@ -1,5 +1,5 @@
 /*
- * seen.h - which open file descriptions a dump has met already, found by their inode.
+ * seen.h - which open file descriptions a dump has met already in any task, found by their inode.
  *
  * Two descriptors are of one description only if their inodes are the same, so only then is kcmp
  * asked; its answer is an order, so the descriptions of an inode are kept sorted and 10,000 opens
@@ -10,11 +10,14 @@
 
 #include "res/res.h"
 
-/* A description that has got an id: its place in collect.files + 1. */
+/* A description that has got an id: its place in collect_tree.files + 1. */
 struct collect_file {
-	int target_fd;        /* the first descriptor of it; -1: a mapped file */
-	uint32_t map_flags;   /* mapped: O_RDONLY or O_RDWR */
-	uint32_t next_mapped; /* id of the next mapped description of this inode, 0: none */
+	struct collect *of;         /* the first task that was seen to have it */
+	int target_fd;              /* its first descriptor of it; -1: a mapped file */
+	const struct collect *last; /* the last task that was seen to have it ... */
+	int last_fd;                /* ... and its first descriptor of it */
+	uint32_t map_flags;         /* mapped: O_RDONLY or O_RDWR */
+	uint32_t next_mapped;       /* id of the next mapped description of this inode, 0: none */
 };
 
 struct seen_inode {
@@ -35,7 +38,7 @@ struct seen {
 };
 
 /** seen_inode() - the entry of an inode, made where missing. Valid until the next; NULL: no memory */
-struct seen_inode *seen_inode(struct collect *c, dev_t dev, ino_t ino);
+struct seen_inode *seen_inode(struct collect_tree *c, dev_t dev, ino_t ino);
 
 /**
  * seen_find() - a description among those of an inode
@@ -50,9 +53,9 @@ int64_t seen_find(const struct collect *c, const struct seen_inode *s, int fd, s
  * @at: of seen_find(); not used for a mapped file
  * Return: 0; -ENOMEM.
  */
-int seen_add(struct collect *c, struct seen_inode *s, size_t at, const struct collect_file *f,
+int seen_add(struct collect_tree *c, struct seen_inode *s, size_t at, const struct collect_file *f,
 	uint32_t *ret_id);
 
-void seen_done(struct collect *c);
+void seen_done(struct collect_tree *c);
 
 #endif

@@ -153,6 +153,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 
 const struct res res_mm = {
 	.type = {"mm", SCOPE_TASK, &ckpt__mm__descriptor, NULL},
+	.shared = SHARED_VM,
 	.ask = ask,
 	.collect = collect,
 	.plan = mm_plan,

@@ -91,6 +91,7 @@ static void plan(
 
 const struct res res_fs = {
 	.type = {"fs", SCOPE_TASK, &ckpt__fs__descriptor, NULL},
+	.shared = SHARED_FS,
 	.collect = collect,
 	.plan = plan,
 };

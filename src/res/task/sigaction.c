@@ -86,6 +86,7 @@ static void plan(
 
 const struct res res_sigaction = {
 	.type = {"sigaction", SCOPE_TASK, &ckpt__sig_actions__descriptor, NULL},
+	.shared = SHARED_SIGHAND,
 	.ask = ask,
 	.collect = collect,
 	.plan = plan,

@@ -6,6 +6,7 @@
  */
 #include "res/task/task.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +17,50 @@
 
 #define COMM_SIZE 16
 
-static int collect(struct collect *c, struct tracee *t, const struct answer *a)
+static Ckpt__Task *task_msg(const struct collect *c)
 {
 	Ckpt__Task *m = msg_new(Ckpt__Task, CKPT__TASK__INIT);
 
 	if (!m)
-		return collect_oom(c);
+		return NULL;
 	m->pid = c->pid;
 	m->ppid = c->stat.ppid;
 	m->pgid = c->stat.pgrp;
 	m->sid = c->stat.session;
+	m->exit_signal = c->stat.exit_signal;
+	m->vm_of = c->shared[SHARED_VM];
+	m->files_of = c->shared[SHARED_FILES];
+	m->fs_of = c->shared[SHARED_FS];
+	m->sighand_of = c->shared[SHARED_SIGHAND];
+	m->io_of = c->shared[SHARED_IO];
+	return m;
+}
+
+int task_zombie(struct collect *c)
+{
+	Ckpt__Task *m = task_msg(c);
+
+	if (m) {
+		m->zombie = true;
+		m->exit_status = (uint32_t)c->stat.exit_code;
+		m->comm = strdup(c->stat.comm);
+	}
+	if (!m || model_add_take(c->model, &res_task.type, c->pid, &m->base) < 0)
+		return op_fail(c->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d (%s)", c->pid,
+			c->stat.comm);
+	return 0;
+}
+
+static int collect(struct collect *c, struct tracee *t, const struct answer *a)
+{
+	Ckpt__Task *m = task_msg(c);
+	struct proc_stat leader;
+
+	if (!m)
+		return collect_oom(c);
+	/* that of another thread is none: it is not seen by the parent */
+	if (c->tr->leader_dead && proc_stat_read(c->proc_fd, c->pid, &leader) == 0)
+		m->exit_signal = leader.exit_signal;
 	m->leader_exited = c->tr->leader_dead;
 	m->leader_exit_status = c->tr->leader_exit_status;
 	m->stopped = c->tr->group_stopped;

@@ -11,6 +11,9 @@
 extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits, res_prctl,
 	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures;
 
+/** task_zombie() - add the record of a task that has ended; c->stat is known. 0 or op_fail() */
+int task_zombie(struct collect *c);
+
 /**
  * posixtimers_queue() - whether a pending signal is that of a timer in the model, which will queue it
  * again by itself
