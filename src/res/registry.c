@@ -33,6 +33,7 @@ static const struct res *const table[] = {
 	&res_signalfd,
 	&res_epoll,
 	&res_inotify,
+	&res_pidfd,
 	&res_fdtable,
 	&res_sigaction,
 	&res_membarrier,

@@ -1,15 +1,15 @@
 /*
- * e2e: args: tcp udp unix socketpair netlink io_uring userfaultfd pidfd
+ * e2e: args: tcp udp unix socketpair netlink io_uring userfaultfd mount
  * e2e: args: pty mqueue secretmem namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
- * e2e: refuse for pidfd: pidfd
+ * e2e: refuse for mount: mount
  * e2e: refuse for pty: pseudo terminal
  * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
  * e2e: refuse for namespace: namespace
- * e2e: refuse for many: pidfd, socket
+ * e2e: refuse for many: mount, socket
  *
  * Holds: one thing that is not saved yet; many: several of them.
  * Shows: "What is not saved yet is refused by name, all offenders at once, before anything is touched."
@@ -66,8 +66,8 @@ static void refused_anon(const char *what)
 		refused_may(syscall(SYS_io_uring_setup, 4, &params), "io_uring");
 	} else if (!strcmp(what, "userfaultfd")) {
 		refused_may(syscall(SYS_userfaultfd, O_CLOEXEC), "userfaultfd");
-	} else if (!strcmp(what, "pidfd")) {
-		MUST(syscall(SYS_pidfd_open, getpid(), 0));
+	} else if (!strcmp(what, "mount")) {
+		refused_may(syscall(SYS_fsopen, "tmpfs", 0), "fsopen");
 	}
 }
 
@@ -97,7 +97,7 @@ static void refused_other(const char *what)
 
 int main(int argc, char **argv)
 {
-	static const char *const many[] = {"pidfd", "tcp", "child"};
+	static const char *const many[] = {"mount", "tcp", "child"};
 
 	victim_init(argc, argv);
 	CHECK(argc == 2, "usage: refused KIND");

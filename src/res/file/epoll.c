@@ -2,7 +2,8 @@
  * epoll.c - interest lists.
  *
  * The kernel knows a member by its open file description and the descriptor number with which it was
- * added, so the task itself adds its members, when all its descriptors stand. A number that was
+ * added, so the task itself adds its members, when all its descriptors stand, also those that are opened
+ * late. A number that was
  * closed or has come to mean another description since cannot be added again: kcmp (KCMP_EPOLL_TFD,
  * Linux >= 4.13) tells, and such a list is refused.
  *
@@ -138,7 +139,7 @@ static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *
 {
 	const Ckpt__Epoll *m = (const void *)rec->msg;
 
-	if (phase != PLAN_PROCESS)
+	if (phase != PLAN_LATE)
 		return;
 	for (size_t i = 0; i < m->n_items; i++) {
 		const Ckpt__EpollItem *item = m->items[i];
@@ -158,7 +159,7 @@ static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *
 }
 
 static const struct file_ops ops = {
-	.match = match, .collect = collect, .open = open_epoll, .plan = plan};
+	.match = match, .collect = collect, .open = open_epoll, .plan = plan, .after_others = true};
 
 const struct res res_epoll = {
 	.type = {"epoll", SCOPE_FILE, &ckpt__epoll__descriptor, NULL},

@@ -320,34 +320,94 @@ static void plan_owner(const Ckpt__File *f, int fd, struct prog *prog)
 	}
 }
 
-/* What a task does with the first descriptor of each description. */
-static void plan_kinds(
-	struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m, struct prog *prog)
+int files_placeholder(struct open_ctx *o)
 {
-	bool *done = calloc(p->n_files + 1, sizeof(*done));
+	int fd = open("/", O_PATH | O_CLOEXEC);
 
-	if (!done) {
-		prog->err = -ENOMEM;
-		return;
-	}
-	for (size_t i = 0; i < m->n_fds; i++) {
+	return fd < 0 ? op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL, "/") : fd;
+}
+
+/* The first descriptor of a description in a table. */
+struct first {
+	const struct plan_file *file;
+	const struct res *res;
+	int fd;
+};
+
+static struct first *find_firsts(struct plan *p, const Ckpt__FdTable *m, size_t *ret_n)
+{
+	struct first *v = calloc(m->n_fds + 1, sizeof(*v));
+	bool *done = calloc(p->n_files + 1, sizeof(*done));
+	size_t n = 0;
+
+	for (size_t i = 0; v && done && i < m->n_fds; i++) {
 		const struct plan_file *pf = plan_file(p, m->fds[i]->file);
 		int fd = (int)m->fds[i]->fd;
-		const struct res *res;
-		const Ckpt__File *f;
 
 		if (!pf || done[pf - p->files] || plan_override(p, fd))
 			continue;
 		done[pf - p->files] = true;
-		res = registry_find(pf->rec->type);
-		if (res->file->plan)
-			res->file->plan(p, phase, pf->rec, fd, prog);
-		lock_plan(p, phase, pf->id, fd, prog);
-		f = phase == PLAN_LATE ? model_get(p->model, &res_file.type, pf->id) : NULL;
-		if (f)
-			plan_owner(f, fd, prog);
+		v[n++] = (struct first){pf, registry_find(pf->rec->type), fd};
+	}
+	if (!done) {
+		free(v);
+		v = NULL;
 	}
 	free(done);
+	*ret_n = n;
+	return v;
+}
+
+/* To all numbers of a description, in place of what held them. */
+static void plan_late(
+	struct plan *p, const Ckpt__FdTable *m, const struct first *f, struct prog *prog)
+{
+	size_t step = f->res->file->late(p, f->file->rec, prog);
+
+	if (step == LATE_NONE)
+		return;
+	for (size_t i = 0; i < m->n_fds; i++) {
+		const Ckpt__Fd *e = m->fds[i];
+
+		if (e->file != f->file->id || plan_override(p, e->fd))
+			continue;
+		PROG_CALL(prog, "fdtable: put", SYS_dup3, RES(step), IMM(e->fd),
+			IMM(e->cloexec ? O_CLOEXEC : 0));
+		prog_object(prog, "fd %u", e->fd);
+	}
+	PROG_CALL(prog, "fdtable: put", SYS_close, RES(step));
+}
+
+static void plan_kind(
+	struct plan *p, enum plan_phase phase, const struct first *f, struct prog *prog)
+{
+	const Ckpt__File *file =
+		phase == PLAN_LATE ? model_get(p->model, &res_file.type, f->file->id) : NULL;
+
+	if (f->res->file->plan)
+		f->res->file->plan(p, phase, f->file->rec, f->fd, prog);
+	lock_plan(p, phase, f->file->id, f->fd, prog);
+	if (file)
+		plan_owner(file, f->fd, prog);
+}
+
+/* What a task does with the first descriptor of each description. */
+static void plan_kinds(
+	struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m, struct prog *prog)
+{
+	size_t n = 0;
+	struct first *v = find_firsts(p, m, &n);
+
+	if (!v)
+		prog->err = -ENOMEM;
+	for (size_t i = 0; phase == PLAN_LATE && i < n; i++)
+		if (v[i].res->file->late)
+			plan_late(p, m, &v[i], prog);
+	for (int others = 1; others >= 0; others--)
+		for (size_t i = 0; i < n; i++)
+			if (v[i].res->file->after_others != others)
+				plan_kind(p, phase, &v[i], prog);
+	free(v);
 }
 
 static void plan(

@@ -65,10 +65,26 @@ struct file_ops {
 	/* Everything else is open, and will not be touched. 0 or negative after op_fail(). May be
 	 * NULL. */
 	int (*opened_all)(struct open_ctx *o, const struct model_rec *rec, int fd);
+	/*
+	 * What only a task of the tree can open, when all of them exist: append the steps. open() gave
+	 * something to hold the number until then. May be NULL.
+	 * Return: the step whose result is the new descriptor; LATE_NONE: this one was opened by open().
+	 */
+	size_t (*late)(struct plan *p, const struct model_rec *rec, struct prog *prog);
 	/* Append what the task itself has to do with its descriptor number; pure. May be NULL. */
 	void (*plan)(struct plan *p, enum plan_phase phase, const struct model_rec *rec, int fd,
 		struct prog *prog);
+	/* plan() wants every descriptor of the task to be what it will be: late ones, too */
+	bool after_others;
 };
+
+#define LATE_NONE SIZE_MAX
+
+/**
+ * files_placeholder() - for open() of what is opened late
+ * Return: a descriptor, owned by the caller; negative after op_fail().
+ */
+int files_placeholder(struct open_ctx *o);
 
 /** files_of_vma() - the id of the file behind a mapping; made on first use. 0 or after op_fail() */
 int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id);
@@ -127,6 +143,6 @@ void lock_list_done(struct lock_list *list);
 void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, int fd, struct prog *prog);
 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_tty,
-	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_inotify, res_lock;
+	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_inotify, res_lock, res_pidfd;
 
 #endif

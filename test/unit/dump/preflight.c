@@ -28,7 +28,7 @@ enum {
 	FD_DELETED,
 	FD_OUTER
 };
-enum { FD_SOCKET = 30, FD_PIDFD, FD_LOCK, FD_NS, FD_MEMFD };
+enum { FD_SOCKET = 30, FD_MOUNT, FD_LOCK, FD_NS, FD_MEMFD };
 
 static void move(int fd, int to)
 {
@@ -74,7 +74,7 @@ static void make_refused(void)
 	unsigned long aio = 0; /* its ring is a mapping */
 
 	move(socket(AF_UNIX, SOCK_STREAM, 0), FD_SOCKET);
-	move((int)syscall(SYS_pidfd_open, getpid(), 0), FD_PIDFD);
+	move((int)syscall(SYS_fsopen, "tmpfs", 0), FD_MOUNT);
 	move(mkstemp(name), FD_LOCK);
 	unlink(name);
 	if (flock(FD_LOCK, LOCK_EX) < 0)
@@ -203,7 +203,7 @@ Test(preflight, all_offenders_are_named_at_once)
 	cr_assert_eq(preflight(&op, pid, &rep), 0);
 	stop(pid);
 	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
-	expect(&rep, FD_PIDFD, CKPT_REFUSED, "pidfd");
+	expect(&rep, FD_MOUNT, CKPT_REFUSED, "mount");
 	expect(&rep, FD_NS, CKPT_REFUSED, "namespace");
 	cr_assert(find(&rep, "mapping "));
 	cr_expect_str_eq(find(&rep, "mapping ")->resource, "aio");
