@@ -2,6 +2,7 @@
 #
 #   B=DIR    the build directory (default: build, or build-asan and the like for a variant)
 #   CC=clang or an aarch64 cross compiler; the ISA follows from it
+#   SYSROOT=DIR a / of that machine, with its libraries (contrib/vm.sh -a aarch64 -p makes one)
 #   SAN=1    ASan and UBSan (SAN=thread, SAN=address, ... for others)
 #   WERROR=1 warnings are errors (lint and CI)
 #   V=1      prints whole commands
@@ -28,6 +29,14 @@ PROTOC_C ?= protoc-c
 PKG_CONFIG ?= pkg-config
 PYTHON  ?= python3
 
+# The libraries of another machine: compiler and pkg-config look there alone.
+SYSROOT ?=
+ifneq ($(SYSROOT),)
+override CC := $(CC) --sysroot=$(SYSROOT)
+PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(firstword \
+	$(wildcard $(SYSROOT)/usr/lib/*-linux-gnu/pkgconfig)) $(PKG_CONFIG)
+endif
+
 SAN ?=
 ifeq ($(SAN),)
 B ?= build
@@ -41,7 +50,7 @@ endif
 
 ISA := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 # Cross compilers bring their own binutils: aarch64-linux-gnu-gcc -> aarch64-linux-gnu-
-CROSS := $(filter %-,$(patsubst %gcc,%,$(notdir $(CC))))
+CROSS := $(filter %-,$(patsubst %gcc,%,$(notdir $(firstword $(CC)))))
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -86,7 +95,9 @@ LIBS         := $(PKG_LIBS)
 
 # The agent runs inside a foreign process: no library, no FPU, no relocation.
 AGENT_ISA_x86_64 := -mgeneral-regs-only -fcf-protection=none
-AGENT_ISA_aarch64 := -mgeneral-regs-only
+AGENT_ISA_aarch64 := -mgeneral-regs-only -mno-outline-atomics -mbranch-protection=none
+AGENT_GOT_x86_64 := 0
+AGENT_GOT_aarch64 := 8
 AGENT_CFLAGS := $(STD) -g -O2 $(WARN) -ffreestanding -fPIC -fvisibility=hidden -fno-jump-tables \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-builtin \
 	-fno-common -nostdlib $(AGENT_ISA_$(ISA))
@@ -238,7 +249,7 @@ $(B)/agent/%.o: %.S $(B)/.flags
 $(B)/agent.elf: $(AGENT_OBJ) src/agent/agent.lds
 	$(say) LD $@
 	$(Q)$(CROSS)$(LD) -pie --no-dynamic-linker -z notext -z noexecstack --build-id=none \
-		--fatal-warnings -T src/agent/agent.lds -o $@ $(AGENT_OBJ)
+		--fatal-warnings --defsym=got_reserved_bytes=$(AGENT_GOT_$(ISA)) -T src/agent/agent.lds -o $@ $(AGENT_OBJ)
 
 $(B)/agent.bin: $(B)/agent.elf
 	$(say) OBJCOPY $@
@@ -340,15 +351,20 @@ lint-guards:
 	$(say) LINT 'guards of the build'
 	$(Q)test/build/guards.sh
 
+# All of it but what needs generated assembly, for the other ISA. Headers of libraries are the same there.
 CROSS_CC := aarch64-linux-gnu-gcc
-CROSS_SRC := $(call find,src/agent,.c) $(call find,src/arch/aarch64,.c) \
-	$(call find,src/arch/aarch64,.S)
-lint-cross: $(PROTO_H)
+CROSS_INC = $(subst arch/$(ISA),arch/aarch64,$(INC))
+CROSS_SRC := $(filter-out src/arch/% src/agent/%,$(call find,src,.c)) $(wildcard src/arch/*.c) \
+	$(filter-out %/agent_entry.S,$(call find,src/arch/aarch64,.c))
+CROSS_AGENT := $(call find,src/agent,.c) src/arch/aarch64/agent_entry.S
+lint-cross: $(PROTO_H) $(B)/gen/syscall_names.h
 	$(say) LINT $(CROSS_CC)
-	$(Q)if [ ! -d src/arch/aarch64 ]; then echo "          no src/arch/aarch64 yet: left out"; \
-	else mkdir -p $(B)/cross; for f in $(CROSS_SRC); do \
-		$(CROSS_CC) -D_GNU_SOURCE $(subst arch/$(ISA),arch/aarch64,$(INC)) $(STD) -O2 $(WARN) -Werror -ffreestanding -fPIC \
-			-c -o $(B)/cross/$$(echo $$f | tr / _).o $$f || exit 1; done; fi
+	$(Q)mkdir -p $(B)/cross; for f in $(CROSS_AGENT); do \
+		$(CROSS_CC) $(CROSS_INC) $(subst $(AGENT_ISA_$(ISA)),$(AGENT_ISA_aarch64),$(AGENT_CFLAGS)) \
+			-Werror -c -o $(B)/cross/$$(echo $$f | tr / _).o $$f || exit 1; done
+	$(Q)for f in $(CROSS_SRC); do \
+		$(CROSS_CC) -fsyntax-only $(subst arch/$(ISA),arch/aarch64,$(ALL_CPPFLAGS)) $(STD) -O2 $(WARN) \
+			-Werror $$f || exit 1; done
 
 lint-cppcheck: $(PROTO_H)
 	$(say) LINT cppcheck

@@ -1,30 +1,74 @@
 #!/usr/bin/env bash
 # Runs one command on Debian's own kernel, in an emulated machine that sees this one's files
 #
-#   contrib/vm.sh [-k VERSION] [-o] [-m SIZE] COMMAND...
+#   contrib/vm.sh [-a ISA] [-k VERSION] [-o] [-m SIZE] COMMAND...
+#   contrib/vm.sh -a aarch64 -p
 #
+#   -a ISA       x86_64 (default) or aarch64
 #   -k VERSION   a Debian kernel package's name or its part: 6.1 (default: linux-image-amd64's), 6.12
 #   -o           / is an overlay (writable), where a file's st_dev differs from the one in /proc/PID/maps
 #   -m SIZE      memory (default 2G)
+#   -p           only prepare the files of that machine; prints where its / is
 #
 # The kernel is downloaded and unpacked, not installed. / of the guest is / of the host, read-only over
 # 9p; /run, /dev/shm and $TMPDIR are writable and forgotten. The command runs as root with every
 # capability, in the directory of the caller; its exit status becomes ours. No KVM: 5 to 8 times slower.
-# Environment: VM_DIR (kernels and initramfs; default: build/vm), VM_TIMEOUT_S (default 600).
-# Needs: qemu-system-x86 busybox-static cpio kmod
+# An aarch64 guest has a / of its own, of Debian's packages, unpacked; this tree is seen in it at the same
+# path. It is also the SYSROOT for a build of ckpt for aarch64 (docs/HACKING.md).
+# Environment: VM_DIR (kernels and initramfs; default: build/vm), VM_TIMEOUT_S (default 600), VM_CPU (aarch64:
+# a CPU of qemu's; default max, with 128-bit SVE).
+# Needs: qemu-system-x86 or qemu-system-arm, busybox-static cpio kmod
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dir=${VM_DIR:-$top/build/vm}
-kernel=6.1 overlay=0 memory=2G
+isa=x86_64 kernel=6.1 overlay=0 memory=2G prepare=0
 PATH=$PATH:/usr/sbin:/sbin
 
 die() { printf 'vm: %s\n' "$*" >&2; exit 2; }
 
+# What the / of an aarch64 guest is made of: what the tests need, and what the build links with.
+arm64_packages='base-files bash busybox-static coreutils dash findutils grep kmod libc6-dev libcap-dev
+libjansson-dev liblz4-dev libnl-3-dev libnl-route-3-dev libprotobuf-c-dev libxxhash-dev libzstd-dev mount
+procps python3 sed util-linux'
+
+# apt for another architecture, with a state of its own: nothing of this system changes.
+apt_arm64() {
+	local state=$dir/apt-arm64
+	mkdir -p "$state/lists/partial" "$state/archives/partial"
+	touch "$state/status"
+	[ -e "$state/sources.list" ] || printf 'deb [signed-by=%s] http://deb.debian.org/debian bookworm %s\n' \
+		/usr/share/keyrings/debian-archive-keyring.gpg main >"$state/sources.list"
+	cat >"$state/apt.conf" <<-CONF
+		APT::Architecture "arm64"; APT::Architectures "arm64"; APT::Install-Recommends "false";
+		APT::Sandbox::User "root"; Acquire::Languages "none";
+		Dir::State "$state"; Dir::State::status "$state/status"; Dir::State::Lists "$state/lists";
+		Dir::Cache "$state"; Dir::Cache::archives "$state/archives";
+		Dir::Etc::SourceList "$state/sources.list"; Dir::Etc::SourceParts "/dev/null";
+	CONF
+	export APT_CONFIG=$state/apt.conf
+	[ -e "$state/updated" ] || { apt-get -qq update >&2 && touch "$state/updated"; }
+}
+
+# The / of an aarch64 guest: once. Its directories are where this tree and its machine are seen.
+arm64_root() {
+	local root=$dir/root-aarch64 package
+	[ -e "$root/done" ] && return
+	# shellcheck disable=SC2086 # a list of words
+	apt-get -qq -y --download-only install $arm64_packages >&2
+	mkdir -p "$root"
+	for package in "$dir"/apt-arm64/archives/*.deb; do
+		dpkg -x "$package" "$root"
+	done
+	mkdir -p "$root"/{run,dev,proc,sys,tmp,root,hostfs} "$root$top" "$root$dir"
+	ln -sf dash "$root/bin/sh"
+	touch "$root/done"
+}
+
 # The package of a kernel version: its newest build that is not the cloud's or the real-time one.
 package_of() {
 	local name
-	name=$(apt-cache search --names-only "^linux-image-${1//./\\.}([.+-].*)?-amd64\$" |
+	name=$(apt-cache search --names-only "^linux-image-${1//./\\.}([.+-].*)?-$deb_isa\$" |
 		cut -d' ' -f1 | grep -v -e -cloud- -e -rt- | grep -v unsigned | sort -V | tail -n 1)
 	[ -n "$name" ] || die "no package linux-image-$1* is known to apt (apt-get update?)"
 	printf '%s\n' "$name"
@@ -47,7 +91,7 @@ initramfs() {
 	version=$(ls "$from/lib/modules")
 	root=$(mktemp -d)
 	mkdir -p "$root"/{bin,proc,sys,dev,modules,host,upper,new}
-	cp "$(command -v busybox)" "$root/bin/busybox"
+	cp "$busybox" "$root/bin/busybox"
 	for module in virtio_pci 9pnet_virtio 9p overlay; do
 		modprobe -d "$from" -S "$version" --show-depends "$module"
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/list"
@@ -82,6 +126,10 @@ init() {
 		else
 			mount --move /host /new
 		fi
+		if [ -d /new/hostfs ]; then
+			mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 tree /new/hostfs
+			for d in $top $dir; do mount --bind /new/hostfs/\$d /new/\$d; done
+		fi
 		for m in proc sys dev; do mount --move /\$m /new/\$m; done
 		mount -t tmpfs tmpfs /new/run
 		mkdir -p /new/run/tmp /new/run/modules /new/dev/pts /new/dev/shm
@@ -99,8 +147,8 @@ script() {
 	shift
 	cat <<-SCRIPT
 		export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp HOME=/root
-		exec </dev/null >/dev/ttyS0 2>&1
-		stty -onlcr </dev/ttyS0
+		exec </dev/null >/dev/$tty 2>&1
+		stty -onlcr </dev/$tty
 		[ -d /lib/modules ] && mount --bind $modules /lib/modules
 		(cd ${PWD@Q} && setsid ${*@Q})
 		echo "vm: exit status \$?"
@@ -110,32 +158,58 @@ script() {
 	SCRIPT
 }
 
-while getopts k:om:h opt; do
+while getopts a:k:om:ph opt; do
 	case $opt in
+	a) isa=$OPTARG ;;
 	k) kernel=$OPTARG ;;
 	o) overlay=1 ;;
 	m) memory=$OPTARG ;;
-	*) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+	p) prepare=1 ;;
+	*) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || die 'no command'
-for tool in qemu-system-x86_64 busybox cpio modprobe depmod; do
+[ $# -gt 0 ] || [ $prepare = 1 ] || die 'no command'
+for tool in "qemu-system-$isa" busybox cpio modprobe depmod; do
 	command -v "$tool" >/dev/null || die "$tool is missing: see 'Needs' in this script"
 done
 
+mkdir -p "$dir"
+root=/ busybox=$(command -v busybox)
+case $isa in
+x86_64)
+	deb_isa=amd64 tty=ttyS0
+	machine=(-accel 'tcg,thread=multi' -cpu max -smp 2)
+	append='tsc=reliable mitigations=off'
+	;;
+aarch64)
+	deb_isa=arm64 tty=ttyAMA0
+	apt_arm64
+	arm64_root
+	root=$dir/root-aarch64 busybox=$dir/root-aarch64/bin/busybox
+	machine=(-accel tcg -M virt,gic-version=3 -cpu "${VM_CPU:-max,pauth-impdef=on,sve128=on}" -smp 1
+		-fsdev 'local,id=tree,path=/,security_model=none,readonly=on,multidevs=remap'
+		-device 'virtio-9p-pci,fsdev=tree,mount_tag=tree')
+	append='mitigations=off'
+	;;
+*) die "ISA $isa is not known: x86_64 or aarch64" ;;
+esac
+if [ $prepare = 1 ]; then
+	printf '%s\n' "$root"
+	exit 0
+fi
 package=$(package_of "$kernel")
 unpack "$package"
 work=$(mktemp -d "$dir/run.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 initramfs "$package" "$work/initramfs"
 script "$package" "$@" >"$work/script"
-timeout "${VM_TIMEOUT_S:-600}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory" \
+timeout "${VM_TIMEOUT_S:-600}" "qemu-system-$isa" "${machine[@]}" -m "$memory" \
 	-display none -no-reboot -nodefaults -serial stdio \
 	-kernel "$dir/$package"/boot/vmlinuz-* -initrd "$work/initramfs" \
-	-fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap \
+	-fsdev "local,id=host,path=$root,security_model=none,readonly=on,multidevs=remap" \
 	-device virtio-9p-pci,fsdev=host,mount_tag=host \
-	-append "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off vm.overlay=$overlay vm.script=$work/script" \
+	-append "console=$tty quiet panic=-1 $append vm.overlay=$overlay vm.script=$work/script" \
 	</dev/null | tee "$work/out" | sed -u '/^vm: exit status [0-9]*$/d'
 status=$(sed -n 's/^vm: exit status \([0-9]*\)$/\1/p' "$work/out" | tail -n 1)
 [ -n "$status" ] || die 'the machine ended without an exit status (time-out?)'

@@ -21,6 +21,25 @@ uint64_t arch_ip(const struct arch_regs *r);
 uint64_t arch_sp(const struct arch_regs *r);
 void arch_ip_set(struct arch_regs *r, uint64_t ip);
 
+/**
+ * arch_xstate_get() - the registers beside the general ones, as arch_xstate_set() takes them
+ * @cap: bytes of @buf; ARCH_XSTATE_MAX is enough
+ * Return: 0; -E2BIG; -errno of ptrace(2).
+ */
+int arch_xstate_get(pid_t tid, uint8_t *buf, size_t cap, size_t *ret_len);
+
+/** arch_xstate_set() - write them. Return: 0; -EINVAL not such registers; -errno of ptrace(2) */
+int arch_xstate_set(pid_t tid, const uint8_t *data, size_t len);
+
+/** arch_xstate_features() - which of them the CPU had (x86: XCR0); 0: unknown */
+uint64_t arch_xstate_features(const uint8_t *xstate, size_t len);
+
+/**
+ * arch_xstate_fragile() - what of them an injected system call would lose
+ * Return: its name, static; NULL: nothing.
+ */
+const char *arch_xstate_fragile(pid_t tid);
+
 /** arch_xstate_plain() - of the ways to write the same extended registers, the shortest */
 void arch_xstate_plain(uint8_t *xstate, size_t len);
 
@@ -84,7 +103,7 @@ void arch_regs_call(struct arch_regs *r, uint64_t at, long nr, const uint64_t ar
 /** arch_syscall_insn() - the bytes of the system call instruction */
 const uint8_t *arch_syscall_insn(size_t *ret_len);
 
-/** arch_jump() - write a jump to an absolute address; ARCH_JUMP_SIZE bytes, no register is used */
+/** arch_jump() - write a jump for the begin of a function, to an address; ARCH_JUMP_SIZE bytes */
 void arch_jump(uint8_t *buf, uint64_t to);
 
 /* ---- code that is injected; it ends by itself in the context that it is given ---- */
@@ -93,6 +112,20 @@ struct arch_call {
 	long nr;
 	uint64_t args[6];
 };
+
+/*
+ * Where no jump goes everywhere without a register, the code's last jump goes to a landing: a jump near
+ * to where the thread was, ARCH_LANDING_SIZE bytes.
+ */
+
+/** arch_landing_needed() - whether code between @start and @end can't go home to @resume by itself */
+bool arch_landing_needed(uint64_t start, uint64_t end, const struct arch_regs *resume);
+
+/** arch_landing_reaches() - whether a landing at @landing can */
+bool arch_landing_reaches(uint64_t landing, const struct arch_regs *resume);
+
+/** arch_landing() - write one that will be at @at, and have the code for @resume end there */
+void arch_landing(uint8_t *buf, uint64_t at, struct arch_regs *resume);
 
 /**
  * arch_stub_calls() - code that makes up to ARCH_STUB_CALLS_MAX system calls, waits for a short while
@@ -129,7 +162,7 @@ struct arch_region {
  * arch_stub_region() - code that blocks all signals, maps a region, asks its tracer to fill it,
  * calls the function in it, unmaps, sets @sigmask and resumes
  * @buf: at least ARCH_STUB_REGION_SIZE bytes
- * Return: its length in bytes.
+ * Return: its length in bytes; 0: it would not fit, nothing is to be used.
  */
 size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *region,
 	uint64_t sigmask, const struct arch_regs *resume, struct arch_regs *entry);

@@ -181,10 +181,13 @@ static int leader_start(struct remote *m, struct tracee *t)
 	for (;;) {
 		uint8_t buf[ARCH_STUB_REGION_SIZE] = {0};
 		struct arch_regs entry;
-		int sig, r;
+		int sig, r = slack_landing(m->tr, &t->resume);
 
-		arch_stub_region(buf, m->leader_at, &region, t->sigmask, &t->resume, &entry);
-		r = tracees_write(m->tr, m->leader_at, buf, sizeof(buf));
+		if (r == 0 && !arch_stub_region(buf, m->leader_at, &region, t->sigmask, &t->resume,
+				      &entry))
+			r = -E2BIG;
+		if (r == 0)
+			r = tracees_write(m->tr, m->leader_at, buf, sizeof(buf));
 		if (r == 0)
 			r = arch_regs_set(t->tid, &entry);
 		if (r == 0)

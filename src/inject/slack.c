@@ -92,7 +92,7 @@ static void keep_pointed(struct tracees *tr, uint8_t *keep, size_t slack_len)
 	}
 }
 
-static void zero(struct tracees *tr, uint64_t start, uint64_t end)
+void slack_zero(struct tracees *tr, uint64_t start, uint64_t end)
 {
 	const uint8_t zeros[SLACK_MAX] = {0};
 
@@ -113,7 +113,7 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
 		keep_pointed(tr, bytes, len);
 		at = zero_room(bytes, len, want, 0);
 		if (at != UINT64_MAX)
-			zero(tr, tr->slack_start + at, tr->slack_start + at + want);
+			slack_zero(tr, tr->slack_start + at, tr->slack_start + at + want);
 	}
 	return at == UINT64_MAX ? 0 : tr->slack_start + at;
 }
@@ -122,6 +122,7 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from)
 void slack_clear(struct tracees *tr)
 {
 	if (tr->code_start)
-		zero(tr, tr->code_start, tr->code_end);
+		slack_zero(tr, tr->code_start, tr->code_end);
 	tr->code_start = tr->code_end = 0;
+	slack_landings_clear(tr);
 }

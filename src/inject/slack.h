@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/arch.h"
 #include "kernel/proc_maps.h"
 
 struct tracees;
@@ -30,6 +31,12 @@ void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end);
  */
 void slack_find_in_files(struct tracees *tr, const struct vma_list *maps);
 
+/**
+ * slack_zeros_at_end() - zeros at the end of a mapping's last page, less some that keep a distance
+ * Return: bytes, a multiple of 64; 0: none, or it is not code of a file.
+ */
+size_t slack_zeros_at_end(struct tracees *tr, const struct vma *v);
+
 /** slack_holds() - whether an address lies in the slack */
 bool slack_holds(const struct tracees *tr, uint64_t addr);
 
@@ -40,6 +47,18 @@ bool slack_holds(const struct tracees *tr, uint64_t addr);
  * Return: its address, 0 when there is none.
  */
 uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from);
+
+/**
+ * slack_landing() - give code for @resume a way home, where it needs one (arch_landing())
+ * @resume: context that the code is to end in; told where the way is
+ * It takes zero bytes behind the code of a program or library that is near to where the thread was.
+ * Return: 0; -ENOSPC there are none; -errno of reading or writing the memory.
+ */
+int slack_landing(struct tracees *tr, struct arch_regs *resume);
+
+/* of slack_clear() */
+void slack_zero(struct tracees *tr, uint64_t start, uint64_t end);
+void slack_landings_clear(struct tracees *tr);
 
 /** slack_clear() - zero our own code, after a clean run: every thread is out of it */
 void slack_clear(struct tracees *tr);

@@ -20,13 +20,12 @@ static bool is_code_of_file(const struct vma *v)
 	return v->ino && v->path && v->path[0] == '/' && v->prot == (VMA_READ | VMA_EXEC);
 }
 
-/* Bytes of zeros at the end of a mapping's last page, less some that keep a distance to the code. */
-static size_t zeros_at_end(struct tracees *tr, const struct vma *v)
+size_t slack_zeros_at_end(struct tracees *tr, const struct vma *v)
 {
 	uint8_t page[PAGE];
 	size_t n = 0;
 
-	if (tracees_read(tr, v->end - PAGE, page, sizeof(page)) < 0)
+	if (!is_code_of_file(v) || tracees_read(tr, v->end - PAGE, page, sizeof(page)) < 0)
 		return 0;
 	while (n < PAGE && page[PAGE - 1 - n] == 0)
 		n++;
@@ -39,7 +38,7 @@ void slack_find_in_files(struct tracees *tr, const struct vma_list *maps)
 
 	for (size_t i = 0; i < maps->n; i++) {
 		const struct vma *v = &maps->v[i];
-		size_t n = is_code_of_file(v) ? zeros_at_end(tr, v) : 0;
+		size_t n = slack_zeros_at_end(tr, v);
 
 		if (n < LEAST || n <= best)
 			continue;

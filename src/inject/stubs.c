@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "inject/drive.h"
+#include "inject/slack.h"
 #include "kernel/ptrace.h"
 #include "util/vec.h"
 
@@ -50,8 +51,10 @@ static int stub_start(struct stubs *m, size_t i, uint64_t at)
 {
 	uint8_t buf[ARCH_STUB_CALLS_SIZE] = {0};
 	struct arch_regs entry;
-	int r = stub_make(m, i, buf, at, &entry);
+	int r = slack_landing(m->tr, &m->tr->v[i].resume);
 
+	if (r == 0)
+		r = stub_make(m, i, buf, at, &entry);
 	if (r == 0)
 		r = tracees_write(m->tr, at, buf, sizeof(buf));
 	if (r == 0)

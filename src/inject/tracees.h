@@ -55,6 +55,7 @@ struct tracees {
 	bool group_stopped;              /* by SIGSTOP or the like, before we came */
 	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */
 	uint64_t code_start, code_end;   /* of it, where our own code is; 0, 0: nowhere */
+	struct landings *landings;       /* see slack.h; NULL: none was needed */
 	uint64_t stopped_at_ns;          /* CLOCK_MONOTONIC, before the first interrupt */
 	struct wait_seen *seen;          /* by tid; see wait.h */
 	size_t n_seen;

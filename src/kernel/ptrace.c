@@ -171,6 +171,18 @@ int ptrace_setregset(pid_t tid, unsigned int type, const void *buf, size_t len)
 	return (int)request(PTRACE_SETREGSET, tid, type, &iov);
 }
 
+int ptrace_peek(pid_t tid, uint64_t addr, uint64_t *ret)
+{
+	long word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, tid, (void *)addr, NULL);
+	if (word == -1 && errno)
+		return -errno;
+	*ret = (uint64_t)word;
+	return 0;
+}
+
 int ptrace_getsigmask(pid_t tid, uint64_t *ret)
 {
 	return (int)request(PTRACE_GETSIGMASK, tid, sizeof(*ret), ret);

@@ -128,6 +128,12 @@ int ptrace_getregset(pid_t tid, unsigned int type, void *buf, size_t cap, size_t
 int ptrace_setregset(pid_t tid, unsigned int type, const void *buf, size_t len);
 
 /**
+ * ptrace_peek() - read a word of a tracee's memory, past its protection
+ * Return: 0; -ESRCH; -EIO or -EFAULT nothing is mapped there. Source: ptrace(2) PTRACE_PEEKTEXT.
+ */
+int ptrace_peek(pid_t tid, uint64_t addr, uint64_t *ret);
+
+/**
  * ptrace_getsigmask() - the signal mask of a thread, bit (signal - 1)
  * Of a thread inside sigsuspend or ppoll it is the mask to which that returns.
  * Return: 0; -ESRCH.

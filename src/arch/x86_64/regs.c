@@ -10,6 +10,7 @@
 #include "arch/arch.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -26,6 +27,7 @@
 #define ST_SIZE       128
 #define XMM_OFF       160
 #define XMM_SIZE      256
+#define XCR0_OFF      464
 #define XSTATE_BV_OFF 512
 #define YMM_OFF       576
 #define YMM_SIZE      256
@@ -48,6 +50,42 @@ int arch_regs_get(pid_t tid, struct arch_regs *ret)
 int arch_regs_set(pid_t tid, const struct arch_regs *regs)
 {
 	return ptrace_setregset(tid, NT_PRSTATUS, &regs->gp, sizeof(regs->gp));
+}
+
+int arch_xstate_get(pid_t tid, uint8_t *buf, size_t cap, size_t *ret_len)
+{
+	return ptrace_getregset(tid, NT_X86_XSTATE, buf, cap, ret_len);
+}
+
+/* The kernel takes only the whole set, of the length that it has on this CPU. */
+int arch_xstate_set(pid_t tid, const uint8_t *data, size_t len)
+{
+	uint8_t xstate[ARCH_XSTATE_MAX];
+	size_t whole;
+	int r = ptrace_getregset(tid, NT_X86_XSTATE, xstate, sizeof(xstate), &whole);
+
+	if (r < 0)
+		return r;
+	if (len > whole)
+		return -ENODEV;
+	memcpy(xstate, data, len);
+	memset(xstate + len, 0, whole - len);
+	return ptrace_setregset(tid, NT_X86_XSTATE, xstate, whole);
+}
+
+/* The kernel puts XCR0 where the bytes are the software's own. Source: arch/x86/kernel/fpu/regset.c */
+uint64_t arch_xstate_features(const uint8_t *xstate, size_t len)
+{
+	uint64_t xcr0 = 0;
+
+	if (len >= XCR0_OFF + sizeof(xcr0))
+		memcpy(&xcr0, xstate + XCR0_OFF, sizeof(xcr0));
+	return xcr0;
+}
+
+const char *arch_xstate_fragile(pid_t tid)
+{
+	return NULL;
 }
 
 static bool all_zero(const uint8_t *p, size_t len)

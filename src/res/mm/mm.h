@@ -4,11 +4,12 @@
 #ifndef CKPT_RES_MM_MM_H
 #define CKPT_RES_MM_MM_H
 
+#include "isa/regs.h"
 #include "proto/mm.pb-c.h"
 #include "res/res.h"
 
 #define MM_PAGE          4096UL
-#define MM_TASK_SIZE_END 0x7ffffffff000ULL /* of four levels of page tables */
+#define MM_TASK_SIZE_END ARCH_TASK_SIZE_END
 
 /* Of VmFlags: advice that was given, not facts that follow from the rest. */
 #define MM_FLAGS_KEPT (VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR)

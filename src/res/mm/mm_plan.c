@@ -64,11 +64,16 @@ static void describe(struct prog *prog, const Ckpt__Vma *v)
 
 /* ------------------------------------------------------------------ EARLY: mappings */
 
-static void plan_clear(struct prog *prog)
+static void plan_clear(const struct vdso_host *vdso, struct prog *prog)
 {
+	uint64_t kept_end, kept = vdso_plan_keep(vdso, &kept_end);
+
 	PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, IMM(0), PROG_AREA_START);
 	PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, PROG_AREA_END,
-		PROG_ABOVE_AREA(MM_TASK_SIZE_END));
+		PROG_ABOVE_AREA(kept ? kept : MM_TASK_SIZE_END));
+	if (kept)
+		PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, IMM(kept_end),
+			IMM(MM_TASK_SIZE_END - kept_end));
 }
 
 static int map_flags(const Ckpt__Vma *v)
@@ -309,7 +314,7 @@ static void plan_early(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 {
 	struct keys keys = keys_of(mm);
 
-	plan_clear(prog);
+	plan_clear(p->vdso, prog);
 	plan_policies(mm, prog);
 	vdso_plan(p->vdso, mm, prog);
 	plan_keys_before(&keys, prog);

@@ -201,7 +201,7 @@ int vdso_host_read(struct vdso_host *ret)
 		if (!v->path || (!str_eq(v->path, "[vdso]") && !str_startswith(v->path, "[vvar")))
 			continue;
 		if (h.n++ == 0)
-			first = v->start;
+			h.start = first = v->start;
 		snprintf(part->name, sizeof(part->name), "%s", v->path);
 		part->at = v->start - first;
 		part->size = v->end - v->start;

@@ -22,6 +22,7 @@ struct vdso_part {
 struct vdso_host {
 	struct vdso_part parts[VDSO_PARTS_MAX]; /* ascending */
 	size_t n;                               /* 0: this kernel has none */
+	uint64_t start;                         /* of the first part, in this process */
 	uint64_t size;                          /* from the first part to the end of the last */
 	const uint8_t *code; /* of [vdso], without the slack behind it; borrowed */
 	size_t code_len;
@@ -61,7 +62,15 @@ unsigned vdso_patch(
 	uint8_t *old, size_t old_len, const uint8_t *new, size_t new_len, uint64_t new_at);
 
 /**
+ * vdso_plan_keep() - the part of a fork's memory that its vdso is made of
+ * @ret_end: its end
+ * Return: its start; 0: a vdso is mapped anew, nothing has to be kept for it.
+ */
+uint64_t vdso_plan_keep(const struct vdso_host *host, uint64_t *ret_end);
+
+/**
  * vdso_plan() - the steps that give a task the vdso of @mm, in an empty address space
+ * (but for what vdso_plan_keep() tells)
  * @host: of the running kernel
  */
 void vdso_plan(const struct vdso_host *host, const Ckpt__Mm *mm, struct prog *prog);

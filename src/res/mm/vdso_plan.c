@@ -1,9 +1,10 @@
 /*
  * vdso_plan.c - giving a task the vdso that it had.
  *
- * arch_prctl(ARCH_MAP_VDSO_64) maps all parts of the running kernel's at an address; each part can
- * then be moved by itself (mremap), or be unmapped; none can be split. So every layout of a program
- * that has moved or removed its own is made. For another kernel's code see vdso.c.
+ * x86: arch_prctl(ARCH_MAP_VDSO_64) maps all parts of the running kernel's at an address. Elsewhere
+ * nothing does, and the parts that the task has from our fork are moved. Each part can be moved by
+ * itself (mremap), or be unmapped; none can be split. So every layout of a program that has moved or
+ * removed its own is made. For another kernel's code see vdso.c.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 #include "res/mm/mm.h"
 #include "res/mm/vdso.h"
 #include "util/str.h"
+#include "util/vec.h"
 
 static const struct vdso_part *part_find(const struct vdso_host *h, const char *name)
 {
@@ -78,9 +80,9 @@ static uint64_t common_base(const struct vdso_host *h, const Ckpt__Mm *mm)
 }
 
 /* Above the stack where that is possible, where the kernel puts it too. */
-uint64_t vdso_room(const Ckpt__Mm *mm, uint64_t size)
+static uint64_t room_below(const Ckpt__Mm *mm, uint64_t size, uint64_t below)
 {
-	uint64_t end = MM_TASK_SIZE_END - MM_PAGE;
+	uint64_t end = below;
 
 	for (size_t i = mm->n_vmas + 1; i-- > 0;) {
 		uint64_t start = i ? mm->vmas[i - 1]->end + MM_PAGE : MM_PAGE * 16;
@@ -89,37 +91,78 @@ uint64_t vdso_room(const Ckpt__Mm *mm, uint64_t size)
 		if (!stack_above && end > start && end - start >= size)
 			return end - size;
 		if (i)
-			end = mm->vmas[i - 1]->start - MM_PAGE;
+			end = MIN(mm->vmas[i - 1]->start - MM_PAGE, below);
 	}
 	return 0;
+}
+
+uint64_t vdso_room(const Ckpt__Mm *mm, uint64_t size)
+{
+	return room_below(mm, size, MM_TASK_SIZE_END - MM_PAGE);
+}
+
+/* Whether what the task has from us lies there: a mapping can't be moved onto itself. */
+static bool on_ours(const struct vdso_host *h, uint64_t at)
+{
+	return ARCH_VDSO_MAP_NR < 0 && at < h->start + h->size && h->start < at + h->size;
+}
+
+static uint64_t room_find(const struct vdso_host *h, const Ckpt__Mm *mm)
+{
+	uint64_t at = vdso_room(mm, h->size);
+
+	return on_ours(h, at) ? room_below(mm, h->size, h->start) : at;
+}
+
+uint64_t vdso_plan_keep(const struct vdso_host *h, uint64_t *ret_end)
+{
+	*ret_end = h->start + h->size;
+	return ARCH_VDSO_MAP_NR < 0 && h->n ? h->start : 0;
+}
+
+static void plan_move(const struct vdso_part *part, uint64_t from, uint64_t to, struct prog *prog)
+{
+	PROG_CALL_EQ(prog, "mm: move a part of the vdso", to, SYS_mremap, IMM(from + part->at),
+		IMM(part->size), IMM(part->size), IMM(MREMAP_MAYMOVE | MREMAP_FIXED), IMM(to));
+	prog_object(prog, "%s", part->name);
 }
 
 /* The call takes the address as a wish: it is looked whether a part is where it should be. */
 static void plan_make(const struct vdso_host *h, uint64_t base, struct prog *prog)
 {
+	if (ARCH_VDSO_MAP_NR < 0) {
+		for (size_t i = 0; i < h->n && base != h->start; i++)
+			plan_move(&h->parts[i], h->start, base + h->parts[i].at, prog);
+		return;
+	}
 	PROG_CALL(prog, "mm: vdso", ARCH_VDSO_MAP_NR, IMM(ARCH_VDSO_MAP_CODE), IMM(base));
 	prog_object(prog, "at %llx", (unsigned long long)base);
 	PROG_CALL_EQ(prog, "mm: vdso, whether it is there", base, SYS_mremap, IMM(base),
 		IMM(h->parts[0].size), IMM(h->parts[0].size), IMM(0), IMM(0));
 }
 
+static void plan_none(const struct vdso_host *h, struct prog *prog)
+{
+	if (ARCH_VDSO_MAP_NR < 0 && h->n)
+		PROG_CALL(prog, "mm: drop the vdso", SYS_munmap, IMM(h->start), IMM(h->size));
+}
+
 /* Map it aside, move each part that the image has, and drop the others. */
 static void plan_scattered(const struct vdso_host *h, const Ckpt__Mm *mm, struct prog *prog)
 {
-	uint64_t aside = vdso_room(mm, h->size);
+	uint64_t aside = room_find(h, mm);
 
 	plan_make(h, aside, prog);
 	for (size_t i = 0; i < h->n; i++) {
 		const struct vdso_part *part = &h->parts[i];
 		const Ckpt__Vma *v = image_part(mm, part->name);
 
-		if (v)
-			PROG_CALL_EQ(prog, "mm: move a part of the vdso", v->start, SYS_mremap,
-				IMM(aside + part->at), IMM(part->size), IMM(part->size),
-				IMM(MREMAP_MAYMOVE | MREMAP_FIXED), IMM(v->start));
-		else
-			PROG_CALL(prog, "mm: drop a part of the vdso", SYS_munmap,
-				IMM(aside + part->at), IMM(part->size));
+		if (v) {
+			plan_move(part, aside, v->start, prog);
+			continue;
+		}
+		PROG_CALL(prog, "mm: drop a part of the vdso", SYS_munmap, IMM(aside + part->at),
+			IMM(part->size));
 		prog_object(prog, "%s", part->name);
 	}
 }
@@ -147,12 +190,14 @@ static void plan_old_code(const struct vdso_host *h, const Ckpt__Mm *mm, const C
 static void plan_foreign(const struct vdso_host *h, const Ckpt__Mm *mm, struct prog *prog)
 {
 	const struct vdso_part *code = part_find(h, "[vdso]");
-	uint64_t at = h->n && code ? vdso_room(mm, h->size) : 0;
+	uint64_t at = h->n && code ? room_find(h, mm) : 0;
 	const Ckpt__Vma *v;
 	size_t pos = 0;
 
 	if (at)
 		plan_make(h, at, prog);
+	else
+		plan_none(h, prog);
 	while ((v = image_next(mm, &pos))) {
 		bool is_code = strcmp(v->name, "[vdso]") == 0;
 		uint64_t size = v->end - v->start;
@@ -174,14 +219,16 @@ void vdso_plan(const struct vdso_host *host, const Ckpt__Mm *mm, struct prog *pr
 	size_t pos = 0;
 	uint64_t base;
 
-	if (!image_next(mm, &pos))
+	if (!image_next(mm, &pos)) {
+		plan_none(host, prog);
 		return;
+	}
 	if (!is_same(host, mm)) {
 		plan_foreign(host, mm, prog);
 		return;
 	}
 	base = common_base(host, mm);
-	if (base)
+	if (base && (base == host->start || !on_ours(host, base)))
 		plan_make(host, base, prog);
 	else
 		plan_scattered(host, mm, prog);

@@ -1,11 +1,10 @@
 /*
  * regs.c - the register sets of a thread. Read from an EVENT_STOP at a dump, written into one at a
  * restore (regs_put()): mirror images. The kernel then does with a broken-off system call what it
- * would have done in the original: the general registers say so (see arch/x86_64/regs.c).
+ * would have done in the original: the general registers say so (see arch/<isa>/regs.c).
  */
 #include "res/thread/regs.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +13,12 @@
 #include "proto/regs.pb-c.h"
 #include "res/thread/thread.h"
 
-#define XSTATE_MAX  16384
-#define XCR0_OFFSET 464 /* Linux arch/x86/kernel/fpu/regset.c */
-
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 {
-	uint8_t xstate[XSTATE_MAX];
+	uint8_t xstate[ARCH_XSTATE_MAX];
 	size_t len;
 	Ckpt__Regs *m;
-	int r = ptrace_getregset(t->tid, NT_X86_XSTATE, xstate, sizeof(xstate), &len);
+	int r = arch_xstate_get(t->tid, xstate, sizeof(xstate), &len);
 
 	if (r < 0)
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_GETREGSET)", NULL,
@@ -57,25 +53,9 @@ int regs_general(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, struct arch
 	return 0;
 }
 
-/* The kernel takes only the whole set, of the length that it has on this CPU. */
-static int extended_put(pid_t tid, const ProtobufCBinaryData *extended)
-{
-	uint8_t xstate[XSTATE_MAX];
-	size_t len;
-	int r = ptrace_getregset(tid, NT_X86_XSTATE, xstate, sizeof(xstate), &len);
-
-	if (r < 0)
-		return r;
-	if (extended->len > len)
-		return -ENODEV;
-	memcpy(xstate, extended->data, extended->len);
-	memset(xstate + extended->len, 0, len - extended->len);
-	return ptrace_setregset(tid, NT_X86_XSTATE, xstate, len);
-}
-
 int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, const struct arch_regs *general)
 {
-	int r = extended_put(tid, &m->extended);
+	int r = arch_xstate_set(tid, m->extended.data, m->extended.len);
 
 	if (r < 0)
 		return op_fail(op, CKPT_E_REFUSED, -r, "ptrace(PTRACE_SETREGSET)",
@@ -95,12 +75,8 @@ uint64_t regs_features(const struct model *m)
 	size_t pos = 0;
 	const struct model_rec *rec = model_next(m, &res_regs.type, &pos);
 	const Ckpt__Regs *regs = rec ? (const void *)rec->msg : NULL;
-	uint64_t xcr0 = 0;
 
-	/* where the kernel puts it: the bytes that are the software's own in the legacy area */
-	if (regs && regs->extended.len >= XCR0_OFFSET + sizeof(xcr0))
-		memcpy(&xcr0, regs->extended.data + XCR0_OFFSET, sizeof(xcr0));
-	return xcr0;
+	return regs ? arch_xstate_features(regs->extended.data, regs->extended.len) : 0;
 }
 
 static const char *const volatile_fields[] = {"remaining_ns", "remaining_known", NULL};

@@ -7,7 +7,8 @@
 #include <linux/audit.h>
 #include <sys/user.h>
 
-#define ARCH_AUDIT AUDIT_ARCH_X86_64 /* what seccomp filters call it */
+#define ARCH_AUDIT         AUDIT_ARCH_X86_64 /* what seccomp filters call it */
+#define ARCH_TASK_SIZE_END 0x7ffffffff000ULL /* of four levels of page tables */
 
 /* The NT_PRSTATUS register set. orig_rax is the number of the system call that the thread is in,
  * or -1 where it was interrupted in user code. */
@@ -20,5 +21,11 @@ struct arch_regs {
 #define ARCH_STUB_CALLS_SIZE  384
 #define ARCH_STUB_REGION_SIZE 512
 #define ARCH_JUMP_SIZE        14
+#define ARCH_LANDING_SIZE     16 /* none is ever needed */
+
+#define ARCH_XSTATE_MAX 16384 /* bytes of extended registers */
+
+/* Whether the kernel, at a stop within a system call, forgets how it would have gone on. */
+#define ARCH_STOP_REWINDS 0
 
 #endif
