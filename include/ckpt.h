@@ -23,17 +23,18 @@ extern "C" {
 #define CKPT_VERSION "0.1.0"
 #endif
 
-/** What kind of failure it was; also the exit status of the command. */
+/** What kind of failure it was; also the exit status of the command, where 1 is no failure: a difference. */
 enum ckpt_kind {
 	CKPT_OK = 0,
-	CKPT_E_SYSTEM = 1,   /* a system call failed that should not have */
-	CKPT_E_USAGE = 2,    /* the request itself is wrong */
-	CKPT_E_REFUSED = 3,  /* the target holds something that can't be saved or restored */
-	CKPT_E_TARGET = 4,   /* no such process, it died, it changed under us */
-	CKPT_E_IMAGE = 5,    /* the image is damaged, incomplete or unknown */
-	CKPT_E_CONFLICT = 6, /* a pid, path or image is in the way */
-	CKPT_E_SPACE = 7,    /* disk, memory or descriptors ran out */
-	CKPT_E_PRIVILEGE = 8 /* the caller may not do this */
+	CKPT_DIFFERENT = 1,   /* no error: the status of `ckpt diff` that has found a difference */
+	CKPT_E_USAGE = 2,     /* the request itself is wrong */
+	CKPT_E_REFUSED = 3,   /* the target holds something that can't be saved or restored */
+	CKPT_E_TARGET = 4,    /* no such process, it died, it changed under us */
+	CKPT_E_IMAGE = 5,     /* the image is damaged, incomplete or unknown */
+	CKPT_E_CONFLICT = 6,  /* a pid, path or image is in the way */
+	CKPT_E_SPACE = 7,     /* disk, memory or descriptors ran out */
+	CKPT_E_PRIVILEGE = 8, /* the caller may not do this */
+	CKPT_E_SYSTEM = 9     /* a system call failed that should not have */
 };
 
 /** In which condition the target was left. */

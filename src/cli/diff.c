@@ -1,5 +1,5 @@
 /*
- * diff.c - `ckpt diff`: how two images differ. Exits as diff(1) does: 0 the same, 1 different.
+ * diff.c - `ckpt diff`: how two images differ. Exits as diff(1) does: 0 the same, 1 different, more an error.
  */
 #include "cli/cli.h"
 
@@ -19,5 +19,5 @@ int cli_diff(struct cli *cli, int argc, char **argv)
 	req.json = cli->front.json;
 	if (ckpt_diff(&req, stdout, &differences, &err) < 0)
 		return cli_fail(cli, &err);
-	return cli_finish(cli, differences ? 1 : 0);
+	return cli_finish(cli, differences ? CKPT_DIFFERENT : CKPT_OK);
 }

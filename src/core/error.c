@@ -23,6 +23,7 @@ const char *ckpt_kind_name(enum ckpt_kind kind)
 {
 	static const char *const names[] = {
 		[CKPT_OK] = "ok",
+		[CKPT_DIFFERENT] = "different",
 		[CKPT_E_SYSTEM] = "system",
 		[CKPT_E_USAGE] = "usage",
 		[CKPT_E_REFUSED] = "refused",

@@ -47,8 +47,8 @@ static const struct verb_desc verb_table[] = {
 		sizeof(struct ckpt_verify_req)},
 	{VERB_DIFF, "diff", ARGS_IMAGES, "[--json] A B", "print how two images differ",
 		"Compares two images record by record and field by field, and their memory page by "
-		"page. Exits 0 when there is no difference, 1 when there is one. What differs "
-		"between any two dumps, such as times, is passed over.",
+		"page. Exits 0 when there is no difference, 1 when there is one, which no error of "
+		"any verb does. What differs between any two dumps, such as times, is passed over.",
 		sizeof(struct ckpt_diff_req)},
 	{VERB_CHECK, "check", ARGS_NONE, "[--json]",
 		"which kernel features and capabilities are here, and what is lost without",

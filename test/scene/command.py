@@ -224,6 +224,25 @@ def scene_leftover(s):
     s.finish()
 
 
+def scene_diff(s):
+    """diff exits 0 for the same, 1 for a difference, and 1 for nothing else: an error has its kind's status."""
+    s.begin(WAITER)
+    other = s.file("other")
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-R")
+    s.ckpt("dump", "-t", str(s.pid), "-D", other, "-R")
+    os.truncate(s.file("out"), 1)  # its standard error: the size is in the image
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.file("third"), "-R")
+    for a, b, want in ((s.image, other, 0), (s.image, s.file("third"), 1), (s.image, s.file("no such"), 5)):
+        for more in ([], ["--json"]):
+            status, text = s.ckpt("diff", *more, a, b, ok=False)
+            if status != want:
+                raise Failure(f"diff {more}: expected exit status {want}, got {status}\n{text}")
+    status, text = s.ckpt("dump", "-t", str(s.pid), "-D", "/proc/image", ok=False)
+    if status != 9:
+        raise Failure(f"a system call that fails: expected exit status 9 (system), got {status}\n{text}")
+    s.finish()
+
+
 def scene_usage(s):
     """A request that makes no sense is exit status 2, and touches nothing."""
     s.begin(WAITER)
