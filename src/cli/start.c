@@ -4,10 +4,12 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/fd.h"
 
 static int open_log(struct cli *cli, struct ckpt_error *err)
 {
@@ -24,6 +26,25 @@ static int open_log(struct cli *cli, struct ckpt_error *err)
 		.err = errno,
 		.object = strdup(cli->front.log_file),
 		.call = strdup("open the log"),
+	};
+	return -1;
+}
+
+/* Before anything is done: an option that can't be followed is not found out afterwards. */
+static int try_trace(const struct ckpt_common *common, struct ckpt_error *err)
+{
+	int fd = common->trace_file ? open(common->trace_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644)
+				    : -EBADF;
+
+	if (fd >= 0 || !common->trace_file) {
+		fd_close(fd);
+		return 0;
+	}
+	*err = (struct ckpt_error){
+		.kind = errno == EACCES ? CKPT_E_PRIVILEGE : CKPT_E_USAGE,
+		.err = errno,
+		.object = strdup(common->trace_file),
+		.call = strdup("open the trace"),
 	};
 	return -1;
 }
@@ -57,6 +78,8 @@ static int prepare(struct cli *cli, int argc, char **argv, struct ckpt_common *c
 		if (take_image(cli, args[i], &images[i], err) < 0)
 			return -1;
 	if (options_complete(cli->verb->verb, common, err) < 0)
+		return -1;
+	if (try_trace(common, err) < 0)
 		return -1;
 	return open_log(cli, err);
 }

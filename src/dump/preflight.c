@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dump/preflight_look.h"
 #include "kernel/proc.h"
@@ -49,10 +50,13 @@ int look_fail(struct look *l, int err, const char *what)
 	if (err == ESRCH || err == ENOENT)
 		return op_fail(
 			l->op, CKPT_E_TARGET, ESRCH, what, NULL, "pid %d (%s)", l->pid, l->comm);
+	op_target(l->op, CKPT_TARGET_RUNNING);
 	if (err == EACCES || err == EPERM)
 		return op_fail(l->op, CKPT_E_PRIVILEGE, err, what,
-			"run ckpt as root, or as the user who owns the process", "pid %d (%s)",
-			l->pid, l->comm);
+			geteuid() == 0 ? "it has a right that ckpt lacks, or is protected from it: "
+					 "`ckpt check` lists what is missing"
+				       : "run ckpt as root, or as the user who owns the process",
+			"pid %d (%s)", l->pid, l->comm);
 	return op_fail(l->op, CKPT_E_SYSTEM, err, what, NULL, "pid %d (%s)", l->pid, l->comm);
 }
 
@@ -120,12 +124,29 @@ static const char *common_advice(const struct preflight_report *report)
 	return advice;
 }
 
+static bool any_advice(const struct preflight_report *report)
+{
+	for (size_t i = 0; i < report->r.n; i++)
+		if (report->r.items[i].verdict == CKPT_REFUSED && report->r.items[i].advice)
+			return true;
+	return false;
+}
+
+/* What is refused is the process itself, not something that it holds: then the look ended there. */
+static bool is_impossible(const struct preflight_report *report, const char **ret_reason)
+{
+	const struct ckpt_explain_item *item = report->r.items;
+
+	*ret_reason = report->r.n == 1 ? item->reason : NULL;
+	return report->r.n == 1 && str_eq(item->resource, "process");
+}
+
 int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 {
 	_cleanup_strbuf_ struct strbuf sb = {};
 	_cleanup_free_ char *advice = NULL;
 	const struct ckpt_explain_result *r = &report->r;
-	const char *common = common_advice(report);
+	const char *common = common_advice(report), *reason;
 	size_t named = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
@@ -144,8 +165,12 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 		return 0;
 	if (named > NAMED_MAX)
 		strbuf_addf(&sb, ", and %zu more", named - NAMED_MAX);
-	if (!common && asprintf(&advice, "'ckpt explain -t %d' says what to do", r->pid) < 0)
+	if (!common && any_advice(report) &&
+		asprintf(&advice, "'ckpt explain -t %d' says what to do", r->pid) < 0)
 		advice = NULL;
+	if (is_impossible(report, &reason))
+		return op_fail(op, CKPT_E_REFUSED, 0, NULL, NULL, "pid %d (%s) can't be saved: %s",
+			r->pid, r->comm ? r->comm : "?", reason);
 	op_target(op, CKPT_TARGET_RUNNING);
 	return op_fail(op, CKPT_E_REFUSED, 0, NULL, common ? common : advice,
 		"pid %d (%s) holds what can't be saved: %s", r->pid, r->comm ? r->comm : "?",

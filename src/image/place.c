@@ -187,6 +187,10 @@ static int new_open(struct ckpt_op *op, struct place *p, uint64_t token)
 		return op_fail_errno(op, -r, "mkdir", "image %s: its parent directory", p->path);
 	leftover_dirs_remove(op, p->parent_fd, p->path);
 	r = tmp_make(p, token);
+	if (r == -ENOENT || r == -EPERM)
+		return op_fail(op, r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, -r, "mkdir",
+			"no directory can be made in that file system: choose another one with -D",
+			"image %s: a temporary directory beside it", p->path);
 	if (r < 0)
 		return op_fail_errno(
 			op, -r, "mkdir", "image %s: a temporary directory beside it", p->path);

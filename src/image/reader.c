@@ -66,7 +66,11 @@ static int dir_open(struct ckpt_op *op, struct image *img)
 	if (img->dir_fd >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ENOTDIR)
-		return op_fail(op, CKPT_E_IMAGE, errno, "open", NULL, "image %s", img->dir);
+		return op_fail(op, CKPT_E_IMAGE, errno, "open",
+			errno == ENOENT
+				? "`ckpt dump` prints the directory and the crid of what it saves"
+				: "an image is a directory, with a manifest in it",
+			"image %s", img->dir);
 	return op_fail_errno(op, errno, "open", "image %s", img->dir);
 }
 
@@ -77,7 +81,7 @@ static int manifest_load(struct ckpt_op *op, struct image *img)
 
 	if (r == -ENOENT)
 		return op_fail(op, CKPT_E_IMAGE, ENOENT, NULL,
-			"a dump that was interrupted leaves no image; see `ckpt dump --help`",
+			"a dump that was interrupted leaves no image; name the directory of one that was not",
 			"image %s: there is no manifest in it, so it is not an image", img->dir);
 	if (r == -ELOOP)
 		return damaged(op, img, IMAGE_MANIFEST, "it is a symbolic link");

@@ -53,7 +53,8 @@ static const struct verb_desc verb_table[] = {
 	{VERB_CHECK, "check", ARGS_NONE, "[--json]",
 		"which kernel features and capabilities are here, and what is lost without",
 		"Tries each kernel feature and capability that ckpt uses, says whether it is here, "
-		"what it is needed for, and what is lost without it. Never goes by the version.",
+		"what it is needed for, and what is lost without it. Never goes by the version. "
+		"Exits 0 when all that is required is here, 3 otherwise.",
 		0},
 	{VERB_EXPLAIN, "explain", ARGS_NONE, "-t PID [--json]",
 		"what a dump of a running process would save, and what it would refuse and why",

@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 
 #include "agent/abi.h"
+#include "kernel/syscall_name.h"
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "util/vec.h"
@@ -179,6 +180,14 @@ void task_plan_done(struct task_plan *t)
 	*t = (struct task_plan){0};
 }
 
+/* A step that is no system call is the agent's own doing. */
+static const char *call_name(const struct prog_step *s)
+{
+	const char *name = s->op == AGENT_SYSCALL ? syscall_name(s->nr) : "-";
+
+	return name ? name : "?";
+}
+
 int plan_print(const struct task_plan *t, FILE *out)
 {
 	for (size_t i = 0; i < t->n; i++) {
@@ -188,8 +197,8 @@ int plan_print(const struct task_plan *t, FILE *out)
 		for (size_t k = 0; k < th->prog.n; k++) {
 			const struct prog_step *s = &th->prog.steps[k];
 
-			fprintf(out, "  %4zu  %s%s%s\n", k, s->what, s->object ? "  " : "",
-				s->object ? s->object : "");
+			fprintf(out, "  %4zu  %-16s %s%s%s\n", k, call_name(s), s->what,
+				s->object ? "  " : "", s->object ? s->object : "");
 		}
 	}
 	return ferror(out) ? -EIO : 0;

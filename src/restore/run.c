@@ -33,6 +33,7 @@
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "kernel/ptrace.h"
+#include "kernel/syscall_name.h"
 #include "proto/regs.pb-c.h"
 #include "proto/task.pb-c.h"
 #include "res/mm/mm.h"
@@ -45,6 +46,8 @@
 #include "restore/taken.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+
+#define NEEDS_PID "run as root: the same pid takes CAP_CHECKPOINT_RESTORE, see `ckpt check`"
 
 #define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 #define LOOK_NS       20000000L /* how often a waiting coordinator looks whether the task died */
@@ -72,7 +75,13 @@ static int fail_at(struct run *r, uint32_t thread, uint32_t step, int err, const
 			r->task.task->pid, r->task.task->comm);
 	th = &t.threads[thread];
 	s = step < th->prog.n ? &th->prog.steps[step] : NULL;
-	ret = op_fail(r->op, err == ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, err, NULL, NULL,
+	ret = op_fail(r->op,
+		err == ENOMEM  ? CKPT_E_SPACE
+		: err == EPERM ? CKPT_E_PRIVILEGE
+			       : CKPT_E_SYSTEM,
+		err, s && s->op == AGENT_SYSCALL ? syscall_name(s->nr) : NULL,
+		err == EPERM ? "run as root: `ckpt check` lists the capabilities that are missing"
+			     : NULL,
 		"pid %d (%s): thread %d: step %u: %s%s%s%s", r->task.task->pid, r->task.task->comm,
 		th->tid, step, s ? s->what : "?", s && s->object ? " " : "",
 		s && s->object ? s->object : "", why);
@@ -140,8 +149,8 @@ static int make_task(struct run *r)
 		return fail_taken(r, spawn.pid);
 	if (err < 0)
 		return op_fail(r->op, err == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, -err,
-			"clone3", err == -EPERM ? "needs CAP_CHECKPOINT_RESTORE" : NULL,
-			"pid %d (%s)", spawn.pid, r->task.task->comm);
+			"clone3", err == -EPERM ? NEEDS_PID : NULL, "pid %d (%s)", spawn.pid,
+			r->task.task->comm);
 	r->pid = spawn.pid;
 	err = trace_thread(r, r->pid);
 	if (err < 0)

@@ -1,8 +1,11 @@
 """Scenes of the two commands themselves: directories, pids, and what stays stopped."""
+import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 from harness import CKPT, CONFLICT, Failure, proc_state, wait_for
@@ -156,7 +159,7 @@ def scene_plan(s):
     s.begin(WAITER)
     s.save()
     text = s.ckpt("restore", "-D", s.image, "--plan")
-    s.words(text, "map", s.pid, "python")
+    s.words(text, "mmap             mm: map", s.pid, "python")
     s.nothing_left()
     if proc_state(s.pid) is not None:
         raise Failure("--plan has started the process")
@@ -241,6 +244,92 @@ def scene_diff(s):
     if status != 9:
         raise Failure(f"a system call that fails: expected exit status 9 (system), got {status}\n{text}")
     s.finish()
+
+
+def fails(s, want, words, *args):
+    """The command fails with this status and one line that has these words; --json has them in its fields."""
+    status, text = s.ckpt(*args, ok=False)
+    if status != want or len(text.splitlines()) != 1:
+        raise Failure(f"{args}: expected exit status {want} and one line, got {status}\n{text}")
+    s.words(text, *words)
+    status, text = s.ckpt(*args, "--json", ok=False)
+    error = json.loads(text)["error"]
+    if status != want or set(error) != {"kind", "errno", "strerror", "object", "call", "advice", "target"}:
+        raise Failure(f"{args} --json: expected exit status {want} and an error's fields, got {status}\n{text}")
+    return error
+
+
+def scene_bad_targets(s):
+    """What is no program that can be saved: one line says what it is; the tool leaves no directory."""
+    zombie = os.fork()
+    if zombie == 0:
+        os._exit(0)
+    wait_for("a zombie", 5, lambda: proc_state(zombie) == "Z")
+    error = fails(s, 3, ["can't be saved: it has ended"], "dump", "-t", str(zombie), "-D", s.image)
+    if error["target"] != "none":
+        raise Failure(f"a dead process is said to be {error['target']}")
+    os.waitpid(zombie, 0)
+    fails(s, 4, ["No such process"], "dump", "-t", str(zombie), "-D", s.image)
+    if proc_state(2) is not None and os.readlink("/proc/self/ns/pid") == os.readlink("/proc/2/ns/pid"):
+        fails(s, 3, ["kernel thread"], "dump", "-t", "2", "-D", s.image)
+    if os.path.exists(s.image):
+        raise Failure("the refused dumps left a directory")
+
+
+def scene_bad_places(s):
+    """Places that can't be, options that can't be followed: said before anything happens to the program."""
+    s.begin(WAITER)
+    dump = ["dump", "-t", str(s.pid), "-D"]
+    fails(s, 2, ["/etc/passwd", "Not a directory", "-D"], *dump, "/etc/passwd")
+    fails(s, 2, ["/etc/passwd/x", "Not a directory", "-D"], *dump, "/etc/passwd/x")
+    fails(s, 9, ["/proc/x", "mkdir", "-D"], *dump, "/proc/x")
+    fails(s, 2, ["no/log", "open"], *dump, s.image, "--log", "no/log")
+    fails(s, 2, ["no/trace", "open"], *dump, s.image, "--trace", "no/trace")
+    fails(s, 5, ["no-image", "No such file", "ckpt dump"], "restore", "no-image")
+    fails(s, 5, ["/etc/passwd", "an image is a directory"], "show", "/etc/passwd")
+    fails(s, 5, ["/etc", "manifest"], "verify", "/etc")
+    s.undisturbed()
+    s.finish()
+
+
+NOBODY = 65534
+
+
+def scene_user(s):
+    """A user without any right saves a process of their own into their own store; root brings it back."""
+    where = tempfile.mkdtemp(prefix="ckpt-scene-")
+    try:
+        os.chown(where, NOBODY, NOBODY)
+        tool = shutil.copy(CKPT, where)
+        who = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": where, "stdin": subprocess.DEVNULL,
+               "env": {"XDG_STATE_HOME": os.path.join(where, "state")}, "start_new_session": True}
+        program = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **who)
+        program.returncode = 0
+        s.pid = program.pid
+        time.sleep(0.1)
+        done = subprocess.run([tool, "dump", "-t", str(s.pid), "--json"], capture_output=True, text=True, check=False, **who)
+        if done.returncode != 0:
+            raise Failure(f"dump as a user: {done.returncode}\n{done.stderr}{done.stdout}")
+        image = json.loads(done.stdout)["dir"]
+        if os.path.dirname(image) != os.path.join(where, "state", "ckpt"):
+            raise Failure(f"the store of a user: {image}")
+        if s.reap_in_time() != -signal.SIGKILL:
+            raise Failure("the program did not end by the dump")
+        done = subprocess.run([tool, "restore", "-d", image], capture_output=True, text=True, check=False, **who)
+        if done.returncode != PRIVILEGE:
+            raise Failure(f"restore as a user: expected exit status {PRIVILEGE}, got {done.returncode}\n{done.stderr}")
+        s.words(done.stderr, "CAP_CHECKPOINT_RESTORE", "root")
+        s.ckpt("restore", "-d", image)
+        if os.stat(f"/proc/{s.pid}").st_uid != NOBODY:
+            raise Failure("the restored program is not the user's")
+        os.kill(s.pid, signal.SIGKILL)
+        s.reap_in_time()
+        other = subprocess.run([tool, "dump", "-t", str(os.getpid())], capture_output=True, text=True, check=False, **who)
+        if other.returncode != PRIVILEGE:
+            raise Failure(f"another user's process: expected exit status {PRIVILEGE}, got {other.returncode}")
+        s.words(other.stderr, "run ckpt as root", "goes on running")
+    finally:
+        shutil.rmtree(where)
 
 
 def scene_usage(s):

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -53,16 +54,35 @@ static int kind_collect(struct collect *c, uint32_t id, const struct file_look *
 
 /* ---- mapped files ---- */
 
-static int look_at_link(struct collect *c, const char *at, struct file_look *l, char **ret_link)
+/*
+ * The link of a mapping can be read by its owner, but followed only with CAP_CHECKPOINT_RESTORE: a user
+ * without it goes by the name, where that leads to the very file of the mapping.
+ */
+static bool by_name(const struct vma *v, const char *name, struct stat *ret)
+{
+	return stat(name, ret) == 0 && ret->st_dev == makedev(v->dev_major, v->dev_minor) &&
+	       ret->st_ino == v->ino;
+}
+
+/* @v: the mapping that the link is of, or NULL */
+static int look_at_link(struct collect *c, const char *at, const struct vma *v, struct file_look *l,
+	char **ret_link)
 {
 	int r = link_read_at(c->proc_fd, at, ret_link);
 	char *tail;
 
 	if (r == 0 && fstatat(c->proc_fd, at, &l->st, 0) < 0)
 		r = -errno;
+	if (r == -EPERM && v && by_name(v, *ret_link, &l->st))
+		r = 0;
+	if (r == -EPERM)
+		return op_fail(c->op, CKPT_E_PRIVILEGE, EPERM, "stat",
+			"run as root, or with CAP_CHECKPOINT_RESTORE: a mapped file whose name does not "
+			"lead to it takes that",
+			"pid %d (%s): /proc/%d/%s %s", c->pid, c->tr->comm, c->pid, at,
+			*ret_link ? *ret_link : "");
 	if (r < 0)
-		return op_fail(c->op, r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "stat",
-			NULL, "/proc/%d/%s", c->pid, at);
+		return op_fail(c->op, CKPT_E_TARGET, -r, "stat", NULL, "/proc/%d/%s", c->pid, at);
 	tail = strlen(*ret_link) > 10 ? *ret_link + strlen(*ret_link) - 10 : NULL;
 	l->deleted = tail && strcmp(tail, " (deleted)") == 0 && l->st.st_nlink == 0;
 	if (l->deleted)
@@ -72,14 +92,15 @@ static int look_at_link(struct collect *c, const char *at, struct file_look *l, 
 	return 0;
 }
 
-static int mapped(struct collect *c, const char *at, uint32_t flags, uint32_t *ret_id)
+static int mapped(
+	struct collect *c, const char *at, const struct vma *v, uint32_t flags, uint32_t *ret_id)
 {
 	_cleanup_free_ char *link = NULL;
 	struct file_look l = {.fd = -EBADF, .target_fd = -1, .flags = flags};
 	struct collect_file f = {.of = c, .target_fd = -1, .map_flags = flags};
 	struct collect_tree *t = c->tree;
 	struct seen_inode *inode;
-	int r = look_at_link(c, at, &l, &link);
+	int r = look_at_link(c, at, v, &l, &link);
 
 	if (r < 0)
 		return r;
@@ -106,12 +127,12 @@ int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id)
 
 	snprintf(at, sizeof(at), "map_files/%llx-%llx", (unsigned long long)v->start,
 		(unsigned long long)v->end);
-	return mapped(c, at, shared_rw ? O_RDWR : O_RDONLY, ret_id);
+	return mapped(c, at, v, shared_rw ? O_RDWR : O_RDONLY, ret_id);
 }
 
 int files_of_exe(struct collect *c, uint32_t *ret_id)
 {
-	return mapped(c, "exe", O_RDONLY, ret_id);
+	return mapped(c, "exe", NULL, O_RDONLY, ret_id);
 }
 
 /* ---- descriptors ---- */
@@ -153,7 +174,7 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 	if (dup < 0)
 		return op_fail(c->op, CKPT_E_PRIVILEGE, -dup, "pidfd_getfd", NULL,
 			"pid %d (%s): fd %d", c->pid, c->tr->comm, fd);
-	r = look_at_link(c, at, &l, &link);
+	r = look_at_link(c, at, NULL, &l, &link);
 	if (r < 0)
 		return r;
 	inode = seen_inode(c->tree, l.st.st_dev, l.st.st_ino);
