@@ -165,9 +165,10 @@ enum ckpt_verdict {
 	CKPT_REFUSED    /* a dump refuses because of it */
 };
 
-/** One resource of the target, and what a dump would do about it. */
+/** One resource of the target's tree, and what a dump would do about it. */
 struct ckpt_explain_item {
 	enum ckpt_verdict verdict;
+	pid_t pid;            /* whose it is */
 	const char *resource; /* static: "file", "socket", "mapping", "namespace", ... */
 	char *object;         /* "fd 7 socket:[99]"; owned */
 	const char *reason;   /* static, or NULL when there is nothing to say */
@@ -176,9 +177,9 @@ struct ckpt_explain_item {
 
 /** Free with ckpt_explain_result_done(). */
 struct ckpt_explain_result {
-	pid_t pid;
+	pid_t pid; /* of the root */
 	char *comm;
-	uint32_t threads;
+	uint32_t tasks, threads;
 	struct ckpt_explain_item *items;  /* in the order in which the look found them */
 	size_t n, saved, warned, refused; /* n is the sum of the other three */
 	uint64_t total_ns;
@@ -210,7 +211,7 @@ int ckpt_verify(
 int ckpt_diff(const struct ckpt_diff_req *req, FILE *out, size_t *ret_differences,
 	struct ckpt_error *err);
 
-/** Look at a running process, without stopping it, for what a dump would save and refuse. */
+/** Look at a running process and its descendants, without stopping it, for what a dump would save and refuse. */
 int ckpt_explain(const struct ckpt_explain_req *req, struct ckpt_explain_result *ret,
 	struct ckpt_error *err);
 void ckpt_explain_result_done(struct ckpt_explain_result *r);

@@ -34,6 +34,8 @@ static void print_section(
 			printf("\n%s\n", title);
 		first = false;
 		printf("  %-12s ", item->resource);
+		if (r->tasks > 1)
+			printf("pid %d: ", item->pid);
 		put_text(item->object);
 		putchar('\n');
 		if (item->reason)
@@ -44,24 +46,28 @@ static void print_section(
 
 static void print_text(const struct ckpt_explain_result *r)
 {
+	const char *it = r->tasks > 1 ? "its tree" : "it";
 	char total[UNITS_LEN];
 
 	if (r->refused)
-		printf("pid %d (%s): a dump would refuse it, because of %zu thing%s\n", r->pid,
-			r->comm, r->refused, plural(r->refused));
+		printf("pid %d (%s): a dump would refuse %s, because of %zu thing%s\n", r->pid,
+			r->comm, it, r->refused, plural(r->refused));
 	else
-		printf("pid %d (%s): a dump would save it\n", r->pid, r->comm);
+		printf("pid %d (%s): a dump would save %s\n", r->pid, r->comm, it);
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
 		print_section(r, sections[i].verdict, sections[i].title);
-	printf("\n%zu saved, %zu different, %zu refused; looked for %s, without stopping it\n",
-		r->saved, r->warned, r->refused, time_text(r->total_ns, total));
+	printf("\n%u task%s, %u thread%s: %zu saved, %zu different, %zu refused; looked for %s, "
+	       "without stopping anything\n",
+		r->tasks, plural(r->tasks), r->threads, plural(r->threads), r->saved, r->warned,
+		r->refused, time_text(r->total_ns, total));
 }
 
 static json_t *item_json(const struct ckpt_explain_item *item)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "verdict", verdict_names[item->verdict],
-		"resource", item->resource, "object", json_text(item->object), "reason",
-		json_text(item->reason), "advice", json_text(item->advice));
+	return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "verdict", verdict_names[item->verdict],
+		"pid", (int)item->pid, "resource", item->resource, "object",
+		json_text(item->object), "reason", json_text(item->reason), "advice",
+		json_text(item->advice));
 }
 
 static void print_json(const struct ckpt_explain_result *r)
@@ -70,10 +76,10 @@ static void print_json(const struct ckpt_explain_result *r)
 
 	for (size_t i = 0; i < r->n; i++)
 		json_array_append_new(items, item_json(&r->items[i]));
-	cli_json(json_pack("{s:i, s:o, s:i, s:I, s:I, s:I, s:I, s:o}", "pid", (int)r->pid, "comm",
-		json_text(r->comm), "threads", (int)r->threads, "saved", (json_int_t)r->saved,
-		"warned", (json_int_t)r->warned, "refused", (json_int_t)r->refused, "total_ns",
-		(json_int_t)r->total_ns, "items", items));
+	cli_json(json_pack("{s:i, s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:o}", "pid", (int)r->pid,
+		"comm", json_text(r->comm), "tasks", (int)r->tasks, "threads", (int)r->threads,
+		"saved", (json_int_t)r->saved, "warned", (json_int_t)r->warned, "refused",
+		(json_int_t)r->refused, "total_ns", (json_int_t)r->total_ns, "items", items));
 }
 
 int cli_explain(struct cli *cli, int argc, char **argv)

@@ -18,19 +18,29 @@
 
 #define NAMED_MAX 20 /* offenders that one line of error names */
 
+/* Whether an earlier process has the same: a terminal that all have inherited is told of once. */
+static bool warned_of(const struct preflight_report *p, const struct ckpt_explain_item *item)
+{
+	for (size_t i = 0; i < p->r.n; i++)
+		if (p->r.items[i].verdict == CKPT_WARNED && p->r.items[i].pid != item->pid &&
+			p->r.items[i].reason == item->reason &&
+			str_eq(p->r.items[i].object, item->object))
+			return true;
+	return false;
+}
+
 int look_found(struct look *l, const struct look_kind *kind, const char *object, ...)
 {
 	struct preflight_report *p = l->report;
 	struct ckpt_explain_item item = {
-		kind->verdict, kind->resource, NULL, kind->reason, kind->advice};
+		kind->verdict, l->pid, kind->resource, NULL, kind->reason, kind->advice};
 	struct strbuf sb = {};
 	va_list ap;
 
-	p->r.saved += kind->verdict == CKPT_SAVED;
-	p->r.warned += kind->verdict == CKPT_WARNED;
-	p->r.refused += kind->verdict == CKPT_REFUSED;
-	if (kind->verdict == CKPT_SAVED && !p->deep)
+	if (kind->verdict == CKPT_SAVED && !p->deep) {
+		p->r.saved++;
 		return 0;
+	}
 	va_start(ap, object);
 	strbuf_vaddf(&sb, object, ap);
 	va_end(ap);
@@ -39,6 +49,13 @@ int look_found(struct look *l, const struct look_kind *kind, const char *object,
 		free(item.object);
 		return op_fail(l->op, CKPT_E_SPACE, ENOMEM, "preflight", NULL, "pid %d", l->pid);
 	}
+	if (item.verdict == CKPT_WARNED && warned_of(p, &item)) {
+		free(item.object);
+		return 0;
+	}
+	p->r.saved += item.verdict == CKPT_SAVED;
+	p->r.warned += item.verdict == CKPT_WARNED;
+	p->r.refused += item.verdict == CKPT_REFUSED;
 	p->r.items[p->r.n++] = item;
 	return 0;
 }
@@ -47,6 +64,10 @@ int look_fail(struct look *l, int err, const char *what)
 {
 	if (err < 0)
 		err = -err;
+	if ((err == ESRCH || err == ENOENT) && l->parent) {
+		l->gone = true;
+		return -ESRCH;
+	}
 	if (err == ESRCH || err == ENOENT)
 		return op_fail(
 			l->op, CKPT_E_TARGET, ESRCH, what, NULL, "pid %d (%s)", l->pid, l->comm);
@@ -58,6 +79,17 @@ int look_fail(struct look *l, int err, const char *what)
 				       : "run ckpt as root, or as the user who owns the process",
 			"pid %d (%s)", l->pid, l->comm);
 	return op_fail(l->op, CKPT_E_SYSTEM, err, what, NULL, "pid %d (%s)", l->pid, l->comm);
+}
+
+int look_add(struct look *l, pid_t parent, pid_t pid)
+{
+	struct look_tree *t = l->tree;
+
+	if (vec_reserve(&t->v, &t->cap, t->n + 1, sizeof(*t->v)) < 0)
+		return op_fail(l->op, CKPT_E_SPACE, ENOMEM, "preflight", NULL, "pid %d", pid);
+	t->v[t->n].pid = pid;
+	t->v[t->n++].parent = parent;
+	return 0;
 }
 
 static int look_all(struct look *l)
@@ -77,22 +109,42 @@ static int look_all(struct look *l)
 	return r < 0 ? r : 0;
 }
 
+static int look_process(struct look *l)
+{
+	_cleanup_close_ int procfd = proc_open_alive(l->pid, &l->tid);
+	int r;
+
+	if (procfd == -ESRCH && !l->parent)
+		return op_fail(l->op, CKPT_E_TARGET, ESRCH, NULL, NULL, "pid %d", l->pid);
+	if (procfd < 0)
+		return look_fail(l, procfd, "open /proc/PID");
+	l->procfd = procfd;
+	r = look_all(l);
+	return r;
+}
+
+/* Each process adds its children behind those that are known. */
 static int look_at(struct ckpt_op *op, pid_t pid, bool deep, struct preflight_report *ret)
 {
-	_cleanup_close_ int procfd = -EBADF;
-	struct look l = {.op = op, .report = ret, .pid = pid, .comm = "?"};
+	struct look_tree tree = {};
+	struct look l = {.op = op, .report = ret, .tree = &tree, .pid = pid, .comm = "?"};
 	uint64_t start = now_ns();
-	int r;
+	int r = look_add(&l, 0, pid);
 
 	*ret = (struct preflight_report){.deep = deep};
 	ret->r.pid = pid;
-	procfd = proc_open_alive(pid, &l.tid);
-	if (procfd == -ESRCH)
-		return op_fail(op, CKPT_E_TARGET, ESRCH, NULL, NULL, "pid %d", pid);
-	if (procfd < 0)
-		return look_fail(&l, procfd, "open /proc/PID");
-	l.procfd = procfd;
-	r = look_all(&l);
+	for (size_t i = 0; r == 0 && i < tree.n; i++) {
+		l.pid = tree.v[i].pid;
+		l.parent = tree.v[i].parent;
+		l.gone = false;
+		r = look_process(&l);
+		if (r < 0 && l.gone)
+			r = 0;
+	}
+	if (r == 0)
+		r = look_pipes(&l);
+	free(tree.v);
+	free(tree.pipes);
 	ret->r.total_ns = now_ns() - start;
 	return r;
 }
@@ -153,13 +205,16 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 		const struct ckpt_explain_item *item = &r->items[i];
 
 		if (item->verdict == CKPT_SAVED)
-			op_debug(op, "pid %d: %s %s: can be saved", r->pid, item->resource,
+			op_debug(op, "pid %d: %s %s: can be saved", item->pid, item->resource,
 				item->object);
 		if (item->verdict == CKPT_WARNED)
-			op_info(op, "pid %d: %s: %s", r->pid, item->object, item->reason);
+			op_info(op, "pid %d: %s: %s", item->pid, item->object, item->reason);
 		if (item->verdict != CKPT_REFUSED || ++named > NAMED_MAX)
 			continue;
-		strbuf_addf(&sb, "%s%s (%s)", named > 1 ? ", " : "", item->object, item->reason);
+		strbuf_addf(&sb, "%s", named > 1 ? ", " : "");
+		if (item->pid != r->pid)
+			strbuf_addf(&sb, "pid %d: ", item->pid);
+		strbuf_addf(&sb, "%s (%s)", item->object, item->reason);
 	}
 	if (!named)
 		return 0;
@@ -173,8 +228,8 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 			r->pid, r->comm ? r->comm : "?", reason);
 	op_target(op, CKPT_TARGET_RUNNING);
 	return op_fail(op, CKPT_E_REFUSED, 0, NULL, common ? common : advice,
-		"pid %d (%s) holds what can't be saved: %s", r->pid, r->comm ? r->comm : "?",
-		sb.s ? sb.s : "");
+		"%spid %d (%s) holds what can't be saved: %s", r->tasks > 1 ? "the tree of " : "",
+		r->pid, r->comm ? r->comm : "?", sb.s ? sb.s : "");
 }
 
 /* Of the public interface; here because a report is made of such a result. */

@@ -1,9 +1,9 @@
 /*
- * preflight.h - a look at a running process before anything of it is touched.
+ * preflight.h - a look at a running process and its descendants before anything of them is touched.
  *
- * It finds what a dump can't save yet, all of it at once, from /proc alone: the process is neither
- * stopped nor traced, and runs on while it is looked at. So a look is a forecast: what is opened
- * or mapped after it is found by the dump itself. `ckpt explain` prints the same look in more
+ * It finds what a dump can't save yet, all of it at once, from /proc alone: no process is stopped or
+ * traced, and all run on while they are looked at. So a look is a forecast: what is opened, mapped or
+ * forked after it is found by the dump itself. `ckpt explain` prints the same look in more
  * depth.
  *
  * Cost: about 6 us per descriptor, 5 us per thread, 1 us per mapping; well under a millisecond for
@@ -24,9 +24,10 @@ struct preflight_report {
 };
 
 /**
- * preflight() - look at a process as a dump does: fast, keeping only what is warned of or refused
- * @pid:  in the caller's pid namespace
+ * preflight() - look at a tree as a dump does: fast, keeping only what is warned of or refused
+ * @pid:  of its root, in the caller's pid namespace
  * @ret:  caller frees with preflight_done(), also after a failure
+ * A descendant that ends meanwhile is passed over.
  * Return: 0, whatever was found; negative after op_fail(): no such process (CKPT_E_TARGET), not
  * permitted (CKPT_E_PRIVILEGE), or a system call failed
  */

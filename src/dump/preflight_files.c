@@ -108,20 +108,6 @@ static const struct look_kind kind_lock = {"lock", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_broken_lease = {"lock", CKPT_REFUSED,
 	"a lease that is being broken can't be saved", "let the program give the lease back"};
 
-/* One end of a pipe in the process. */
-struct pipe_end {
-	uint64_t ino;
-	int fd;
-	bool reads, writes;
-};
-
-struct files_look {
-	struct look *l;
-	struct pipe_end *pipes;
-	size_t n_pipes, cap_pipes;
-	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
-};
-
 static bool fits(const struct file_kind *k, const struct file_look *f)
 {
 	unsigned min = minor(f->st.st_rdev);
@@ -136,17 +122,19 @@ static bool fits(const struct file_kind *k, const struct file_look *f)
 }
 
 /* Ends are judged when all are known: both in the process, or one of them outside. */
-static int add_pipe(struct files_look *fl, const struct file_look *f)
+static int add_pipe(struct look *l, const struct file_look *f)
 {
 	struct stat link;
 
-	if (vec_reserve(&fl->pipes, &fl->cap_pipes, fl->n_pipes + 1, sizeof(*fl->pipes)) < 0)
-		return look_fail(fl->l, ENOMEM, "preflight");
+	if (vec_reserve(&l->tree->pipes, &l->tree->cap_pipes, l->tree->n_pipes + 1,
+		    sizeof(*l->tree->pipes)) < 0)
+		return look_fail(l, ENOMEM, "preflight");
 	/* The link's own mode says how the description was opened. */
-	if (fstatat(fl->l->procfd, f->at, &link, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(l->procfd, f->at, &link, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0; /* closed meanwhile */
-	fl->pipes[fl->n_pipes++] = (struct pipe_end){
+	l->tree->pipes[l->tree->n_pipes++] = (struct pipe_end){
 		.ino = f->st.st_ino,
+		.pid = l->pid,
 		.fd = f->target_fd,
 		.reads = link.st_mode & S_IRUSR,
 		.writes = link.st_mode & S_IWUSR,
@@ -154,34 +142,34 @@ static int add_pipe(struct files_look *fl, const struct file_look *f)
 	return 0;
 }
 
-static bool is_mqueue(struct files_look *fl, const struct file_look *f)
+static bool is_mqueue(struct look *l, const struct file_look *f)
 {
 	struct statfs fs;
 	char path[64];
 
 	/* A block device's number is no mqueue; statfs(2) of a network file system may be slow. */
-	if (!S_ISREG(f->st.st_mode) || major(f->st.st_dev) || f->st.st_dev == fl->plain_dev)
+	if (!S_ISREG(f->st.st_mode) || major(f->st.st_dev) || f->st.st_dev == l->tree->plain_dev)
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/%s", fl->l->pid, f->at);
+	snprintf(path, sizeof(path), "/proc/%d/%s", l->pid, f->at);
 	if (statfs(path, &fs) < 0)
 		return false;
 	if (fs.f_type == MQUEUE_MAGIC)
 		return true;
-	fl->plain_dev = f->st.st_dev;
+	l->tree->plain_dev = f->st.st_dev;
 	return false;
 }
 
-static int look_lock(struct files_look *fl, const struct file_look *f, const char *value)
+static int look_lock(struct look *l, const struct file_look *f, const char *value)
 {
 	int len = (int)strcspn(value, "\n");
 	bool broken = memmem(value, len, "BREAK", 5);
 
-	return look_found(fl->l, broken ? &kind_broken_lease : &kind_lock, "fd %d %s: lock %.*s",
+	return look_found(l, broken ? &kind_broken_lease : &kind_lock, "fd %d %s: lock %.*s",
 		f->target_fd, f->link, len, value);
 }
 
 /* The flags that it was opened with, and every lock that is held through it. */
-static int look_fdinfo(struct files_look *fl, struct file_look *f)
+static int look_fdinfo(struct look *l, struct file_look *f)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[32];
@@ -189,7 +177,7 @@ static int look_fdinfo(struct files_look *fl, struct file_look *f)
 	uint64_t flags;
 
 	snprintf(path, sizeof(path), "fdinfo/%d", f->target_fd);
-	if (file_read_at(fl->l->procfd, path, &text, NULL) < 0)
+	if (file_read_at(l->procfd, path, &text, NULL) < 0)
 		return 0; /* closed meanwhile */
 	for (p = text; *p; str_skip_line(&p)) {
 		const char *value = str_startswith(p, "flags:");
@@ -203,7 +191,7 @@ static int look_fdinfo(struct files_look *fl, struct file_look *f)
 		if (!value)
 			continue;
 		str_skip_blanks(&value);
-		if (look_lock(fl, f, value) < 0)
+		if (look_lock(l, f, value) < 0)
 			return -1;
 	}
 	return 0;
@@ -218,12 +206,12 @@ static const struct res *claimed_by(const struct file_look *f)
 	return NULL;
 }
 
-static struct look_kind kind_of(struct files_look *fl, const struct file_look *f)
+static struct look_kind kind_of(struct look *l, const struct file_look *f)
 {
 	const struct file_kind *row = kinds;
 	const struct res *res = claimed_by(f);
 
-	if (is_mqueue(fl, f))
+	if (is_mqueue(l, f))
 		return kind_mqueue;
 	while (!fits(row, f)) /* the last row fits all */
 		row++;
@@ -232,7 +220,7 @@ static struct look_kind kind_of(struct files_look *fl, const struct file_look *f
 	if (row->outside && !(f->flags & O_PATH))
 		return (struct look_kind){row->resource, CKPT_WARNED, OUTSIDE, FD_SAYS};
 	if (res->file->verdict) {
-		struct file_verdict v = res->file->verdict(fl->l->procfd, f);
+		struct file_verdict v = res->file->verdict(l->procfd, f);
 
 		if (v.verdict != CKPT_SAVED)
 			return (struct look_kind){res->type.name, v.verdict, v.reason, v.advice};
@@ -241,20 +229,20 @@ static struct look_kind kind_of(struct files_look *fl, const struct file_look *f
 		f->deleted ? "deleted: saved with its contents" : NULL, NULL};
 }
 
-static int judge(struct files_look *fl, struct file_look *f)
+static int judge(struct look *l, struct file_look *f)
 {
 	struct look_kind kind;
 	char socket[160] = "";
 
-	if (*f->link == '/' && look_fdinfo(fl, f) < 0)
+	if (*f->link == '/' && look_fdinfo(l, f) < 0)
 		return -1;
-	kind = kind_of(fl, f);
+	kind = kind_of(l, f);
 	if (kind.verdict == CKPT_SAVED && str_startswith(f->link, "pipe:["))
-		return add_pipe(fl, f);
+		return add_pipe(l, f);
 	if (S_ISSOCK(f->st.st_mode))
-		look_socket(fl->l, f->target_fd, socket, sizeof(socket));
-	return look_found(fl->l, &kind, "fd %d %s%s%s%s", f->target_fd, f->link,
-		*socket ? " (" : "", socket, *socket ? ")" : "");
+		look_socket(l, f->target_fd, socket, sizeof(socket));
+	return look_found(l, &kind, "fd %d %s%s%s%s", f->target_fd, f->link, *socket ? " (" : "",
+		socket, *socket ? ")" : "");
 }
 
 /* " (deleted)" is cut off where the file has no name any more. */
@@ -270,7 +258,7 @@ static void cut_deleted(struct file_look *f, char *link)
 		link[len - (sizeof(mark) - 1)] = '\0';
 }
 
-static int look_file(struct files_look *fl, int fd)
+static int look_file(struct look *l, int fd)
 {
 	_cleanup_free_ char *link = NULL;
 	char at[32];
@@ -279,15 +267,15 @@ static int look_file(struct files_look *fl, int fd)
 	int r;
 
 	snprintf(at, sizeof(at), "fd/%d", fd);
-	r = link_read_at(fl->l->procfd, at, &link);
+	r = link_read_at(l->procfd, at, &link);
 	if (r == -ENOENT)
 		return 0; /* closed meanwhile */
 	if (r < 0)
-		return look_fail(fl->l, r, "read /proc/PID/fd");
-	if (fstatat(fl->l->procfd, at, &f.st, 0) < 0 && errno == ENOENT)
+		return look_fail(l, r, "read /proc/PID/fd");
+	if (fstatat(l->procfd, at, &f.st, 0) < 0 && errno == ENOENT)
 		return 0;
 	cut_deleted(&f, link);
-	return judge(fl, &f);
+	return judge(l, &f);
 }
 
 static int by_ino(const void *a, const void *b)
@@ -296,59 +284,69 @@ static int by_ino(const void *a, const void *b)
 
 	if (x->ino != y->ino)
 		return x->ino < y->ino ? -1 : 1;
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
 	return x->fd - y->fd;
 }
 
 /* Nobody has the other end of a pipe: seen through a copy, which the target can't see. */
-static bool other_end_closed(struct files_look *fl, const struct pipe_end *end)
+static bool other_end_closed(const struct pipe_end *end)
 {
-	_cleanup_close_ int pidfd = pidfd_of(fl->l->pid);
+	_cleanup_close_ int pidfd = pidfd_of(end->pid);
 	_cleanup_close_ int fd = pidfd < 0 ? -EBADF : pidfd_take(pidfd, end->fd);
 	struct pollfd p = {.fd = fd, .events = end->reads ? POLLIN : POLLOUT};
 
 	return fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (end->reads ? POLLHUP : POLLERR);
 }
 
-static int look_pipes(struct files_look *fl)
+/* The ends of one pipe. */
+static int look_pipe(struct look *l, const struct pipe_end *v, size_t n)
 {
 	static const struct look_kind inside = {"pipe", CKPT_SAVED, NULL, NULL};
 	static const struct look_kind outside = {"pipe", CKPT_WARNED, OUTSIDE, FD_SAYS};
+	bool reads = false, writes = false;
 	const struct look_kind *kind;
-	size_t first = 0, end;
 
-	if (fl->n_pipes)
-		qsort(fl->pipes, fl->n_pipes, sizeof(*fl->pipes), by_ino);
-	for (; first < fl->n_pipes; first = end) {
-		bool reads = false, writes = false;
-
-		for (end = first; end < fl->n_pipes && fl->pipes[end].ino == fl->pipes[first].ino;
-			end++) {
-			reads |= fl->pipes[end].reads;
-			writes |= fl->pipes[end].writes;
-		}
-		kind = (reads && writes) || other_end_closed(fl, &fl->pipes[first]) ? &inside
-										    : &outside;
-		for (size_t i = first; i < end; i++)
-			if (look_found(fl->l, kind, "fd %d pipe:[%llu]", fl->pipes[i].fd,
-				    (unsigned long long)fl->pipes[i].ino) < 0)
-				return -1;
+	for (size_t i = 0; i < n; i++) {
+		reads |= v[i].reads;
+		writes |= v[i].writes;
+	}
+	kind = (reads && writes) || other_end_closed(v) ? &inside : &outside;
+	for (size_t i = 0; i < n; i++) {
+		l->pid = v[i].pid;
+		if (look_found(l, kind, "fd %d pipe:[%llu]", v[i].fd,
+			    (unsigned long long)v[i].ino) < 0)
+			return -1;
 	}
 	return 0;
+}
+
+int look_pipes(struct look *l)
+{
+	const struct look_tree *t = l->tree;
+	size_t first = 0, end;
+	int r = 0;
+
+	if (t->n_pipes)
+		qsort(t->pipes, t->n_pipes, sizeof(*t->pipes), by_ino);
+	for (; r == 0 && first < t->n_pipes; first = end) {
+		end = first + 1;
+		while (end < t->n_pipes && t->pipes[end].ino == t->pipes[first].ino)
+			end++;
+		r = look_pipe(l, t->pipes + first, end - first);
+	}
+	return r;
 }
 
 int look_files(struct look *l)
 {
 	_cleanup_free_ int *fds = NULL;
-	struct files_look fl = {.l = l};
 	size_t n = 0;
 	int r = proc_numbers(l->procfd, "fd", &fds, &n);
 
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/fd");
 	for (size_t i = 0; i < n && !r; i++)
-		r = look_file(&fl, fds[i]);
-	if (!r)
-		r = look_pipes(&fl);
-	free(fl.pipes);
+		r = look_file(l, fds[i]);
 	return r;
 }

@@ -4,14 +4,37 @@
 #ifndef CKPT_DUMP_PREFLIGHT_LOOK_H
 #define CKPT_DUMP_PREFLIGHT_LOOK_H
 
+#include <stdint.h>
+
 #include "dump/preflight.h"
 
-/** What the parts share. */
+/* One end of a pipe. */
+struct pipe_end {
+	uint64_t ino;
+	pid_t pid;
+	int fd;
+	bool reads, writes;
+};
+
+/** What the looks at all processes share. */
+struct look_tree {
+	struct {
+		pid_t pid, parent;
+	} * v; /* the root first; its parent is not asked for: 0 */
+	size_t n, cap;
+	struct pipe_end *pipes;
+	size_t n_pipes, cap_pipes;
+	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
+};
+
+/** What the parts of the look at one process share. */
 struct look {
 	struct ckpt_op *op;
 	struct preflight_report *report;
-	pid_t pid;
-	const char *comm;
+	struct look_tree *tree;
+	pid_t pid, parent; /* parent: 0 for the root */
+	bool gone;         /* it has ended; no reason to fail, unless it is the root */
+	char comm[64];
 	pid_t tid;  /* a thread that is alive: pid, unless its first thread has ended */
 	int procfd; /* /proc/TID */
 };
@@ -27,7 +50,13 @@ struct look_kind {
 int look_found(struct look *l, const struct look_kind *kind, const char *object, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/** look_fail() - op_fail() for a part of /proc/PID that can't be read; -ESRCH is the target's death */
+/** look_add() - have another process looked at later, a child of @parent. 0 or after op_fail() */
+int look_add(struct look *l, pid_t parent, pid_t pid);
+
+/**
+ * look_fail() - op_fail() for a part of /proc/PID that can't be read; -ESRCH is the target's death
+ * Of a descendant that is no failure: it is noted in l->gone. Return: negative.
+ */
 int look_fail(struct look *l, int err, const char *what);
 
 /*
@@ -39,6 +68,7 @@ int look_threads(struct look *l);
 int look_namespaces(struct look *l);
 int look_cgroup(struct look *l);
 int look_files(struct look *l);
+int look_pipes(struct look *l); /* last: when all processes have been looked at */
 int look_memory(struct look *l);
 
 /**

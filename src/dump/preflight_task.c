@@ -1,5 +1,5 @@
 /*
- * preflight_task.c - the process as a whole: its state, its threads, its children, its namespaces.
+ * preflight_task.c - a process as a whole: its state, its threads, its children, its namespaces.
  */
 #include "dump/preflight_look.h"
 
@@ -13,6 +13,7 @@
 
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
+#include "kernel/proc_children.h"
 #include "kernel/proc_stat.h"
 #include "kernel/proc_status.h"
 #include "util/cleanup.h"
@@ -23,6 +24,8 @@
 static const struct look_kind kind_process = {"process", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_zombie = {
 	"process", CKPT_REFUSED, "it has ended, only its exit status is left", NULL};
+static const struct look_kind kind_dead_child = {
+	"process", CKPT_SAVED, "it has ended: its exit status is saved", NULL};
 static const struct look_kind kind_dead_leader = {"process", CKPT_REFUSED,
 	"its first thread has ended: its files are out of reach before Linux 6.9", NULL};
 static const struct look_kind kind_kthread = {
@@ -70,7 +73,7 @@ static int look_state(struct look *l, const struct proc_stat *st)
 	else if (l->pid == getpid())
 		kind = &kind_self;
 	else if (st->state == 'Z' || st->state == 'X')
-		kind = &kind_zombie;
+		kind = l->parent ? &kind_dead_child : &kind_zombie;
 	if (!kind)
 		return 0;
 	return look_found(l, kind, "pid %d (%s)", l->pid, l->comm) < 0 ? -EINVAL : 1;
@@ -95,11 +98,14 @@ int look_task(struct look *l)
 
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/stat");
-	l->report->r.comm = strdup(st.comm);
-	if (!l->report->r.comm)
+	/* one that has got another parent meanwhile is looked at as a child of that, or not at all */
+	if (l->parent && st.ppid != l->parent)
+		return look_fail(l, ESRCH, "read /proc/PID/stat");
+	snprintf(l->comm, sizeof(l->comm), "%s", st.comm);
+	if (!l->parent && !(l->report->r.comm = strdup(st.comm)))
 		return look_fail(l, ENOMEM, "preflight");
-	l->comm = l->report->r.comm;
-	l->report->r.threads = st.num_threads;
+	l->report->r.tasks++;
+	l->report->r.threads += st.num_threads;
 	r = look_state(l, &st);
 	if (r != 0)
 		return r;
@@ -116,7 +122,8 @@ int look_task(struct look *l)
 	if (!r)
 		r = look_found(l, files_reachable(l) ? &kind_process : &kind_dead_leader,
 			"pid %d (%s)", l->pid, l->comm);
-	if (!r && st.session != l->pid)
+	/* that of a descendant is the root's, or was made by one of them */
+	if (!r && !l->parent && st.session != l->pid)
 		r = look_found(l, &kind_session, "session %d", st.session);
 	return r;
 }
@@ -129,6 +136,29 @@ static int look_shared(struct look *l, pid_t tid)
 	if (syscall(SYS_kcmp, l->tid, tid, KCMP_FS, 0, 0) > 0)
 		return look_found(l, &kind_own_fs, "tid %d", tid);
 	return 0;
+}
+
+static int add_children(struct look *l, const struct proc_children *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->n; i++)
+		r = look_add(l, l->pid, c->v[i]);
+	return r;
+}
+
+static int look_children(struct look *l, const pid_t *tids, size_t n)
+{
+	struct proc_children found = {};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = proc_children_of(l->procfd, tids[i], &found);
+	if (r == -ENOENT)
+		r = proc_children_scan(l->pid, &found);
+	r = r < 0 ? look_fail(l, r, "read /proc/PID/task/TID/children") : add_children(l, &found);
+	proc_children_done(&found);
+	return r;
 }
 
 static int look_deep_thread(struct look *l, pid_t tid)
@@ -155,6 +185,7 @@ int look_threads(struct look *l)
 
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/task");
+	r = look_children(l, tids, n);
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		if (r >= 0 && tids[i] != l->pid)
 			r = look_shared(l, tids[i]);

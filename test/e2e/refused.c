@@ -9,9 +9,9 @@
  * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
  * e2e: refuse for namespace: namespace
- * e2e: refuse for many: mount, socket
+ * e2e: refuse for many: mount, socket, namespace
  *
- * Holds: one thing that is not saved yet; many: several of them.
+ * Holds: one thing that is not saved yet; many: several of them, one in a child.
  * Shows: "What is not saved yet is refused by name, all offenders at once, before anything is touched."
  */
 #include "victim.h"
@@ -89,6 +89,7 @@ static void refused_other(const char *what)
 		child = MUST(fork());
 		if (!child) {
 			MUST(prctl(PR_SET_PDEATHSIG, SIGKILL));
+			MUST(open("/proc/self/ns/net", O_RDONLY));
 			pause();
 			_exit(0);
 		}

@@ -109,8 +109,9 @@ static pid_t start(void (*make)(void))
 	cr_assert(pid > 0);
 	close(ready[1]);
 	cr_assert_eq(read(ready[0], &c, 1), 1, "the child could not be set up");
-	/* Its end of the pipe is none of what the tests look for. */
-	cr_assert_eq(read(ready[0], &c, 1), 0);
+	/* Its end of the pipe is none of what the tests look for; nor is that of its own child. */
+	while (read(ready[0], &c, 1) == 1)
+		;
 	close(ready[0]);
 	return pid;
 }
@@ -220,28 +221,54 @@ Test(preflight, all_offenders_are_named_at_once)
 	ckpt_error_done(&err);
 }
 
-static void make_child(void)
+/* A child, which has a socket and is the other end of a pipe, and a zombie. */
+static void make_children(void)
 {
+	int ends[2];
+
+	if (pipe(ends) < 0)
+		_exit(9);
 	if (!fork()) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		move(ends[0], FD_PIPE_R);
+		close(ends[1]);
+		move(socket(AF_UNIX, SOCK_STREAM, 0), FD_SOCKET);
+		if (write(60, "r", 1) != 1)
+			_exit(9);
 		close(60);
 		for (;;)
 			pause();
 	}
+	close(ends[0]);
+	move(ends[1], FD_PIPE_W);
+	if (!fork())
+		_exit(3);
+	usleep(20000);
 }
 
-Test(preflight, children_are_saved)
+Test(preflight, children_are_looked_at_too)
 {
-	pid_t pid = start(make_child);
+	pid_t pid = start(make_children);
 	struct ckpt_op op;
+	struct ckpt_error err;
 	struct preflight_report rep;
+	char text[32];
 
 	op_init(&op, NULL);
-	cr_assert_eq(preflight(&op, pid, &rep), 0);
+	cr_assert_eq(preflight_deep(&op, pid, &rep), 0);
 	stop(pid);
-	cr_expect_eq(rep.r.refused, 0);
+	cr_expect_eq(rep.r.tasks, 3);
+	expect(&rep, FD_PIPE_R, CKPT_SAVED, "pipe");
+	expect(&rep, FD_PIPE_W, CKPT_SAVED, "pipe");
+	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
+	cr_expect_eq(rep.r.refused, 1);
+	cr_expect_neq(find(&rep, "fd 30 ")->pid, pid);
+	snprintf(text, sizeof(text), "pid %d: fd 30 ", (int)find(&rep, "fd 30 ")->pid);
+	cr_expect(preflight_refuse(&op, &rep) < 0);
 	preflight_done(&rep);
-	op_done(&op, NULL);
+	op_done(&op, &err);
+	cr_expect(strstr(err.object, text), "%s", err.object);
+	ckpt_error_done(&err);
 }
 
 Test(preflight, a_zombie_is_refused)
