@@ -138,6 +138,7 @@ struct plan_file {
 	uint64_t id;
 	int fd; /* the number that the coordinator gives it; tasks inherit it */
 	bool opened;
+	pid_t doer; /* the task that does what is done once for it, the first that is planned; 0: none yet */
 	int home; /* the task's first number for it, where the coordinator keeps it if it can; -1 */
 	const struct model_rec *rec; /* of its kind */
 };
