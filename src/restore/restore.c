@@ -135,6 +135,9 @@ static int pidfile_open(struct restore *s)
 	if (!s->req->pidfile)
 		return 0;
 	s->pidfile = open(s->req->pidfile, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (s->pidfile < 0 && errno == ENOENT)
+		return op_fail(s->op, CKPT_E_USAGE, ENOENT, "open",
+			"make its directory, or name another file", "pidfile %s", s->req->pidfile);
 	if (s->pidfile < 0)
 		return op_fail_errno(s->op, errno, "open", "pidfile %s", s->req->pidfile);
 	return 0;
@@ -156,7 +159,8 @@ static int stage_open(struct restore *s)
 {
 	int r = open_files(&s->plan, s->img);
 
-	stage_say(&s->stage, "%zu file%s, mapped or open", s->plan.n_files, plural(s->plan.n_files));
+	stage_say(
+		&s->stage, "%zu file%s, mapped or open", s->plan.n_files, plural(s->plan.n_files));
 	return r < 0 ? r : pidfile_open(s);
 }
 
