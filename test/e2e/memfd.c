@@ -176,19 +176,9 @@ static void memfd_huge_sealed(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*fn)(void);
-	} cases[] = {{"sealed", memfd_sealed}, {"future", memfd_future}, {"exec", memfd_exec},
-		{"read-only", memfd_read_only}, {"hugetlb", memfd_hugetlb},
-		{"huge-sealed", memfd_huge_sealed}};
+	static const struct victim_case cases[] = {{"sealed", memfd_sealed},
+		{"future", memfd_future}, {"exec", memfd_exec}, {"read-only", memfd_read_only},
+		{"hugetlb", memfd_hugetlb}, {"huge-sealed", memfd_huge_sealed}};
 
-	victim_init(argc, argv);
-	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (!strcmp(argv[1], cases[i].name)) {
-			cases[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such case");
-	return 1;
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }
