@@ -89,6 +89,9 @@ struct ckpt_dump_req {
 	bool leave_running; /* go on afterwards instead of dying */
 	bool leave_stopped; /* stay stopped (SIGSTOP) afterwards instead of dying */
 	bool force;         /* replace an image that is already in dir */
+	/* System V semaphore sets and message queues to save: NULL-terminated lists of "tree" (those that
+	 * the tree uses), "sem:ID", "msg:ID", "0xKEY", with commas; or NULL */
+	const char *const *sysvipc;
 };
 
 struct ckpt_dump_result {

@@ -27,7 +27,7 @@ struct opt_tables {
 
 static int has_arg(const struct option_row *row)
 {
-	if (row->type == OPT_LEVEL)
+	if (option_value_optional(row))
 		return optional_argument;
 	return row->metavar ? required_argument : no_argument;
 }

@@ -26,7 +26,6 @@ static const char *const names[] = {
 	"restore.open",
 	"restore.fork",
 	"restore.map",
-	"restore.tree", /* of several tasks, when all are there */
 	"restore.fill",
 	"restore.threads",
 	"restore.finish",

@@ -281,7 +281,7 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	int r = 0;
 
 	model_init(&d.model);
-	d.collect = (struct collect_tree){.op = op, .model = &d.model};
+	d.collect = (struct collect_tree){.op = op, .model = &d.model, .sysvipc = req->sysvipc};
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
 		d.stage = stage_begin(op, stages[i].name, req->pid);
 		r = stage_end(&d.stage, stages[i].run(&d));

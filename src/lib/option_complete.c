@@ -53,7 +53,7 @@ static void bash_value(const struct option_row *row, FILE *out)
 
 static bool bash_takes_value(const struct option_row *row)
 {
-	return row->metavar && row->type != OPT_LEVEL;
+	return row->metavar && !option_value_optional(row);
 }
 
 static void bash_verb(const struct verb_desc *v, FILE *out)
@@ -108,10 +108,10 @@ static void zsh_spec(const struct option_row *row, const char *name, FILE *out)
 {
 	fprintf(out, "\t\t\t'%s%s%s[",
 		row->type == OPT_STRINGS || row->type == OPT_LEVEL ? "*" : "", name,
-		row->metavar && row->type != OPT_LEVEL && name[1] == '-' ? "=" : "");
+		row->metavar && !option_value_optional(row) && name[1] == '-' ? "=" : "");
 	zsh_text(row->help, out);
 	fputc(']', out);
-	if (row->metavar && row->type != OPT_LEVEL) {
+	if (row->metavar && !option_value_optional(row)) {
 		fprintf(out, ":%s:", row->metavar);
 		if (row->type == OPT_PID)
 			fputs("_pids", out);

@@ -12,7 +12,7 @@ static void print_names(const struct option_row *row, FILE *out)
 {
 	int n;
 	char letter[8] = "    ";
-	bool optional = row->type == OPT_LEVEL;
+	bool optional = option_value_optional(row);
 
 	if (row->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", row->letter);

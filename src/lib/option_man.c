@@ -39,9 +39,9 @@ static void option(FILE *out, const struct option_row *row)
 	put(out, row->name);
 	fputs("\\fR", out);
 	if (row->metavar) {
-		fputs(row->type == OPT_LEVEL ? "[=\\fI" : " \\fI", out);
+		fputs(option_value_optional(row) ? "[=\\fI" : " \\fI", out);
 		put(out, row->metavar);
-		fputs(row->type == OPT_LEVEL ? "\\fR]" : "\\fR", out);
+		fputs(option_value_optional(row) ? "\\fR]" : "\\fR", out);
 	}
 	fputc('\n', out);
 	put(out, row->help);

@@ -153,6 +153,7 @@ int option_set(const struct option_row *row, void *req, struct option_front *fro
 
 	if (row->type == OPT_NOTHING)
 		return 0;
+	value = value ? value : row->implied;
 	if (!value && row->type != OPT_FLAG && row->type != OPT_LEVEL)
 		return usage_error(
 			err, NULL, "option --%s needs a value: %s", row->name, row->metavar);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "res/ipc/wish.h"
 #include "util/vec.h"
 
 #define COMMON_FIRST(type)                                                                         \
@@ -21,7 +22,7 @@ COMMON_FIRST(ckpt_diff_req);
 COMMON_FIRST(ckpt_explain_req);
 
 static const struct verb_desc verb_table[] = {
-	{VERB_DUMP, "dump", ARGS_NONE, "-t PID [-D DIR] [-R | -s] [--force]",
+	{VERB_DUMP, "dump", ARGS_NONE, "-t PID [-D DIR] [-R | -s] [--force] [--sysvipc[=LIST]]",
 		"save a running process into an image; the process ends unless -R or -s is given",
 		"Saves the process PID, with all its threads, into an image. When the image is "
 		"complete and in place, and not before, the process is ended, or goes on with "
@@ -199,6 +200,15 @@ static const struct option_row row_table[] = {
 		.name = "force",
 		FLAG(ckpt_dump_req, force),
 		.help = "replace an image that is in the directory"},
+	{.verbs = VERB_DUMP,
+		.name = "sysvipc",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_dump_req, sysvipc),
+		.metavar = "LIST",
+		.implied = "tree",
+		.check = wish_wrong,
+		.dflt = "none; without LIST those that the process was the last to use",
+		.help = "save System V semaphores and queues: tree, sem:ID, msg:ID, 0xKEY"},
 
 	/* restore */
 	{.verbs = VERB_RESTORE,
@@ -348,6 +358,11 @@ const struct option_row *option_find(enum verb verb, const char *name)
 		if (!strcmp(row->name, name) || (row->alias && !strcmp(row->alias, name)))
 			return row;
 	return NULL;
+}
+
+bool option_value_optional(const struct option_row *row)
+{
+	return row->type == OPT_LEVEL || row->implied;
 }
 
 bool option_listed(const struct option_row *row)

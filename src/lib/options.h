@@ -87,6 +87,7 @@ struct option_row {
 	uint64_t min, max;               /* of a number; of a string's length when max is not 0 */
 	const struct option_name *names; /* of an enum; ends with a NULL name */
 	const char *metavar;             /* NULL: takes no value */
+	const char *implied;             /* the value where none is given, or NULL: one is needed */
 	const char *dflt;                /* text for people, or NULL */
 	const char *help;                /* one line */
 	const char *alias;               /* a second long name, unlisted, or NULL */
@@ -114,6 +115,9 @@ const struct option_row *option_next(enum verb verb, size_t *pos);
 
 /** option_find() - by long name or alias, without dashes. Return: NULL if the verb has none such */
 const struct option_row *option_find(enum verb verb, const char *name);
+
+/** option_value_optional() - Return: whether a value may be left out: "--name" or "--name=VALUE" */
+bool option_value_optional(const struct option_row *row);
 
 /** option_listed() - Return: whether help shows the row (the no-ops for old fingers are not shown) */
 bool option_listed(const struct option_row *row);

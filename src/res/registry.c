@@ -35,6 +35,8 @@ static const struct res *const table[] = {
 	&res_inotify,
 	&res_pidfd,
 	&res_fdtable,
+	&res_sysvsem,
+	&res_sysvmsg,
 	&res_sigaction,
 	&res_membarrier,
 	&res_xfeatures,

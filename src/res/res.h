@@ -41,6 +41,7 @@ struct seen;
 struct collect_tree {
 	struct ckpt_op *op;
 	struct model *model;
+	const char *const *sysvipc; /* what the caller wishes, see res/ipc/wish.h; or NULL */
 
 	struct collect *tasks; /* parents before children; of a zombie nothing but its pid is set */
 	size_t n_tasks;
@@ -138,7 +139,6 @@ struct plan_file {
 	uint64_t id;
 	int fd; /* the number that the coordinator gives it; tasks inherit it */
 	bool opened;
-	pid_t doer; /* the task that does what is done once for it, the first that is planned; 0: none yet */
 	int home; /* the task's first number for it, where the coordinator keeps it if it can; -1 */
 	const struct model_rec *rec; /* of its kind */
 };
@@ -163,7 +163,6 @@ struct plan {
 	size_t n_overrides;
 	const struct vdso_host *vdso; /* of the running kernel */
 	size_t n_cpus;                /* of this host; 0: not known */
-	pid_t own_group;              /* the process group of the restore command */
 	bool timer_ids; /* the ids of POSIX timers can be chosen (FEATURE_TIMER_IDS) */
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;
@@ -199,6 +198,10 @@ struct res {
 	/* Append the steps of one phase; pure. */
 	void (*plan)(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 		struct prog *prog);
+
+	/* Make what does not belong to a task or a descriptor, before there is any task. 0 or negative
+	 * after op_fail(). */
+	int (*make)(struct plan *p, const struct model_rec *rec);
 
 	/* Files only: whether a description is of this kind, its own record, opening it again. */
 	const struct file_ops *file;

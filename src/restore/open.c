@@ -241,6 +241,8 @@ int open_files(struct plan *p, const struct image *img)
 
 		if (res && res->file)
 			r = open_one(&o, rec, res);
+		else if (res && res->make)
+			r = res->make(p, rec);
 	}
 	for (size_t i = 0; r == 0 && i < p->n_files; i++) {
 		const struct plan_file *f = &p->files[i];

@@ -152,8 +152,15 @@ class Test:
             return status, text
         return text
 
+    def options(self):
+        """More words for a dump; @NAME in one stands for what is in the victim's file of that name."""
+        def text(match):
+            with open(os.path.join(self.dir, match.group(1))) as f:
+                return f.read()
+        return [re.sub(r"@(\w+)", text, word) for word in self.victim.options]
+
     def dump(self, name, *more):
-        args = ["dump", "-t", str(self.pid), "-D", self.path(name), *more]
+        args = ["dump", "-t", str(self.pid), "-D", self.path(name), *self.options(), *more]
         if not self.victim.may_fail:
             return self.ckpt(*args)
         status, text = self.ckpt(*args, ok=False)
@@ -347,7 +354,8 @@ def mode_faults(t):
     for n, fault in enumerate(text.split()):
         name = f"F{n}"
         at = time.monotonic()
-        status, text = t.ckpt("dump", "-t", str(t.pid), "-D", t.path(name), fault=fault, ok=False)
+        status, text = t.ckpt("dump", "-t", str(t.pid), "-D", t.path(name), *t.options(),
+                              fault=fault, ok=False)
         if status != 0:
             reached += 1
             try:
@@ -391,7 +399,8 @@ def mode_kill(t):
     for n in range(10 * t.loops if t.loops > 100 else 2 * t.loops):
         after = rnd.uniform(0, 1.1 * whole)
         name = f"K{n}"
-        proc = subprocess.Popen([CKPT, "dump", "-t", str(t.pid), "-D", t.path(name), "-R"], cwd=t.dir,
+        proc = subprocess.Popen([CKPT, "dump", "-t", str(t.pid), "-D", t.path(name), "-R",
+                                 *t.options()], cwd=t.dir,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
         time.sleep(after)
@@ -427,7 +436,7 @@ def mode_loop(t):
 def mode_refuse(t):
     """What is not saved is refused by name, before anything is touched."""
     t.start()
-    status, text = t.ckpt("dump", "-t", str(t.pid), "-D", t.path("A"), ok=False)
+    status, text = t.ckpt("dump", "-t", str(t.pid), "-D", t.path("A"), *t.options(), ok=False)
     if status == 0:
         raise Failure("the dump was not refused")
     for word in t.victim.refuse.split(", "):

@@ -18,6 +18,7 @@
  *   e2e: timeout: SECONDS         for the whole test (60)
  *   e2e: cflags: FLAGS            more flags for the compiler
  *   e2e: session: inherit         started in the driver's session, not as a session's leader
+ *   e2e: options: WORDS           more for every "ckpt dump"; @NAME is what the file NAME holds
  *   e2e: gone: yes                when it is dead, and before a restore, it is run with `gone` as argument
  *   e2e: stopped: yes             it stops itself when ready; the go comes with a SIGCONT
  */
@@ -181,25 +182,6 @@ static inline size_t victim_slurp(const char *path, char *buf, size_t size)
 	buf[have] = 0;
 	close(fd);
 	return have;
-}
-
-/* One case of a victim that has several: the argument that chooses it. */
-struct victim_case {
-	const char *name;
-	void (*fn)(void);
-};
-
-/* main() of such a victim. */
-static inline int victim_cases(int argc, char **argv, const struct victim_case *cases, size_t n)
-{
-	victim_init(argc, argv);
-	for (size_t i = 0; argc == 2 && i < n; i++)
-		if (!strcmp(argv[1], cases[i].name)) {
-			cases[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such case");
-	return 1;
 }
 
 #endif

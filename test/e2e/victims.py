@@ -18,7 +18,7 @@ class Victim:
         self.name = base if arg is None else f"{base}-{arg}"
         self.settle, self.timeout = 0.05, 60.0
         self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
-        self.may_fail, self.leave_refused, self.gone = False, None, False
+        self.may_fail, self.leave_refused, self.gone, self.options = False, None, False, []
         for key, args, value in re.findall(
                 r"e2e: (\w[\w ,]*?)(?: for ([\w,+-]+))?: *([^\n*]*?) *(?:\*/|\n)", text):
             if args and arg not in args.split(","):
@@ -39,6 +39,8 @@ class Victim:
             self.leave_refused = value
         elif key == "dump":
             self.may_fail = value == "may fail"
+        elif key == "options":
+            self.options = value.split()
         elif key == "gone":
             self.gone = True
         elif key == "stopped":

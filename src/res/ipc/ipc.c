@@ -4,6 +4,7 @@
 #include "res/ipc/ipc.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -88,6 +89,33 @@ int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckp
 		return op_fail(p->op, CKPT_E_SPACE, -r, NULL,
 			"see the limits in /proc/sys/kernel (sysvipc(7))", "%s %d", what, m->id);
 	return op_fail_errno(p->op, -r, NULL, "%s %d: making it again", what, m->id);
+}
+
+bool ipc_user_alive(pid_t pid)
+{
+	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
+bool ipc_user_inside(const struct collect *c, pid_t pid)
+{
+	for (size_t i = 0; pid && i < c->tree->n_tasks; i++)
+		if (c->tree->tasks[i].pid == pid)
+			return true;
+	return false;
+}
+
+bool ipc_user_outside(const struct collect *c, pid_t pid)
+{
+	return !ipc_user_inside(c, pid) && ipc_user_alive(pid);
+}
+
+bool ipc_asks(const struct collect *c)
+{
+	const struct collect *first = c->tree->tasks;
+
+	while (first < c && !first->tr)
+		first++;
+	return c->tree->sysvipc && first == c;
 }
 
 void ipc_made_done(struct plan *p, bool failed)

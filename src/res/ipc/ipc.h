@@ -16,7 +16,7 @@
 
 struct file_look;
 
-extern const struct res res_sysvshm;
+extern const struct res res_sysvshm, res_sysvsem, res_sysvmsg;
 
 /** ipc_perm() - a message of what the kernel says of an object. Return: owned by the caller; NULL */
 Ckpt__IpcPerm *ipc_perm(int id, const struct ipc_perm *perm);
@@ -36,6 +36,18 @@ int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckp
 
 /** ipc_taken() - op_fail(): the id belongs to another object now */
 int ipc_taken(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m);
+
+/** ipc_asks() - whether this task is the one that looks for what the tree uses (--sysvipc) */
+bool ipc_asks(const struct collect *c);
+
+/** ipc_user_inside() - whether a process that has used an object is of the tree */
+bool ipc_user_inside(const struct collect *c, pid_t pid);
+
+/** ipc_user_outside() - whether a process that has used an object is alive, and not of the tree */
+bool ipc_user_outside(const struct collect *c, pid_t pid);
+
+/** ipc_user_alive() - whether there is such a process now */
+bool ipc_user_alive(pid_t pid);
 
 /** ipc_made_done() - forget what was made; a restore that failed takes it away again */
 void ipc_made_done(struct plan *p, bool failed);

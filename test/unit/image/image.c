@@ -9,17 +9,26 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "fixture.h"
 #include "image/manifest.h"
 
-#include "fixture.h"
+static struct scratch s;
+static struct ckpt_op op;
 
 static void init(void)
 {
-	fixture_init();
+	scratch_init(&s);
+	op_init(&op, NULL);
 	umask(022);
 }
 
-TestSuite(image, .init = init, .fini = fixture_done);
+static void done(void)
+{
+	op_done(&op, NULL);
+	scratch_done(&s);
+}
+
+TestSuite(image, .init = init, .fini = done);
 
 /* What small_image() wrote must be what is read. */
 static void small_image_expect(const char *dir, uint64_t crid)

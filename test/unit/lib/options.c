@@ -138,6 +138,20 @@ Test(options, lists_grow_and_are_freed)
 	cr_expect_null(req.fds);
 }
 
+Test(options, a_value_that_is_implied)
+{
+	struct ckpt_dump_req req = {};
+	char text[256];
+
+	cr_assert_eq(set(VERB_DUMP, &req, "sysvipc", NULL, text), 0, "%s", text);
+	cr_assert_eq(set(VERB_DUMP, &req, "sysvipc", "sem:1", text), 0, "%s", text);
+	cr_expect_str_eq(req.sysvipc[0], "tree");
+	cr_expect_str_eq(req.sysvipc[1], "sem:1");
+	cr_expect_null(req.sysvipc[2]);
+	cr_expect_eq(set(VERB_DUMP, &req, "sysvipc", "sem:x", text), -1);
+	options_done(VERB_DUMP, &req);
+}
+
 Test(options, wrong_values_are_named)
 {
 	static const struct {
