@@ -111,6 +111,7 @@ void arch_jump(uint8_t *buf, uint64_t to);
 struct arch_call {
 	long nr;
 	uint64_t args[6];
+	bool keep; /* its result counts */
 };
 
 /*
@@ -132,20 +133,21 @@ void arch_landing(uint8_t *buf, uint64_t at, struct arch_regs *resume);
  * to be taken out, then resumes
  * @buf:    at least ARCH_STUB_CALLS_SIZE bytes
  * @at:     the address where it will be put
- * @hold_ns: how long it waits, in ppoll(2), which leaves the kernel's memory of a broken-off sleep alone;
- *          below a second; 0: not at all
+ * @hold_at: how long it waits: a struct timespec in the target, where that can't write. It does so in
+ *          ppoll(2), which leaves the kernel's memory of a broken-off sleep alone; 0: not at all
  * @resume: context to end in (from arch_regs_resume())
  * @entry:  registers to start it with
  * Touches neither stack nor flags: a signal in its midst is handled on the right stack.
- * Return: its length in bytes; 0: arguments so long that it would not fit, nothing is to be used.
+ * Return: its length in bytes; 0: arguments so long that it would not fit, or more than
+ *         ARCH_STUB_RESULTS_MAX results to keep; nothing is to be used.
  */
 size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls, unsigned n,
-	uint64_t hold_ns, const struct arch_regs *resume, struct arch_regs *entry);
+	uint64_t hold_at, const struct arch_regs *resume, struct arch_regs *entry);
 
 /** arch_stub_calls_held() - whether a thread waits in such code at @at, all calls made */
 bool arch_stub_calls_held(const struct arch_regs *regs, uint64_t at);
 
-/** arch_stub_calls_result() - what call @i has returned, of a thread that waits there */
+/** arch_stub_calls_result() - the @i-th result that was kept, of a thread that waits there */
 long arch_stub_calls_result(const struct arch_regs *regs, unsigned i);
 
 /* A region that a stub maps, runs a program in, and unmaps. */

@@ -23,11 +23,12 @@
 
 /* What arch_stub_region() and the agent's rendezvous call, see arch/<isa>/stub.c. */
 static const struct arch_call region_calls[] = {
-	{SYS_rt_sigprocmask, {2, SOMEWHERE, 0, 8}},
-	{SYS_mmap, {0, SOME_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1ULL, 0}},
-	{SYS_mprotect, {SOMEWHERE, SOME_SIZE, PROT_READ | PROT_WRITE}},
-	{SYS_getpid, {AGENT_ASK_KEY, 1, SOMEWHERE}},
-	{SYS_munmap, {SOMEWHERE, SOME_SIZE}},
+	{SYS_rt_sigprocmask, {2, SOMEWHERE, 0, 8}, false},
+	{SYS_mmap, {0, SOME_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1ULL, 0},
+		false},
+	{SYS_mprotect, {SOMEWHERE, SOME_SIZE, PROT_READ | PROT_WRITE}, false},
+	{SYS_getpid, {AGENT_ASK_KEY, 1, SOMEWHERE}, false},
+	{SYS_munmap, {SOMEWHERE, SOME_SIZE}, false},
 };
 
 /* The first call of a program that the thread may not make, or -1. */
@@ -116,6 +117,7 @@ static int forbidden(struct tracees *tr, struct tracee *t, long nr)
 int permit_batch(struct tracees *tr, const struct prog *whole, const struct prog *threads,
 	size_t *ret_leader)
 {
+	const uint64_t hold_args[6] = {0, 0, SOMEWHERE};
 	struct tracee *leader = tracees_leader(tr);
 	int r = 0;
 
@@ -138,6 +140,8 @@ int permit_batch(struct tracees *tr, const struct prog *whole, const struct prog
 			nr = prog_forbidden(tr, t, &threads[i]);
 		if (nr >= 0)
 			r = forbidden(tr, t, nr);
+		t->may_hold = t->suspended ||
+			      policy_allows(&t->policy, tr->slack_start, SYS_ppoll, hold_args);
 		if (r == 0 && !t->dead && (threads || t == leader) && sud_takes(tr, t))
 			r = sud_lift(tr, t);
 	}

@@ -39,12 +39,12 @@ struct remote {
 	unsigned wave;      /* so many places */
 	uint64_t code_size, data_size, size;
 	uint64_t region; /* where the target mapped it */
-	uint64_t steps_off, whole_off, threads_off;
+	uint64_t hold_off, steps_off, whole_off, threads_off;
 	size_t leader; /* its index; its own thread's questions are asked by the agent too */
 	int err;       /* first failure; the leader is still brought home */
 };
 
-/* ---- the region's layout: code | program, steps, data of all | stack ---- */
+/* ---- the region's layout: code, how long to hold | program, steps, data of all | stack ---- */
 
 static const struct prog *leader_prog(const struct remote *m)
 {
@@ -62,7 +62,8 @@ static void layout(struct remote *m)
 {
 	uint64_t off = sizeof(struct agent_prog);
 
-	m->code_size = ALIGN_UP((uint64_t)agent_blob_len(), PAGE);
+	m->hold_off = ALIGN_UP((uint64_t)agent_blob_len(), 16);
+	m->code_size = ALIGN_UP(m->hold_off + sizeof(STUBS_HOLD), PAGE);
 	m->steps_off = m->code_size + ALIGN_UP(off, 16);
 	m->whole_off = m->steps_off + ALIGN_UP(steps_count(m) * sizeof(struct agent_step), 16);
 	m->threads_off = m->whole_off + ALIGN_UP(m->whole->data_len, 16);
@@ -88,6 +89,7 @@ static int fill(struct remote *m)
 	if (!buf)
 		return -ENOMEM;
 	memcpy(buf, agent_blob, agent_blob_len());
+	memcpy(buf + m->hold_off, &STUBS_HOLD, sizeof(STUBS_HOLD));
 	prog = (void *)(buf + m->code_size);
 	*prog = (struct agent_prog){.steps = m->region + m->steps_off, .n = nsteps};
 	steps = (void *)(buf + m->steps_off);
@@ -130,7 +132,8 @@ static int threads_run(struct remote *m)
 		.leader = m->leader,
 		.at = m->wave_at,
 		.places = m->wave,
-		.data = m->region + m->threads_off};
+		.data = m->region + m->threads_off,
+		.hold_at = m->region + m->hold_off};
 	size_t stride = stubs_stride(m->threads), len = m->tr->n * stride;
 	_cleanup_free_ uint8_t *buf = malloc(len + 1);
 	int r = buf ? stubs_run(&stubs) : -ENOMEM;

@@ -17,32 +17,26 @@
 #include "kernel/ptrace.h"
 #include "util/vec.h"
 
-#define HOLD_NS     50000000UL /* how long a thread waits for us at the end of its stub */
-#define YIELDS      4          /* then we doze */
-#define DOZE_NS     20000L     /* how long we wait for it to come there, at first */
+#define YIELDS      4      /* then we doze */
+#define DOZE_NS     20000L /* how long we wait for it to come there, at first */
 #define DOZE_MAX_NS 10000000L
-
-/* Whether its seccomp filters let the thread wait for us. If not it is driven from stop to stop. */
-static bool may_hold(const struct tracees *tr, const struct tracee *t)
-{
-	return t->suspended ||
-	       policy_allows(&t->policy, tr->slack_start, SYS_ppoll, (const uint64_t[6]){0});
-}
 
 static int stub_make(
 	const struct stubs *m, size_t i, uint8_t *buf, uint64_t at, struct arch_regs *entry)
 {
+	const struct tracee *t = &m->tr->v[i];
 	const struct prog *p = &m->threads[i];
 	struct arch_call calls[ARCH_STUB_CALLS_MAX];
 	struct prog_place place = {.data = m->data + i * stubs_stride(m->threads)};
 
 	for (size_t k = 0; k < p->n; k++) {
 		calls[k].nr = p->steps[k].nr;
+		calls[k].keep = p->steps[k].wants_ret;
 		for (int a = 0; a < 6; a++)
 			calls[k].args[a] = prog_value(&p->steps[k].args[a], &place);
 	}
-	return arch_stub_calls(buf, at, calls, p->n, may_hold(m->tr, &m->tr->v[i]) ? HOLD_NS : 0,
-		       &m->tr->v[i].resume, entry)
+	return arch_stub_calls(
+		       buf, at, calls, p->n, t->may_hold ? m->hold_at : 0, &t->resume, entry)
 		       ? 0
 		       : -E2BIG;
 }
@@ -50,6 +44,7 @@ static int stub_make(
 static int stub_start(struct stubs *m, size_t i, uint64_t at)
 {
 	uint8_t buf[ARCH_STUB_CALLS_SIZE] = {0};
+	struct tracee *t = &m->tr->v[i];
 	struct arch_regs entry;
 	int r = slack_landing(m->tr, &m->tr->v[i].resume);
 
@@ -58,11 +53,10 @@ static int stub_start(struct stubs *m, size_t i, uint64_t at)
 	if (r == 0)
 		r = tracees_write(m->tr, at, buf, sizeof(buf));
 	if (r == 0)
-		r = arch_regs_set(m->tr->v[i].tid, &entry);
+		r = arch_regs_set(t->tid, &entry);
 	if (r == 0)
-		r = may_hold(m->tr, &m->tr->v[i]) ? ptrace_cont(m->tr->v[i].tid, 0)
-						  : ptrace_syscall(m->tr->v[i].tid, 0);
-	m->tr->v[i].held = false;
+		r = t->may_hold ? ptrace_cont(t->tid, 0) : ptrace_syscall(t->tid, 0);
+	t->held = false;
 	return r;
 }
 
@@ -77,8 +71,9 @@ static int stub_look(struct stubs *m, size_t i, uint64_t at)
 	if (r < 0)
 		return r;
 	if (arch_stub_calls_held(&regs, at)) {
-		for (size_t k = 0; k < p->n; k++)
-			p->steps[k].ret = arch_stub_calls_result(&regs, k);
+		for (size_t k = 0, kept = 0; k < p->n; k++)
+			if (p->steps[k].wants_ret)
+				p->steps[k].ret = arch_stub_calls_result(&regs, kept++);
 		r = arch_regs_set(t->tid, &t->regs);
 		return r < 0 ? r : 1;
 	}
@@ -188,8 +183,8 @@ static int turn_finish(struct stubs *m, struct turn *u)
 	unsigned k = u->finished++ % m->places;
 	uint64_t at = m->at + k * ARCH_STUB_CALLS_SIZE;
 
-	return may_hold(m->tr, &m->tr->v[u->who[k]]) ? stub_finish(m, u->who[k], at)
-						     : stub_step(m, u->who[k], at);
+	return m->tr->v[u->who[k]].may_hold ? stub_finish(m, u->who[k], at)
+					    : stub_step(m, u->who[k], at);
 }
 
 static int turn_start(struct stubs *m, struct turn *u, size_t i)

@@ -4,6 +4,8 @@
 #ifndef CKPT_INJECT_STUBS_H
 #define CKPT_INJECT_STUBS_H
 
+#include <time.h>
+
 #include "inject/prog.h"
 #include "inject/tracees.h"
 #include "util/vec.h"
@@ -14,10 +16,14 @@ struct stubs {
 	struct tracees *tr;
 	struct prog *threads; /* one per tr->v[i], all with the same questions */
 	size_t leader;        /* the one that is not asked this way */
-	uint64_t at;     /* where the stubs are put: zeros, ARCH_STUB_CALLS_SIZE for each ... */
-	unsigned places; /* ... of so many, 1..STUBS_MAX */
-	uint64_t data;   /* in the target: the threads' data, each's stubs_stride() further */
+	uint64_t at;      /* where the stubs are put: zeros, ARCH_STUB_CALLS_SIZE for each ... */
+	unsigned places;  /* ... of so many, 1..STUBS_MAX */
+	uint64_t data;    /* in the target: the threads' data, each's stubs_stride() further */
+	uint64_t hold_at; /* in the target, not writable there: STUBS_HOLD, a struct timespec */
 };
+
+/* How long a thread waits for us at the end of its stub. */
+#define STUBS_HOLD ((struct timespec){.tv_nsec = 50000000})
 
 /** stubs_stride() - from one thread's data to the next's; each has the same length */
 static inline uint64_t stubs_stride(const struct prog *threads)

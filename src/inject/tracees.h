@@ -29,14 +29,15 @@ struct tracee {
 	struct policy policy;    /* what it may call */
 	bool suspended;          /* its seccomp filters are, see permit.h */
 	struct sud_config sud;   /* its syscall user dispatch; off where the kernel can't tell */
-	bool sud_off;            /* it is switched off for the time of our questions */
-	bool broken;             /* our stop has broken off its wait; it goes on with it (heal.h) */
-	bool continues;          /* the kernel would, by restart_syscall(2), ... */
-	bool anew;               /* ... but its call is issued again: with a shorter limit */
-	bool begun;              /* it had, when we stopped it */
-	uint64_t limit_ns;       /* of a call that was issued anew before (rewait.h), 0: its own */
-	bool left_known;         /* of that wait's time limit ... */
-	uint64_t left_ns;        /* ... so much is left */
+	bool may_hold;  /* they let it wait for us in its stub; if not it is driven call by call */
+	bool sud_off;   /* it is switched off for the time of our questions */
+	bool broken;    /* our stop has broken off its wait; it goes on with it (heal.h) */
+	bool continues; /* the kernel would, by restart_syscall(2), ... */
+	bool anew;      /* ... but its call is issued again: with a shorter limit */
+	bool begun;     /* it had, when we stopped it */
+	uint64_t limit_ns; /* of a call that was issued anew before (rewait.h), 0: its own */
+	bool left_known;   /* of that wait's time limit ... */
+	uint64_t left_ns;  /* ... so much is left */
 	uint64_t sigmask;
 	struct rseq_config rseq;
 };

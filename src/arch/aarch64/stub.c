@@ -193,20 +193,22 @@ static void put_resume(struct code *c, const struct arch_regs *r)
 /* ------------------------------------------------------------------ a few calls */
 
 /* Results stay in registers that system calls leave alone. */
-static const uint8_t result_reg[ARCH_STUB_CALLS_MAX] = {X9, X10, X11, X12};
+static const uint8_t result_reg[ARCH_STUB_RESULTS_MAX] = {X9, X10, X11, X12};
 
-static void put_calls(struct code *c, const struct arch_call *calls, unsigned n, uint64_t hold_ns,
-	uint64_t timespec_at)
+static void put_calls(struct code *c, const struct arch_call *calls, unsigned n, uint64_t hold_at)
 {
+	unsigned kept = 0;
+
 	for (unsigned i = 0; i < n; i++) {
 		for (unsigned a = 0; a < 6; a++)
 			put_mov(c, a, calls[i].args[a]);
 		put_mov(c, X8, (uint64_t)calls[i].nr);
 		put_svc(c);
-		put_copy(c, result_reg[i], X0);
+		if (calls[i].keep)
+			put_copy(c, result_reg[kept++], X0);
 	}
-	if (hold_ns) {
-		const uint64_t args[5] = {0, 0, timespec_at, 0, 0};
+	if (hold_at) {
+		const uint64_t args[5] = {0, 0, hold_at, 0, 0};
 
 		for (unsigned a = 0; a < 5; a++)
 			put_mov(c, a, args[a]);
@@ -216,35 +218,42 @@ static void put_calls(struct code *c, const struct arch_call *calls, unsigned n,
 	put(c, branch(c->at + c->len, c->at));
 }
 
+static unsigned kept_count(const struct arch_call *calls, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		kept += calls[i].keep;
+	return kept;
+}
+
 /*
  * At its begin is the wait (an svc, or nothing), and behind it the way home; then come the calls, which
- * branch to the begin. So it is known from the pc alone whether a thread waits there. The length of
- * the wait lies behind all: the kernel can't write there what was left of it, and does without.
+ * branch to the begin. So it is known from the pc alone whether a thread waits there. What is left of the
+ * wait the kernel can't write to where its length is, and does without.
  */
 size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls, unsigned n,
-	uint64_t hold_ns, const struct arch_regs *resume, struct arch_regs *entry)
+	uint64_t hold_at, const struct arch_regs *resume, struct arch_regs *entry)
 {
-	const uint64_t timespec_off = ARCH_STUB_CALLS_SIZE - 2 * sizeof(uint64_t);
-	const uint64_t timespec[2] = {0, hold_ns};
-	struct code c = {.buf = buf, .at = at, .cap = timespec_off}, dry = {.at = at};
+	struct code c = {.buf = buf, .at = at, .cap = ARCH_STUB_CALLS_SIZE}, dry = {.at = at};
 
+	if (kept_count(calls, n) > ARCH_STUB_RESULTS_MAX)
+		return 0;
 	*entry = *resume;
 	arch_regs_call(entry, at, calls[0].nr, calls[0].args);
 	known_from(&dry, entry);
-	put_calls(&dry, calls, n, hold_ns, at + timespec_off);
+	put_calls(&dry, calls, n, hold_at);
 
 	c.known = dry.known;
 	memcpy(c.value, dry.value, sizeof(c.value));
-	put(&c, hold_ns ? INSN_SVC : INSN_NOP);
+	put(&c, hold_at ? INSN_SVC : INSN_NOP);
 	put_resume(&c, resume);
 	entry->gp.pc = at + c.len;
 	known_from(&c, entry);
-	put_calls(&c, calls, n, hold_ns, at + timespec_off);
-	if (hold_ns)
-		memcpy(buf + timespec_off, timespec, sizeof(timespec));
+	put_calls(&c, calls, n, hold_at);
 	if (!in_reach(at, resume->gp.pc) && !resume->landing)
 		return 0;
-	return c.len <= timespec_off ? c.len : 0;
+	return c.len <= c.cap ? c.len : 0;
 }
 
 bool arch_stub_calls_held(const struct arch_regs *regs, uint64_t at)

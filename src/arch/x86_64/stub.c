@@ -78,21 +78,55 @@ static uint64_t gpr_get(const struct user_regs_struct *r, enum gpr reg)
 }
 
 /* Results stay in registers that system calls leave alone. */
-static const enum gpr result_reg[ARCH_STUB_CALLS_MAX] = {R12, R13, R14, R15};
+static const enum gpr result_reg[ARCH_STUB_RESULTS_MAX] = {R12, R13, R14, R15};
 
 static void put_keep_result(struct code *c, unsigned i)
 {
 	PUT(c, 0x49, 0x89, 0xc0 | (result_reg[i] & 7)); /* mov %rax, reg */
 }
 
-/* What the code has changed: a call clobbers rax, rcx and r11, arguments stand in six more. */
-static void put_resume_changed(struct code *c, const struct user_regs_struct *r)
+/* Set a register whose value is known: by its distance from that, if so it is shorter. */
+static void put_change(struct code *c, enum gpr reg, uint64_t from, uint64_t to)
 {
-	static const enum gpr touched[] = {
-		RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15};
+	int64_t by = (int64_t)(to - from);
+	uint8_t hi = reg >= R8;
+
+	if (by == 0)
+		return;
+	if (to <= UINT32_MAX || by != (int32_t)by) {
+		put_mov(c, reg, to);
+		return;
+	}
+	/* lea by(reg), reg: it leaves the flags alone */
+	PUT(c, 0x48 | hi << 2 | hi, 0x8d);
+	if (by == (int8_t)by) {
+		PUT(c, 0x40 | (reg & 7) << 3 | (reg & 7), (uint8_t)by);
+	} else {
+		int32_t dist = (int32_t)by;
+
+		PUT(c, 0x80 | (reg & 7) << 3 | (reg & 7));
+		put(c, &dist, sizeof(dist));
+	}
+}
+
+/* A call whose predecessor's arguments are still in their registers: the kernel preserves them. */
+static void put_next_call(struct code *c, const struct arch_call *call, const uint64_t args[6])
+{
+	put_mov(c, RAX, call->nr);
+	for (int i = 0; i < 6; i++)
+		put_change(c, arg_reg[i], args[i], call->args[i]);
+	put_syscall(c);
+}
+
+/* What the code has changed: a call clobbers rax, rcx and r11, arguments stand in six more. */
+static void put_resume_changed(struct code *c, const struct user_regs_struct *r, unsigned kept)
+{
+	static const enum gpr touched[] = {RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11};
 
 	for (size_t i = 0; i < sizeof(touched) / sizeof(touched[0]); i++)
 		put_mov(c, touched[i], gpr_get(r, touched[i]));
+	for (unsigned i = 0; i < kept; i++)
+		put_mov(c, result_reg[i], gpr_get(r, result_reg[i]));
 	put_jump(c, r->rip);
 }
 
@@ -110,35 +144,33 @@ static void put_resume_all(struct code *c, const struct user_regs_struct *r)
 	put_jump(c, r->rip);
 }
 
-/* The length of the wait lies behind the code. The kernel can't write there what was left of it, and
- * does without. */
-static void put_hold(struct code *c, uint64_t timespec_at)
-{
-	put_call(c, &(struct arch_call){SYS_ppoll, {0, 0, timespec_at, 0, 0}});
-}
-
+/* The calls must be few and alike: each is as long as it differs from the one before it. */
 size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls, unsigned n,
-	uint64_t hold_ns, const struct arch_regs *resume, struct arch_regs *entry)
+	uint64_t hold_at, const struct arch_regs *resume, struct arch_regs *entry)
 {
-	const uint64_t timespec_off = ARCH_STUB_CALLS_SIZE - 2 * sizeof(uint64_t);
-	const uint64_t timespec[2] = {0, hold_ns};
-	struct code c = {.buf = buf, .cap = timespec_off};
+	const struct arch_call hold = {SYS_ppoll, {0, 0, hold_at, 0, 0}, false};
+	struct code c = {.buf = buf, .cap = ARCH_STUB_CALLS_SIZE};
+	unsigned kept = 0;
 
 	*entry = *resume;
 	arch_regs_call(entry, at, calls[0].nr, calls[0].args);
 	entry->gp.eflags = resume->gp.eflags;
-	put_syscall(&c);
-	put_keep_result(&c, 0);
-	for (unsigned i = 1; i < n; i++) {
-		put_call(&c, &calls[i]);
-		put_keep_result(&c, i);
+	for (unsigned i = 0; i < n; i++) {
+		if (i == 0)
+			put_syscall(&c);
+		else
+			put_next_call(&c, &calls[i], calls[i - 1].args);
+		if (!calls[i].keep)
+			continue;
+		if (kept == ARCH_STUB_RESULTS_MAX)
+			return 0;
+		put_keep_result(&c, kept++);
 	}
-	if (hold_ns) {
-		put_hold(&c, at + timespec_off);
-		memcpy(buf + timespec_off, timespec, sizeof(timespec));
-	}
-	put_resume_changed(&c, &resume->gp);
-	return c.len <= timespec_off ? c.len : 0;
+	/* what is left of the wait the kernel can't write there, and does without */
+	if (hold_at)
+		put_next_call(&c, &hold, calls[n - 1].args);
+	put_resume_changed(&c, &resume->gp, kept);
+	return c.len <= c.cap ? c.len : 0;
 }
 
 bool arch_stub_calls_held(const struct arch_regs *regs, uint64_t at)
@@ -193,8 +225,10 @@ size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *reg
 		(const uint64_t[6]){2 /* SIG_SETMASK */, all_at, 0, 8});
 	put_syscall(&c);
 
-	put_call(&c, &(struct arch_call){SYS_mmap, {0, region->size, PROT_READ | PROT_EXEC,
-							   MAP_PRIVATE | MAP_ANONYMOUS, -1ULL, 0}});
+	put_call(&c, &(struct arch_call){SYS_mmap,
+			     {0, region->size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+				     -1ULL, 0},
+			     false});
 	PUT(&c, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff); /* cmp $-4096, %rax */
 	unmapped = put_jcc(&c, JA);
 	PUT(&c, 0x48, 0x89, 0xc3); /* mov %rax, %rbx */
