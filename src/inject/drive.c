@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "inject/await.h"
 #include "kernel/ptrace.h"
 
 #define SI_CODE_USER_DISPATCH 2 /* SYS_USER_DISPATCH of asm-generic/siginfo.h, Linux >= 5.11 */
@@ -17,7 +18,7 @@ int drive_step(struct tracee *t, int *sig)
 		int r = ptrace_syscall(t->tid, 0);
 
 		if (r == 0)
-			r = ptrace_wait(t->tid, 0, &s);
+			r = await_stop(t->tid, &s);
 		if (r < 0)
 			return r;
 		if (s.kind == WAIT_SYSCALL_STOP)

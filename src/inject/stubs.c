@@ -8,18 +8,14 @@
 #include "inject/stubs.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "inject/await.h"
 #include "inject/drive.h"
 #include "inject/slack.h"
 #include "kernel/ptrace.h"
 #include "util/vec.h"
-
-#define YIELDS      4      /* then we doze */
-#define DOZE_NS     20000L /* how long we wait for it to come there, at first */
-#define DOZE_MAX_NS 10000000L
 
 static int stub_make(
 	const struct stubs *m, size_t i, uint8_t *buf, uint64_t at, struct arch_regs *entry)
@@ -87,11 +83,9 @@ static int stub_look(struct stubs *m, size_t i, uint64_t at)
 /* Take one started thread out at the end of its stub. */
 static int stub_finish(struct stubs *m, size_t i, uint64_t at)
 {
-	struct timespec doze = {.tv_nsec = DOZE_NS};
 	struct tracee *t = &m->tr->v[i];
-	unsigned tries = 0;
+	unsigned rounds = 0;
 
-	sched_yield(); /* it may be waiting for our processor */
 	for (;;) {
 		struct wait_status s;
 		int r = ptrace_wait(t->tid, WNOHANG, &s);
@@ -100,7 +94,7 @@ static int stub_finish(struct stubs *m, size_t i, uint64_t at)
 		if (r == -EAGAIN) {
 			r = ptrace_interrupt(t->tid);
 			if (r == 0)
-				r = ptrace_wait(t->tid, 0, &s);
+				r = await_stop(t->tid, &s);
 		}
 		if (r < 0)
 			return r;
@@ -125,12 +119,7 @@ static int stub_finish(struct stubs *m, size_t i, uint64_t at)
 			return r;
 		t->held = false;
 		/* on a busy machine it gets a processor late; stopped before that it gets nowhere */
-		if (++tries < YIELDS) {
-			sched_yield();
-			continue;
-		}
-		nanosleep(&doze, NULL);
-		doze.tv_nsec = MIN(2 * doze.tv_nsec, DOZE_MAX_NS);
+		await_progress(&rounds);
 	}
 }
 
@@ -144,7 +133,7 @@ static int stub_step(struct stubs *m, size_t i, uint64_t at)
 	for (;;) {
 		struct wait_status s;
 		struct arch_regs regs;
-		int r = ptrace_wait(t->tid, 0, &s);
+		int r = await_stop(t->tid, &s);
 
 		if (r < 0)
 			return r;

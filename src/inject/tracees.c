@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 #include <time.h>
 #include <linux/rseq.h>
 
+#include "inject/await.h"
 #include "inject/blob.h"
 #include "inject/heal.h"
 #include "inject/rewait.h"
@@ -39,7 +39,6 @@
 #define LEFTOVER_LOOK    64 /* bytes by which the agent is known */
 #define LEFTOVER_NS      (5ULL * 1000000000ULL)
 #define LEFTOVER_DOZE_NS 100000L
-#define SPINS            64
 
 int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len)
 {
@@ -64,33 +63,12 @@ struct tracee *tracees_leader(struct tracees *tr)
 	return NULL;
 }
 
-/* Stops come within microseconds, unless the thread sleeps uninterruptibly: first spin, then doze. */
-static int stop_wait_timed(pid_t tid, struct wait_status *ret)
-{
-	uint64_t deadline = now_ns() + STOP_TIMEOUT_NS;
-	struct timespec doze = {.tv_nsec = 50000};
-
-	for (unsigned i = 0;; i++) {
-		int r = ptrace_wait(tid, WNOHANG, ret);
-
-		if (r != -EAGAIN)
-			return r;
-		if (i < SPINS) {
-			sched_yield();
-			continue;
-		}
-		if (now_ns() > deadline)
-			return -ETIMEDOUT;
-		nanosleep(&doze, NULL);
-	}
-}
-
 /* Wait for the EVENT_STOP that an interrupt asked for; what stops the thread before it is let by. */
 static int tracee_wait_event(struct tracees *tr, struct tracee *t)
 {
 	for (;;) {
 		struct wait_status s;
-		int r = stop_wait_timed(t->tid, &s);
+		int r = await_stop_timed(t->tid, STOP_TIMEOUT_NS, &s);
 
 		if (r < 0)
 			return r;
