@@ -385,6 +385,7 @@ static int seize_all(struct tracees *tr)
 	for (size_t i = 0; i < tr->n; i++) {
 		int r = policy_load(tr, &tr->v[i]);
 
+		tr->filtered |= tr->v[i].policy.kind != POLICY_NONE;
 		ptrace_sud_get(tr->v[i].tid, &tr->v[i].sud);
 		if (r == 0)
 			r = tracee_snapshot(tr, &tr->v[i]);
@@ -465,27 +466,17 @@ void tracees_release(struct tracees *tr, bool stop)
 	tracees_free(tr);
 }
 
-static int wait_dead(pid_t tid)
-{
-	struct wait_status s = {0};
-	int r;
-
-	do {
-		r = ptrace_wait(tid, 0, &s);
-	} while (r == 0 && !wait_is_dead(&s));
-	return r;
-}
-
 int tracees_kill(struct tracees *tr)
 {
+	struct wait_status s;
 	int r = kill(tr->pid, SIGKILL) < 0 ? -errno : 0;
 
 	/* the leader last: its exit can't be waited for while traced threads are not yet reaped */
 	for (size_t i = tr->n; r == 0 && i-- > 0;)
-		if (tr->v[i].tid != tr->pid && wait_dead(tr->v[i].tid) == 0)
-			ptrace_reap(tr->v[i].tid);
-	if (r == 0 && !tr->leader_dead)
-		wait_dead(tr->pid);
+		if (tr->v[i].tid != tr->pid)
+			ptrace_reap_killed(tr->v[i].tid);
+	while (r == 0 && !tr->leader_dead && ptrace_wait(tr->pid, 0, &s) == 0 && !wait_is_dead(&s))
+		;
 	tracees_free(tr);
 	return r;
 }

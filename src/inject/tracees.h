@@ -60,7 +60,8 @@ struct tracees {
 	uint64_t stopped_at_ns;          /* CLOCK_MONOTONIC, before the first interrupt */
 	struct wait_seen *seen;          /* by tid; see wait.h */
 	size_t n_seen;
-	bool dies; /* it is to be killed after all went well */
+	bool filtered; /* a thread's calls are subject to seccomp: ask no more than is needed */
+	bool dies;     /* it is to be killed after all went well */
 };
 
 /**

@@ -111,6 +111,20 @@ int ptrace_reap(pid_t tid)
 	return wait_for(tid, WEXITED | WNOHANG | __WALL, &si);
 }
 
+int ptrace_reap_killed(pid_t tid)
+{
+	struct wait_status w;
+	siginfo_t si;
+	int r;
+
+	do {
+		r = wait_for(tid, WEXITED | __WALL, &si);
+		if (r == 0)
+			r = wait_status_decode(&si, &w);
+	} while (r == 0 && !wait_is_dead(&w));
+	return r;
+}
+
 int ptrace_seize(pid_t tid, unsigned long options)
 {
 	return request_number(PTRACE_SEIZE, tid, options);

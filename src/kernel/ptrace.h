@@ -72,6 +72,13 @@ int ptrace_wait(pid_t tid, int flags, struct wait_status *ret);
 int ptrace_reap(pid_t tid);
 
 /**
+ * ptrace_reap_killed() - wait for the death of a tracee that SIGKILL was sent to, and consume it
+ * Its stops, which no longer matter, are consumed too.
+ * Return: 0; -ECHILD not ours, or gone.
+ */
+int ptrace_reap_killed(pid_t tid);
+
+/**
  * ptrace_seize() - become the tracer of a thread without stopping it
  * @options:  PTRACE_O_* of <sys/ptrace.h>
  * Return: 0; -EPERM traced by another, a kernel thread, or not allowed; -ESRCH; -EIO bad options.

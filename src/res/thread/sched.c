@@ -1,7 +1,8 @@
 /*
  * sched.c - how a thread is scheduled: policy, niceness, affinity, timer slack, io priority.
  *
- * All of it is read from outside. The timer slack of a thread stands in /proc/TID/timerslack_ns: that
+ * All of it but the timer slack is read from outside. The thread is asked for that; where a seccomp filter
+ * is in force, which may not allow it, it stands in /proc/TID/timerslack_ns, at ten times the cost: that
  * file exists for a process only, but /proc/TID is one for any thread (Linux >= 4.6, CAP_SYS_NICE).
  * Affinity to every CPU that there is means "never pinned" and is told as such, for a host with more.
  *
@@ -41,6 +42,12 @@ struct attr {
 };
 
 /* ------------------------------------------------------------------ collect */
+
+static void ask(struct collect *c, struct tracee *t, struct prog *p)
+{
+	if (!c->tr->filtered)
+		PROG_CALL_RET(p, "sched: timer slack", SYS_prctl, IMM(PR_GET_TIMERSLACK));
+}
 
 static uint64_t timer_slack(pid_t tid)
 {
@@ -82,21 +89,33 @@ static bool all_cpus(const uint8_t *cpus, size_t len, long n)
 	return have >= n;
 }
 
+/* sched_getattr(2) tells a niceness only where the policy makes use of it. */
+static int32_t niceness(const struct attr *attr, pid_t tid)
+{
+	long nice; /* 20 - niceness */
+
+	if (attr->policy != SCHED_FIFO && attr->policy != SCHED_RR &&
+		attr->policy != SCHED_DEADLINE)
+		return attr->nice;
+	nice = syscall(SYS_getpriority, PRIO_PROCESS, tid);
+	return nice > 0 ? 20 - (int32_t)nice : attr->nice;
+}
+
+/* All but the timer slack. */
 static int fill(const struct collect *c, Ckpt__Sched *m, pid_t tid)
 {
 	struct attr attr = {0};
 	uint8_t cpus[CPUS_BYTES];
-	long len, nice;
+	long len;
 
 	if (syscall(SYS_sched_getattr, tid, &attr, sizeof(attr), 0) < 0)
 		return -errno;
 	len = syscall(SYS_sched_getaffinity, tid, sizeof(cpus), cpus);
 	if (len < 0)
 		return -errno;
-	nice = syscall(SYS_getpriority, PRIO_PROCESS, tid); /* 20 - niceness */
 	m->policy = attr.policy;
 	m->flags = attr.flags;
-	m->nice = nice > 0 ? 20 - (int)nice : attr.nice;
+	m->nice = niceness(&attr, tid);
 	m->priority = attr.priority;
 	if (attr.policy == SCHED_DEADLINE) {
 		m->runtime_ns = attr.runtime;
@@ -107,7 +126,6 @@ static int fill(const struct collect *c, Ckpt__Sched *m, pid_t tid)
 		m->util_min = attr.util_min;
 		m->util_max = attr.util_max;
 	}
-	m->timer_slack_ns = timer_slack(tid);
 	m->ioprio = ioprio_of(tid, m);
 	if (all_cpus(cpus, (size_t)len, c->n_cpus))
 		return 0;
@@ -137,6 +155,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 
 	if (!m)
 		return collect_oom(c);
+	m->timer_slack_ns = c->tr->filtered ? timer_slack(t->tid) : (uint64_t)answer_ret(a, 0);
 	r = fill(c, m, t->tid);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
@@ -164,6 +183,7 @@ ProtobufCMessage *sched_own(void)
 			protobuf_c_message_free_unpacked(&m->base, NULL);
 		return NULL;
 	}
+	m->timer_slack_ns = (uint64_t)syscall(SYS_prctl, PR_GET_TIMERSLACK);
 	return &m->base;
 }
 
@@ -252,6 +272,7 @@ static void plan(
 
 const struct res res_sched = {
 	.type = {"sched", SCOPE_THREAD, &ckpt__sched__descriptor, NULL},
+	.ask = ask,
 	.collect = collect,
 	.plan = plan,
 };
