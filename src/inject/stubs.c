@@ -80,7 +80,16 @@ static int stub_look(struct stubs *m, size_t i, uint64_t at)
 	return r < 0 ? r : stub_start(m, i, at);
 }
 
-/* Take one started thread out at the end of its stub. */
+/* Have a started thread stop, if it runs: asked for while it stands, the stop would come when it is let go. */
+static int stub_stop(const struct tracee *t)
+{
+	struct wait_status s;
+	int r = ptrace_wait(t->tid, WNOHANG, &s);
+
+	return r == -EAGAIN ? ptrace_interrupt(t->tid) : r;
+}
+
+/* Take a thread that was asked to stop out at the end of its stub. */
 static int stub_finish(struct stubs *m, size_t i, uint64_t at)
 {
 	struct tracee *t = &m->tr->v[i];
@@ -88,14 +97,8 @@ static int stub_finish(struct stubs *m, size_t i, uint64_t at)
 
 	for (;;) {
 		struct wait_status s;
-		int r = ptrace_wait(t->tid, WNOHANG, &s);
+		int r = await_stop(t->tid, &s);
 
-		/* only one that runs: asked for while it stands, the stop would come when it is let go */
-		if (r == -EAGAIN) {
-			r = ptrace_interrupt(t->tid);
-			if (r == 0)
-				r = await_stop(t->tid, &s);
-		}
 		if (r < 0)
 			return r;
 		t->held = true;
@@ -120,6 +123,9 @@ static int stub_finish(struct stubs *m, size_t i, uint64_t at)
 		t->held = false;
 		/* on a busy machine it gets a processor late; stopped before that it gets nowhere */
 		await_progress(&rounds);
+		r = stub_stop(t);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -161,45 +167,45 @@ static int stub_step(struct stubs *m, size_t i, uint64_t at)
 	}
 }
 
-/* The places for stubs, used in turn: while one thread is taken out the others come to their ends. */
-struct turn {
-	size_t who[STUBS_MAX]; /* in each place */
-	size_t started, finished;
-};
-
-static int turn_finish(struct stubs *m, struct turn *u)
+/*
+ * As many threads as there are places are started, then stopped, then looked at: to wake a processor that
+ * has nothing to do is slow, and so it is done once for all of them.
+ */
+static int wave_run(struct stubs *m, const size_t *who, unsigned n)
 {
-	unsigned k = u->finished++ % m->places;
-	uint64_t at = m->at + k * ARCH_STUB_CALLS_SIZE;
+	unsigned started = 0;
+	int r = 0;
 
-	return m->tr->v[u->who[k]].may_hold ? stub_finish(m, u->who[k], at)
-					    : stub_step(m, u->who[k], at);
-}
+	while (started < n && r == 0) {
+		r = stub_start(m, who[started], m->at + started * ARCH_STUB_CALLS_SIZE);
+		started += r == 0;
+	}
+	for (unsigned k = 0; k < started; k++)
+		if (m->tr->v[who[k]].may_hold)
+			stub_stop(&m->tr->v[who[k]]); /* what fails does so again below */
+	for (unsigned k = 0; k < started; k++) {
+		uint64_t at = m->at + k * ARCH_STUB_CALLS_SIZE;
+		int r2 = m->tr->v[who[k]].may_hold ? stub_finish(m, who[k], at)
+						   : stub_step(m, who[k], at);
 
-static int turn_start(struct stubs *m, struct turn *u, size_t i)
-{
-	unsigned k = u->started % m->places;
-	int r = u->started - u->finished == m->places ? turn_finish(m, u) : 0;
-
-	if (r < 0)
-		return r;
-	u->who[k] = i;
-	u->started++;
-	return stub_start(m, i, m->at + k * ARCH_STUB_CALLS_SIZE);
+		r = r < 0 ? r : r2;
+	}
+	return r;
 }
 
 int stubs_run(struct stubs *m)
 {
-	struct turn u = {.started = 0};
+	size_t who[STUBS_MAX];
+	unsigned n = 0;
 	int r = 0;
 
-	for (size_t i = 0; i < m->tr->n && r == 0; i++)
+	for (size_t i = 0; i < m->tr->n && r == 0; i++) {
 		if (i != m->leader && !m->tr->v[i].dead && m->threads[i].n)
-			r = turn_start(m, &u, i);
-	while (u.finished < u.started) {
-		int r2 = turn_finish(m, &u);
-
-		r = r < 0 ? r : r2;
+			who[n++] = i;
+		if (n == m->places || (n && i + 1 == m->tr->n)) {
+			r = wave_run(m, who, n);
+			n = 0;
+		}
 	}
 	return r;
 }

@@ -10,7 +10,7 @@
 #include "inject/tracees.h"
 #include "util/vec.h"
 
-#define STUBS_MAX 6 /* places that are of use */
+#define STUBS_MAX 16 /* places that are of use */
 
 struct stubs {
 	struct tracees *tr;

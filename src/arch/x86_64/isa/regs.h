@@ -20,7 +20,7 @@ struct arch_regs {
 #define ARCH_STUB_CALLS_MAX   8
 #define ARCH_STUB_RESULTS_MAX 4
 #define ARCH_STUB_CALLS_SIZE  256
-#define ARCH_STUB_REGION_SIZE 512
+#define ARCH_STUB_REGION_SIZE 448
 #define ARCH_JUMP_SIZE        14
 #define ARCH_LANDING_SIZE     16 /* none is ever needed */
 
