@@ -14,6 +14,7 @@
 #include "kernel/seccomp_bpf.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
+#include "util/parallel.h"
 #include "util/vec.h"
 
 #define FILTERS_MAX 4096
@@ -63,32 +64,59 @@ void policy_done(struct policy *p)
 	*p = (struct policy){0};
 }
 
-int policy_load(struct tracees *tr, struct tracee *t)
-{
-	struct policy p = {0};
-	int r = file_read_at(tr->proc_fd, proc_task_path(t->tid, "status").s, &p.status, NULL);
-	int mode;
+/* What is read before the mode of one is looked at, by all processors: the target is stopped. */
+struct reading {
+	struct tracees *tr;
+	int *err; /* one per thread */
+};
 
-	if (r < 0)
+static void status_read(void *arg, size_t i)
+{
+	const struct reading *rd = arg;
+	struct tracee *t = &rd->tr->v[i];
+	char *text = NULL, *fit;
+	size_t len;
+
+	rd->err[i] = file_read_at(rd->tr->proc_fd, proc_task_path(t->tid, "status").s, &text, &len);
+	if (rd->err[i] < 0)
+		return;
+	fit = realloc(text, len + 1);
+	t->policy.status = fit ? fit : text;
+}
+
+static int filters_of(struct tracee *t)
+{
+	struct policy *p = &t->policy;
+	int r, mode = mode_of(p->status);
+
+	if (mode == SECCOMP_MODE_STRICT)
+		p->kind = POLICY_STRICT;
+	if (mode != SECCOMP_MODE_FILTER)
+		return 0;
+	p->kind = POLICY_FILTERS;
+	r = filters_load(t, p);
+	if (r == 0 || r == -ENOMEM)
 		return r;
-	mode = mode_of(p.status);
-	if (mode == SECCOMP_MODE_STRICT) {
-		p.kind = POLICY_STRICT;
-	} else if (mode == SECCOMP_MODE_FILTER) {
-		p.kind = POLICY_FILTERS;
-		r = filters_load(t, &p);
-		if (r < 0)
-			filters_done(&p);
-		if (r == -ENOMEM) {
-			free(p.status);
-			return r;
-		}
-		if (r < 0)
-			p.kind = POLICY_UNKNOWN;
-	}
-	policy_done(&t->policy);
-	t->policy = p;
+	filters_done(p);
+	p->kind = POLICY_UNKNOWN;
 	return 0;
+}
+
+int policy_load(struct tracees *tr)
+{
+	_cleanup_free_ int *err = calloc(tr->n + 1, sizeof(*err));
+	int r = 0;
+
+	if (!err)
+		return -ENOMEM;
+	for (size_t i = 0; i < tr->n; i++)
+		policy_done(&tr->v[i].policy);
+	parallel_each(tr->n, status_read, &(struct reading){tr, err});
+	for (size_t i = 0; i < tr->n && r == 0; i++) {
+		r = err[i] < 0 ? err[i] : filters_of(&tr->v[i]);
+		tr->filtered |= tr->v[i].policy.kind != POLICY_NONE;
+	}
+	return r;
 }
 
 static bool filters_allow(const struct policy *p, const struct seccomp_data *data)

@@ -14,7 +14,6 @@
 #include <linux/filter.h>
 
 struct tracees;
-struct tracee;
 
 struct policy_filter {
 	struct sock_filter *v;
@@ -29,12 +28,12 @@ struct policy {
 };
 
 /**
- * policy_load() - learn the seccomp state of a held thread, into t->policy
+ * policy_load() - learn the seccomp state of all threads, which are held, into their policy
  * Filters that can't be read (no CAP_SYS_ADMIN) make it POLICY_UNKNOWN, which allows nothing.
  * Return: 0; -ENOMEM; -errno of reading /proc
  * Source: PTRACE_SECCOMP_GET_FILTER, Linux >= 4.4.
  */
-int policy_load(struct tracees *tr, struct tracee *t);
+int policy_load(struct tracees *tr);
 
 void policy_done(struct policy *p);
 

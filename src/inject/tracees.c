@@ -21,6 +21,7 @@
 #include <time.h>
 #include <linux/rseq.h>
 
+#include "core/trace.h"
 #include "inject/await.h"
 #include "inject/blob.h"
 #include "inject/heal.h"
@@ -360,40 +361,57 @@ static int follow_leader(struct tracees *tr)
 	return r;
 }
 
+static int look_at_all(struct tracees *tr)
+{
+	int r = policy_load(tr);
+
+	if (r < 0)
+		return op_fail(tr->op, CKPT_E_TARGET, -r, "read", NULL,
+			"/proc/%d/task/*/status (%s)", tr->pid, tr->comm);
+	for (size_t i = 0; i < tr->n; i++) {
+		ptrace_sud_get(tr->v[i].tid, &tr->v[i].sud);
+		r = tracee_snapshot(tr, &tr->v[i]);
+		if (r < 0)
+			return op_fail(tr->op, CKPT_E_TARGET, -r, "ptrace(PTRACE_GETREGSET)", NULL,
+				"pid %d (%s): thread %d", tr->pid, tr->comm, tr->v[i].tid);
+	}
+	return 0;
+}
+
 /* A thread that was not yet stopped may have made another: done when a walk finds nobody new. */
-static int seize_all(struct tracees *tr)
+static int stop_all(struct tracees *tr)
 {
 	for (;;) {
 		size_t first = tr->n;
 		int r = seize_pass(tr);
 
-		if (r < 0)
+		if (r <= 0)
 			return r;
-		if (r == 0)
-			break;
 		r = hold_from(tr, first);
 		if (r < 0)
 			return r;
 		qsort(tr->v, tr->n, sizeof(*tr->v), by_tid);
 	}
+}
+
+static int seize_all(struct tracees *tr)
+{
+	struct trace_span span = trace_begin(tr->op->trace, "stop", tr->pid, 0);
+	int r = stop_all(tr);
+
+	trace_end(&span);
+	if (r < 0)
+		return r;
 	drop_dead(tr);
 	if (tr->n == 0)
 		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL,
 			"pid %d (%s) died while it was being stopped", tr->pid, tr->comm);
 	if (follow_leader(tr) < 0)
 		return -ESRCH;
-	for (size_t i = 0; i < tr->n; i++) {
-		int r = policy_load(tr, &tr->v[i]);
-
-		tr->filtered |= tr->v[i].policy.kind != POLICY_NONE;
-		ptrace_sud_get(tr->v[i].tid, &tr->v[i].sud);
-		if (r == 0)
-			r = tracee_snapshot(tr, &tr->v[i]);
-		if (r < 0)
-			return op_fail(tr->op, CKPT_E_TARGET, -r, "ptrace(PTRACE_GETREGSET)", NULL,
-				"pid %d (%s): thread %d", tr->pid, tr->comm, tr->v[i].tid);
-	}
-	return 0;
+	span = trace_begin(tr->op->trace, "look", tr->pid, 0);
+	r = look_at_all(tr);
+	trace_end(&span);
+	return r;
 }
 
 static void tracees_free(struct tracees *tr)

@@ -20,6 +20,7 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/parallel.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -106,31 +107,45 @@ static long call_restarted(struct tracees *tr, pid_t tid, const uint64_t args[6]
 								      : SYS_nanosleep;
 }
 
+struct looking {
+	struct tracees *tr;
+	struct wait_seen *seen; /* one for each thread; tid 0: it does not wait with a limit */
+};
+
+static void wait_look(void *arg, size_t i)
+{
+	const struct looking *l = arg;
+	struct wait_seen seen = l->seen[i];
+	struct proc_syscall call;
+
+	l->seen[i].tid = 0;
+	if (proc_syscall_read(l->tr->proc_fd, seen.tid, &call) < 0 || call.nr < 0)
+		return;
+	seen.nr = call.nr;
+	seen.restarted = call.nr == SYS_restart_syscall;
+	if (seen.restarted)
+		seen.nr = call_restarted(l->tr, seen.tid, call.args);
+	else if (!wait_limit_of(call.nr, call.args))
+		return;
+	if (sched_look(l->tr, seen.tid, &seen) == 0 || seen.restarted)
+		l->seen[i] = seen;
+}
+
 void waits_look(struct tracees *tr)
 {
 	_cleanup_free_ pid_t *tids = NULL;
-	size_t n = 0, cap = 0;
+	size_t n = 0;
 
 	if (proc_tasks(tr->proc_fd, &tids, &n) < 0)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		struct wait_seen seen = {.tid = tids[i]};
-		struct proc_syscall call;
-
-		if (proc_syscall_read(tr->proc_fd, tids[i], &call) < 0 || call.nr < 0)
-			continue;
-		seen.nr = call.nr;
-		seen.restarted = call.nr == SYS_restart_syscall;
-		if (seen.restarted)
-			seen.nr = call_restarted(tr, tids[i], call.args);
-		else if (!wait_limit_of(call.nr, call.args))
-			continue;
-		if (sched_look(tr, tids[i], &seen) < 0 && !seen.restarted)
-			continue;
-		if (vec_reserve(&tr->seen, &cap, tr->n_seen + 1, sizeof(seen)) < 0)
-			return;
-		tr->seen[tr->n_seen++] = seen;
-	}
+	tr->seen = calloc(n + 1, sizeof(*tr->seen));
+	for (size_t i = 0; tr->seen && i < n; i++)
+		tr->seen[i].tid = tids[i];
+	if (tr->seen)
+		parallel_each(n, wait_look, &(struct looking){tr, tr->seen});
+	for (size_t i = 0; tr->seen && i < n; i++)
+		if (tr->seen[i].tid)
+			tr->seen[tr->n_seen++] = tr->seen[i];
 }
 
 /* ---- after it ---- */

@@ -1,0 +1,16 @@
+/*
+ * parallel.h - the same small work for each of many things, by all processors.
+ */
+#ifndef CKPT_UTIL_PARALLEL_H
+#define CKPT_UTIL_PARALLEL_H
+
+#include <stddef.h>
+
+/**
+ * parallel_each() - call @each(@arg, i) for every i below @n, in no order, and wait until all is done
+ * The caller's thread works too; helpers are made only where the work is worth it, and none where they
+ * can't be made. @each is called by several threads at once, each time with another i.
+ */
+void parallel_each(size_t n, void (*each)(void *arg, size_t i), void *arg);
+
+#endif
