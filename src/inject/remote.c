@@ -78,6 +78,16 @@ static uint64_t thread_data_off(const struct remote *m, size_t i)
 	return m->threads_off + i * stubs_stride(m->threads);
 }
 
+static void fill_thread(const struct remote *m, size_t i, uint8_t *data)
+{
+	const uint64_t word = STUBS_HINT;
+	uint64_t hint = stubs_hint(&m->threads[i]);
+
+	memcpy(data, m->threads[i].data, m->threads[i].data_len);
+	if (hint != UINT64_MAX)
+		memcpy(data + hint, &word, sizeof(word));
+}
+
 /* Put the agent, its program and all data into the region. */
 static int fill(struct remote *m)
 {
@@ -101,7 +111,7 @@ static int fill(struct remote *m)
 	steps[nsteps - 1] = (struct agent_step){.op = AGENT_ASK, .args = {1}};
 	memcpy(buf + m->whole_off, m->whole->data, m->whole->data_len);
 	for (size_t i = 0; m->threads && i < m->tr->n; i++)
-		memcpy(buf + thread_data_off(m, i), m->threads[i].data, m->threads[i].data_len);
+		fill_thread(m, i, buf + thread_data_off(m, i));
 	return tracees_write(m->tr, m->region, buf, m->size - STACK_SIZE);
 }
 
@@ -124,6 +134,18 @@ static int collect_whole(struct remote *m)
 	return r;
 }
 
+static void take_thread(const struct remote *m, size_t i, uint8_t *data)
+{
+	const uint64_t word = STUBS_HINT, zero = 0;
+	uint64_t hint = stubs_hint(&m->threads[i]);
+
+	/* the call has failed: it has left what was there before */
+	if (hint != UINT64_MAX && memcmp(data + hint, &word, sizeof(word)) == 0)
+		memcpy(data + hint, &zero, sizeof(zero));
+	if (m->threads[i].data_len)
+		memcpy(m->threads[i].data, data, m->threads[i].data_len);
+}
+
 /* Have all but the leader ask, and read what all were told: it lies side by side. */
 static int threads_run(struct remote *m)
 {
@@ -141,7 +163,7 @@ static int threads_run(struct remote *m)
 	if (r == 0)
 		r = tracees_read(m->tr, stubs.data, buf, len);
 	for (size_t i = 0; r == 0 && len && i < m->tr->n; i++)
-		memcpy(m->threads[i].data, buf + i * stride, m->threads[i].data_len);
+		take_thread(m, i, buf + i * stride);
 	return r;
 }
 

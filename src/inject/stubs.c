@@ -8,7 +8,8 @@
 #include "inject/stubs.h"
 
 #include <errno.h>
-#include <sys/syscall.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "inject/await.h"
@@ -16,6 +17,8 @@
 #include "inject/slack.h"
 #include "kernel/ptrace.h"
 #include "util/vec.h"
+
+#define AWAIT_ROUNDS 8 /* about a millisecond; then it is stopped wherever it is */
 
 static int stub_make(
 	const struct stubs *m, size_t i, uint8_t *buf, uint64_t at, struct arch_regs *entry)
@@ -167,6 +170,58 @@ static int stub_step(struct stubs *m, size_t i, uint64_t at)
 	}
 }
 
+/* Whether there is nothing yet: an answer is to be written there. */
+static bool is_room(const struct prog *p, uint64_t at)
+{
+	uint64_t word = 0;
+
+	memcpy(&word, p->data + at, MIN(sizeof(word), p->data_len - at));
+	return word == 0;
+}
+
+uint64_t stubs_hint(const struct prog *p)
+{
+	uint64_t at = UINT64_MAX;
+
+	for (size_t i = 0; i < p->n; i++)
+		for (int a = 0; a < 6; a++)
+			if (p->steps[i].args[a].kind == PROG_DATA &&
+				is_room(p, p->steps[i].args[a].value))
+				at = p->steps[i].args[a].value;
+	return at;
+}
+
+/* Whether all of a wave seem to have come to the ends of their stubs. */
+static bool wave_seems_done(const struct stubs *m, const size_t *who, unsigned n, uint64_t hint)
+{
+	uint64_t word[STUBS_MAX];
+	struct iovec to[STUBS_MAX], from[STUBS_MAX];
+
+	for (unsigned k = 0; k < n; k++) {
+		uint64_t at = m->data + who[k] * stubs_stride(m->threads) + hint;
+
+		word[k] = STUBS_HINT;
+		to[k] = (struct iovec){&word[k], sizeof(word[k])};
+		from[k] = (struct iovec){(void *)at, sizeof(word[k])};
+	}
+	if (process_vm_readv(m->tr->alive, to, n, from, n, 0) < 0)
+		return true;
+	for (unsigned k = 0; k < n; k++)
+		if (word[k] == STUBS_HINT)
+			return false;
+	return true;
+}
+
+/* A thread that is stopped too early has to be started, and waited for, once more. */
+static void wave_await(const struct stubs *m, const size_t *who, unsigned n)
+{
+	uint64_t hint = stubs_hint(&m->threads[who[0]]);
+	unsigned rounds = 0;
+
+	while (hint != UINT64_MAX && rounds < AWAIT_ROUNDS && !wave_seems_done(m, who, n, hint))
+		await_progress(&rounds);
+}
+
 /*
  * As many threads as there are places are started, then stopped, then looked at: to wake a processor that
  * has nothing to do is slow, and so it is done once for all of them.
@@ -180,6 +235,8 @@ static int wave_run(struct stubs *m, const size_t *who, unsigned n)
 		r = stub_start(m, who[started], m->at + started * ARCH_STUB_CALLS_SIZE);
 		started += r == 0;
 	}
+	if (r == 0)
+		wave_await(m, who, n);
 	for (unsigned k = 0; k < started; k++)
 		if (m->tr->v[who[k]].may_hold)
 			stub_stop(&m->tr->v[who[k]]); /* what fails does so again below */

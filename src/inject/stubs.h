@@ -31,6 +31,15 @@ static inline uint64_t stubs_stride(const struct prog *threads)
 	return ALIGN_UP(threads[0].data_len, 16);
 }
 
+/*
+ * A word of a thread's data that says when its calls are made, without disturbing it: all ones before,
+ * and one of the last questions overwrites it. A hint only.
+ */
+#define STUBS_HINT (~0ULL)
+
+/** stubs_hint() - where that word is in each thread's data; UINT64_MAX: nowhere */
+uint64_t stubs_hint(const struct prog *p);
+
 /**
  * stubs_run() - have every thread but the leader and the dead ask its questions
  * What they write is left in the target; results that count (prog_step.wants_ret) go into the steps.
