@@ -18,13 +18,12 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <linux/rseq.h>
 
 #include "core/trace.h"
 #include "inject/await.h"
-#include "inject/blob.h"
 #include "inject/heal.h"
+#include "inject/leftover.h"
 #include "inject/rewait.h"
 #include "inject/slack.h"
 #include "kernel/proc.h"
@@ -35,11 +34,7 @@
 #include "util/fd.h"
 #include "util/vec.h"
 
-#define STOP_TIMEOUT_NS  (10ULL * 1000000000ULL)
-#define PAGE             4096UL
-#define LEFTOVER_LOOK    64 /* bytes by which the agent is known */
-#define LEFTOVER_NS      (5ULL * 1000000000ULL)
-#define LEFTOVER_DOZE_NS 100000L
+#define STOP_TIMEOUT_NS (10ULL * 1000000000ULL)
 
 int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len)
 {
@@ -129,41 +124,6 @@ static void rseq_abort(struct tracees *tr, struct tracee *t)
 		arch_ip_set(&t->regs, cs.abort_ip);
 }
 
-/* Whether a thread is in code that a tracer before us has left: a stub, or the agent in its region. */
-static bool in_leftover(struct tracees *tr, uint64_t ip)
-{
-	uint8_t code[LEFTOVER_LOOK];
-
-	if (slack_holds(tr, ip))
-		return true;
-	return tracees_read(tr, ip & ~(PAGE - 1), code, sizeof(code)) == 0 &&
-	       memcmp(code, agent_blob, sizeof(code)) == 0;
-}
-
-/*
- * A tracer before us was killed in the midst. Its code leads home by itself, so the thread is let run
- * until it is there; to stop it at once again would not let it come any further.
- */
-static int leave_leftover(struct tracees *tr, struct tracee *t)
-{
-	const struct timespec doze = {.tv_nsec = LEFTOVER_DOZE_NS};
-	uint64_t deadline = now_ns() + LEFTOVER_NS;
-	int r = 0;
-
-	while (r == 0 && in_leftover(tr, arch_ip(&t->regs))) {
-		if (now_ns() > deadline)
-			return -EBUSY;
-		t->held = false;
-		r = ptrace_cont(t->tid, 0);
-		nanosleep(&doze, NULL);
-		if (r == 0)
-			r = tracee_interrupt(tr, t);
-		if (r == 0)
-			r = arch_regs_get(t->tid, &t->regs);
-	}
-	return r;
-}
-
 int tracee_snapshot(struct tracees *tr, struct tracee *t)
 {
 	const struct wait_seen *seen;
@@ -171,7 +131,7 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 	int r = arch_regs_get(t->tid, &t->regs);
 
 	if (r == 0)
-		r = leave_leftover(tr, t);
+		r = leftover_leave(tr, t);
 	if (r < 0)
 		return r;
 	r = ptrace_getsigmask(t->tid, &t->sigmask);
@@ -179,7 +139,8 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t)
 		return r;
 	ptrace_rseq_config(t->tid, &rc);
 	t->rseq = rc;
-	if (rc.address)
+	/* inside a system call it is in no such sequence: these may hold none */
+	if (rc.address && arch_syscall_nr(&t->regs) < 0)
 		rseq_abort(tr, t);
 	seen = wait_seen_find(tr, t->tid);
 	if (seen && arch_syscall_restarts(&t->regs) &&

@@ -58,6 +58,7 @@ struct tracees {
 	uint64_t code_start, code_end;   /* of it, where our own code is; 0, 0: nowhere */
 	struct landings *landings;       /* see slack.h; NULL: none was needed */
 	uint64_t stopped_at_ns;          /* CLOCK_MONOTONIC, before the first interrupt */
+	uint64_t plain_page;             /* one in which no code of ours is, see leftover.c */
 	struct wait_seen *seen;          /* by tid; see wait.h */
 	size_t n_seen;
 	bool filtered; /* a thread's calls are subject to seccomp: ask no more than is needed */
