@@ -18,6 +18,7 @@
 #include "kernel/proc_status.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
+#include "util/parallel.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -129,13 +130,36 @@ int look_task(struct look *l)
 }
 
 /* What threads of one group share unless one of them has called unshare(2). */
-static int look_shared(struct look *l, pid_t tid)
+struct sharing {
+	const struct look *l;
+	const pid_t *tids;
+	const struct look_kind **own; /* per thread: what it has of its own, NULL: nothing */
+};
+
+static void compare(void *arg, size_t i)
 {
-	if (syscall(SYS_kcmp, l->tid, tid, KCMP_FILES, 0, 0) > 0)
-		return look_found(l, &kind_own_files, "tid %d", tid);
-	if (syscall(SYS_kcmp, l->tid, tid, KCMP_FS, 0, 0) > 0)
-		return look_found(l, &kind_own_fs, "tid %d", tid);
-	return 0;
+	const struct sharing *s = arg;
+	pid_t tid = s->tids[i];
+
+	if (tid == s->l->pid)
+		return;
+	if (syscall(SYS_kcmp, s->l->tid, tid, KCMP_FILES, 0, 0) > 0)
+		s->own[i] = &kind_own_files;
+	else if (syscall(SYS_kcmp, s->l->tid, tid, KCMP_FS, 0, 0) > 0)
+		s->own[i] = &kind_own_fs;
+}
+
+static int look_shared(struct look *l, const pid_t *tids, size_t n)
+{
+	_cleanup_free_ const struct look_kind **own = calloc(n + 1, sizeof(*own));
+	int r = own ? 0 : look_fail(l, ENOMEM, "preflight");
+
+	if (own)
+		parallel_each(n, compare, &(struct sharing){l, tids, own});
+	for (size_t i = 0; i < n && r == 0; i++)
+		if (own[i])
+			r = look_found(l, own[i], "tid %d", tids[i]);
+	return r;
 }
 
 static int add_children(struct look *l, const struct proc_children *c)
@@ -150,10 +174,8 @@ static int add_children(struct look *l, const struct proc_children *c)
 static int look_children(struct look *l, const pid_t *tids, size_t n)
 {
 	struct proc_children found = {};
-	int r = 0;
+	int r = proc_children_of_all(l->procfd, tids, n, &found);
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = proc_children_of(l->procfd, tids[i], &found);
 	if (r == -ENOENT)
 		r = proc_children_scan(l->pid, &found);
 	r = r < 0 ? look_fail(l, r, "read /proc/PID/task/TID/children") : add_children(l, &found);
@@ -186,12 +208,10 @@ int look_threads(struct look *l)
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/task");
 	r = look_children(l, tids, n);
-	for (size_t i = 0; i < n && r >= 0; i++) {
-		if (r >= 0 && tids[i] != l->pid)
-			r = look_shared(l, tids[i]);
-		if (r >= 0 && l->report->deep)
-			r = look_deep_thread(l, tids[i]);
-	}
+	if (r >= 0)
+		r = look_shared(l, tids, n);
+	for (size_t i = 0; i < n && r >= 0 && l->report->deep; i++)
+		r = look_deep_thread(l, tids[i]);
 	if (r < 0)
 		return r;
 	return look_found(l, &kind_threads, "%zu thread%s", n, n == 1 ? "" : "s");

@@ -221,10 +221,14 @@ static int take(struct tree *t, size_t parent, pid_t pid)
 
 static int children(const struct tree_task *k, struct proc_children *ret)
 {
-	int r = 0;
+	_cleanup_free_ pid_t *tids = calloc(k->tr->n + 1, sizeof(*tids));
+	int r;
 
-	for (size_t i = 0; r == 0 && i < k->tr->n; i++)
-		r = proc_children_of(k->tr->proc_fd, k->tr->v[i].tid, ret);
+	if (!tids)
+		return -ENOMEM;
+	for (size_t i = 0; i < k->tr->n; i++)
+		tids[i] = k->tr->v[i].tid;
+	r = proc_children_of_all(k->tr->proc_fd, tids, k->tr->n, ret);
 	return r == -ENOENT ? proc_children_scan(k->pid, ret) : r;
 }
 

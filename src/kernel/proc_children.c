@@ -12,6 +12,7 @@
 #include "kernel/proc_stat.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
+#include "util/parallel.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -37,6 +38,39 @@ int proc_children_of(int procfd, pid_t tid, struct proc_children *ret)
 	while (r == 0 && str_u32(&p, 10, &child) == 0) {
 		r = add(ret, (pid_t)child);
 		str_skip_blanks(&p);
+	}
+	return r;
+}
+
+struct reading {
+	int procfd;
+	const pid_t *tids;
+	struct one {
+		struct proc_children found;
+		int err;
+	} * v; /* per thread */
+};
+
+static void read_one(void *arg, size_t i)
+{
+	const struct reading *rd = arg;
+
+	rd->v[i].err = proc_children_of(rd->procfd, rd->tids[i], &rd->v[i].found);
+}
+
+int proc_children_of_all(int procfd, const pid_t *tids, size_t n, struct proc_children *ret)
+{
+	_cleanup_free_ struct one *v = calloc(n + 1, sizeof(*v));
+	int r = 0;
+
+	if (!v)
+		return -ENOMEM;
+	parallel_each(n, read_one, &(struct reading){procfd, tids, v});
+	for (size_t i = 0; i < n; i++) {
+		r = r < 0 ? r : v[i].err;
+		for (size_t k = 0; r == 0 && k < v[i].found.n; k++)
+			r = add(ret, v[i].found.v[k]);
+		proc_children_done(&v[i].found);
 	}
 	return r;
 }

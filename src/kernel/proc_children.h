@@ -28,6 +28,12 @@ struct proc_children {
 int proc_children_of(int procfd, pid_t tid, struct proc_children *ret);
 
 /**
+ * proc_children_of_all() - append the children of many threads of one process, in their order
+ * Return: as proc_children_of(), the first failure.
+ */
+int proc_children_of_all(int procfd, const pid_t *tids, size_t n, struct proc_children *ret);
+
+/**
  * proc_children_scan() - append the children of a process, by a look at all processes
  * @pid:  as seen by the mounted /proc
  * Return: 0; -ENOMEM; -errno of open(2) or getdents(2).
