@@ -9,6 +9,7 @@
 #include <linux/securebits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
@@ -20,7 +21,7 @@
 #include "util/cleanup.h"
 #include "util/fd.h"
 
-#define TRIES 8 /* somebody else may make an object between our choice and our making */
+#define TRIES 64 /* somebody else may make an object between our choice and our making */
 
 static const char *const next_id[] = {
 	[SYSVIPC_SHM] = "/proc/sys/kernel/shm_next_id",
@@ -99,23 +100,29 @@ static int make(void *arg)
 	return -EADDRINUSE;
 }
 
-static int choose(enum sysvipc_kind kind, int id)
+static int choose(int fd, int id)
 {
-	_cleanup_close_ int fd = open(next_id[kind], O_WRONLY | O_CLOEXEC);
 	char text[16];
 	int n = snprintf(text, sizeof(text), "%d", id);
 
-	return fd < 0 ? -errno : write_full(fd, text, (size_t)n);
+	return pwrite(fd, text, (size_t)n, 0) == n ? 0 : -errno;
 }
 
+/*
+ * Two restores at a time would take each other's ids: hence the lock. Others, who choose none, only take
+ * one now and then.
+ */
 int sysvipc_make(const struct sysvipc_actor *who, enum sysvipc_kind kind, int id,
 	int (*get)(const void *arg), const void *arg)
 {
 	struct making m = {.kind = kind, .id = id, .get = get, .arg = arg};
+	_cleanup_close_ int fd = open(next_id[kind], O_WRONLY | O_CLOEXEC);
 	int r = -EADDRINUSE;
 
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+		return -errno;
 	for (int i = 0; i < TRIES && r == -EADDRINUSE; i++) {
-		r = choose(kind, id);
+		r = choose(fd, id);
 		if (r == 0)
 			r = sysvipc_as(who, make, &m);
 	}
