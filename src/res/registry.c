@@ -14,6 +14,7 @@
 
 static const struct res *const table[] = {
 	&res_task,
+	&res_ctty,
 	&res_prctl,
 	&res_procfile,
 	&res_timens,
@@ -27,6 +28,7 @@ static const struct res *const table[] = {
 	&res_sysvshm,
 	&res_regfile,
 	&res_pipe,
+	&res_pty,
 	&res_tty,
 	&res_eventfd,
 	&res_timerfd,

@@ -46,6 +46,20 @@ def subreaper():
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def unmount(directory):
+    """What a test has mounted, also one that was killed."""
+    path = os.path.join(directory, "pts")
+    if os.path.ismount(path):
+        libc.umount2(path.encode(), 2)  # MNT_DETACH
+
+
+def mount_devpts(directory):
+    path = os.path.join(directory, "pts")
+    os.mkdir(path)
+    if libc.mount(b"devpts", path.encode(), b"devpts", 0, b"newinstance,ptmxmode=0666") < 0:
+        raise Skip(f"mounting a devpts: {os.strerror(ctypes.get_errno())}")
+
+
 def worker(victim, mode, directory, loops):
     """Runs in its own process; the result's text goes into the file `result`."""
     def stop(*_):
@@ -55,6 +69,8 @@ def worker(victim, mode, directory, loops):
     signal.signal(signal.SIGINT, stop)
     text, status = "", PASS
     try:
+        if victim.devpts:
+            mount_devpts(directory)
         MODES[mode](Test(victim, mode, directory, loops))
     except Skip as e:
         text, status = str(e), SKIP
@@ -65,6 +81,7 @@ def worker(victim, mode, directory, loops):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_children()
+    unmount(directory)
     with open(os.path.join(directory, "result"), "w") as f:
         f.write(text)
     return status
@@ -78,6 +95,7 @@ class Driver:
 
     def spawn(self, victim, mode):
         directory = os.path.join(self.opts.dir, f"{victim.name}.{mode}")
+        unmount(directory)
         shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
         sys.stdout.flush()

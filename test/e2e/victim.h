@@ -20,6 +20,7 @@
  *   e2e: session: inherit         started in the driver's session, not as a session's leader
  *   e2e: options: WORDS           more for every "ckpt dump"; @NAME is what the file NAME holds
  *   e2e: gone: yes                when it is dead, and before a restore, it is run with `gone` as argument
+ *   e2e: devpts: own              its terminals are in ./pts, so that no other program takes their numbers
  *   e2e: stopped: yes             it stops itself when ready; the go comes with a SIGCONT
  */
 #ifndef TEST_E2E_VICTIM_H

@@ -19,6 +19,7 @@ class Victim:
         self.settle, self.timeout = 0.05, 60.0
         self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
         self.may_fail, self.leave_refused, self.gone, self.options = False, None, False, []
+        self.devpts = False
         for key, args, value in re.findall(
                 r"e2e: (\w[\w ,]*?)(?: for ([\w,+-]+))?: *([^\n*]*?) *(?:\*/|\n)", text):
             if args and arg not in args.split(","):
@@ -43,6 +44,8 @@ class Victim:
             self.options = value.split()
         elif key == "gone":
             self.gone = True
+        elif key == "devpts":
+            self.devpts = value == "own"
         elif key == "stopped":
             self.stopped = True
         elif key == "refuse":

@@ -142,7 +142,7 @@ void lock_list_done(struct lock_list *list);
 /** lock_plan() - append the taking of a description's locks by the task's descriptor fd */
 void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, int fd, struct prog *prog);
 
-extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_tty,
+extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
 	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_inotify, res_lock, res_pidfd;
 
 #endif

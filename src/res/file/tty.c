@@ -1,5 +1,5 @@
 /*
- * tty.c - terminals: /dev/tty, /dev/pts/N, /dev/console and the like.
+ * tty.c - terminals that are devices: /dev/console, /dev/tty1, /dev/ttyS0. Pseudo terminals: pty.c.
  *
  * The other side of a terminal (an emulator, sshd, a person) is never in the image, so at a restore
  * a terminal is the one that the restore command was started with. Its settings are left alone: they
@@ -14,11 +14,9 @@
 #include "proto/tty.pb-c.h"
 #include "res/file/files.h"
 
-#define MAJOR_TTY       4
-#define MAJOR_TTYAUX    5
-#define MINOR_PTMX      2
-#define MAJOR_PTS_FIRST 136
-#define MAJOR_PTS_LAST  143
+#define MAJOR_TTY     4
+#define MAJOR_TTYAUX  5
+#define MINOR_CONSOLE 1
 
 static bool match(const struct file_look *l)
 {
@@ -26,8 +24,7 @@ static bool match(const struct file_look *l)
 
 	if (!S_ISCHR(l->st.st_mode) || l->flags & O_PATH || l->target_fd < 0)
 		return false;
-	return maj == MAJOR_TTY || (maj == MAJOR_TTYAUX && min < MINOR_PTMX) ||
-	       (maj >= MAJOR_PTS_FIRST && maj <= MAJOR_PTS_LAST);
+	return maj == MAJOR_TTY || (maj == MAJOR_TTYAUX && min == MINOR_CONSOLE);
 }
 
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)

@@ -85,9 +85,10 @@ static void plan(
 	}
 	if (phase != PLAN_EARLY)
 		return;
-	if (m->sid == m->pid)
+	if (m->sid == m->pid) {
 		PROG_CALL(prog, "task: lead a session", SYS_setsid);
-	else if (m->pgid == m->pid)
+		ctty_plan_lead(p, m->pid, prog);
+	} else if (m->pgid == m->pid)
 		PROG_CALL(prog, "task: lead a process group", SYS_setpgid, IMM(0), IMM(0));
 }
 

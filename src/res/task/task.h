@@ -9,7 +9,13 @@
 #include "res/res.h"
 
 extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits, res_prctl,
-	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures;
+	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures, res_ctty;
+
+/**
+ * ctty_plan_lead() - append that a new session leader takes the controlling terminal that it had
+ * It has no children in this session yet, and the files as the coordinator has opened them.
+ */
+void ctty_plan_lead(struct plan *p, pid_t pid, struct prog *prog);
 
 /** task_zombie() - add the record of a task that has ended; c->stat is known. 0 or op_fail() */
 int task_zombie(struct collect *c);
