@@ -2,10 +2,10 @@
  * inotify.c - watches on files.
  *
  * fdinfo tells of a watch its number, what it waits for, and a file handle of the inode
- * (Linux >= 3.8); the name is found by opening the handle on a mount of its file system
- * (open_by_handle_at). Watches get their numbers back by INOTIFY_IOC_SETNEXTWD (>= 4.17), and are
- * made when all files are open: opening them would be an event. Events that nobody has read can't
- * be put back; the user is told.
+ * (Linux >= 3.8), see watched.c for how it is found. One that has no name any more can only be watched
+ * as long as somebody has it open. Watches get their numbers back by INOTIFY_IOC_SETNEXTWD (>= 4.17),
+ * and are made when all files are open: opening them would be an event. Events that nobody has read
+ * can't be put back; the user is told.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,14 +14,13 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "kernel/fdinfo.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/inotify.pb-c.h"
-#include "res/file/files.h"
+#include "res/file/seen.h"
+#include "res/file/watched.h"
 #include "util/cleanup.h"
 #include "util/str.h"
 #include "util/vec.h"
@@ -31,109 +30,58 @@
 #endif
 
 /* What inotify_add_watch takes of what fdinfo shows; the rest are the kernel's own bits. */
-#define MASK_KEPT  (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT)
-#define MINOR_BITS 20
-#define HANDLE_MAX 128
+#define MASK_KEPT (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT)
+
+#define LOST_REASON "what it watches has no name that can be found, nor a descriptor in the process"
 
 static bool match(const struct file_look *l)
 {
 	return strcmp(l->link, "anon_inode:inotify") == 0;
 }
 
-struct watch {
-	int wd;
-	unsigned long ino;
-	unsigned sdev, mask;
-	unsigned handle_bytes, handle_type;
-	uint8_t handle[HANDLE_MAX];
-};
-
 struct reading {
-	struct collect *c;
+	struct collect *c; /* NULL for a look only */
+	int procfd;
 	Ckpt__Inotify *m;
 	size_t cap;
 	int fd; /* in the target */
+	unsigned budget;
+	bool lost;
 };
 
-static int unhex(const char *s, uint8_t *out, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned v;
-
-		if (sscanf(s + 2 * i, "%2x", &v) != 1)
-			return -EBADMSG;
-		out[i] = (uint8_t)v;
-	}
-	return 0;
-}
-
 /* "wd:1 ino:9e7e sdev:800013 mask:800afce ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:7e.." */
-static int parse(const char *value, struct watch *w)
+static int parse(const char *value, struct watched *w, int *wd, unsigned *mask)
 {
-	const char *hex = strstr(value, "f_handle:");
-
-	if (sscanf(value, "wd:%x ino:%lx sdev:%x mask:%x", (unsigned *)&w->wd, &w->ino, &w->sdev,
-		    &w->mask) != 4)
+	if (sscanf(value, "wd:%x ino:%*x sdev:%*x mask:%x", (unsigned *)wd, mask) != 2)
 		return -EBADMSG;
-	value = strstr(value, "fhandle-bytes:");
-	if (!value || !hex ||
-		sscanf(value, "fhandle-bytes:%x fhandle-type:%x", &w->handle_bytes,
-			&w->handle_type) != 2)
-		return 0; /* a file system without handles */
-	if (w->handle_bytes > HANDLE_MAX)
-		return -EBADMSG;
-	return unhex(hex + strlen("f_handle:"), w->handle, w->handle_bytes);
+	return watched_parse(value, w);
 }
 
-/* Some directory of the file system, open. -ENOENT: it is not mounted here. */
-static int open_mount(struct collect *c, unsigned sdev)
+static int look_line(char *key, char *value, void *arg)
 {
-	_cleanup_free_ char *text = NULL;
-	unsigned maj, min;
-	int r = file_read_at(c->proc_fd, "mountinfo", &text, NULL);
+	struct reading *rd = arg;
+	struct watched w;
+	char *path = NULL;
+	unsigned mask;
+	int wd;
 
-	if (r < 0)
-		return r;
-	for (const char *p = text; *p; str_skip_line(&p)) {
-		char at[4096];
-		int fd;
-
-		if (sscanf(p, "%*d %*d %u:%u %*s %4095s", &maj, &min, at) != 3 ||
-			maj != sdev >> MINOR_BITS || min != (sdev & ((1U << MINOR_BITS) - 1)))
-			continue;
-		fd = open(at, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
-	}
-	return -ENOENT;
-}
-
-static int find_path(struct collect *c, const struct watch *w, char **ret)
-{
-	union {
-		struct file_handle h;
-		char room[sizeof(struct file_handle) + HANDLE_MAX];
-	} u = {.h = {.handle_bytes = w->handle_bytes, .handle_type = (int)w->handle_type}};
-	_cleanup_close_ int mount = open_mount(c, w->sdev), fd = -EBADF;
-	_cleanup_free_ char *path = NULL;
-	struct stat st;
-	int r;
-
-	if (mount < 0)
-		return mount;
-	if (!w->handle_bytes)
-		return -EOPNOTSUPP;
-	memcpy(u.h.f_handle, w->handle, w->handle_bytes);
-	fd = open_by_handle_at(mount, &u.h, O_PATH | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = fd_path(fd, &path);
-	if (r < 0)
-		return r;
-	if (lstat(path, &st) < 0 || st.st_ino != w->ino)
-		return -ENOENT;
-	*ret = TAKE_PTR(path);
+	if (strcmp(key, "inotify") != 0 || parse(value, &w, &wd, &mask) < 0)
+		return 0;
+	if (watched_find(rd->procfd, &w, &rd->budget, &path) < 0 &&
+		!watched_is_open(rd->procfd, &w))
+		rd->lost = true;
+	free(path);
 	return 0;
+}
+
+static struct file_verdict verdict(int procfd, const struct file_look *l)
+{
+	struct reading rd = {.procfd = procfd, .budget = WATCHED_BUDGET};
+	struct fdinfo info;
+
+	if (fdinfo_read(procfd, l->target_fd, &info, look_line, &rd) == 0 && rd.lost)
+		return (struct file_verdict){CKPT_REFUSED, LOST_REASON, WATCHED_ADVICE};
+	return (struct file_verdict){CKPT_SAVED, NULL, NULL};
 }
 
 static int line(char *key, char *value, void *arg)
@@ -141,30 +89,31 @@ static int line(char *key, char *value, void *arg)
 	struct reading *rd = arg;
 	Ckpt__Inotify *m = rd->m;
 	Ckpt__InotifyWatch *item;
-	struct watch w = {0};
+	struct watched w;
 	char *path = NULL;
-	int r;
+	unsigned mask;
+	int wd, r;
 
 	if (strcmp(key, "inotify") != 0)
 		return 0;
-	r = parse(value, &w);
+	r = parse(value, &w, &wd, &mask);
 	if (r < 0)
 		return r;
-	r = find_path(rd->c, &w, &path);
-	if (r < 0)
-		return op_fail(rd->c->op, CKPT_E_REFUSED, -r, "open_by_handle_at",
-			"let the program remove the watch",
-			"pid %d (%s): inotify fd %d: watch %d of inode %lu, whose name can't be found",
-			rd->c->pid, rd->c->tr->comm, rd->fd, w.wd, w.ino);
-	item = msg_new(Ckpt__InotifyWatch, CKPT__INOTIFY_WATCH__INIT);
+	if (watched_find(rd->procfd, &w, &rd->budget, &path) < 0)
+		path = strdup("");
+	item = path ? msg_new(Ckpt__InotifyWatch, CKPT__INOTIFY_WATCH__INIT) : NULL;
 	if (!item || vec_reserve(&m->watches, &rd->cap, m->n_watches + 1, sizeof(item)) < 0) {
 		free(item);
 		free(path);
 		return -ENOMEM;
 	}
-	item->wd = w.wd;
-	item->mask = w.mask & MASK_KEPT;
+	item->wd = wd;
+	item->mask = mask & MASK_KEPT;
 	item->path = path;
+	if (!*path) {
+		item->dev = w.dev;
+		item->ino = w.ino;
+	}
 	m->watches[m->n_watches++] = item;
 	return 0;
 }
@@ -179,7 +128,8 @@ static int by_wd(const void *a, const void *b)
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__Inotify *m = msg_new(Ckpt__Inotify, CKPT__INOTIFY__INIT);
-	struct reading rd = {.c = c, .m = m, .fd = l->target_fd};
+	struct reading rd = {
+		.c = c, .procfd = c->proc_fd, .m = m, .fd = l->target_fd, .budget = WATCHED_BUDGET};
 	struct fdinfo info;
 	int r, unread = 0;
 
@@ -199,6 +149,31 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 			"not saved",
 			c->pid, c->tr->comm, l->target_fd, unread);
 	return collect_add_take(c, &res_inotify.type, id, m);
+}
+
+/* What has no name may be an open file of some task. */
+static int finish(struct collect_tree *t)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(t->model, &res_inotify.type, &pos))) {
+		const Ckpt__Inotify *m = (const void *)rec->msg;
+		const struct collect_file *f = &t->files[rec->owner - 1];
+
+		for (size_t i = 0; i < m->n_watches; i++) {
+			Ckpt__InotifyWatch *w = m->watches[i];
+
+			if (w->path[0])
+				continue;
+			w->file = watched_file(t->model, w->dev, w->ino);
+			if (!w->file)
+				return op_fail(t->op, CKPT_E_REFUSED, 0, NULL, WATCHED_ADVICE,
+					"pid %d (%s): inotify fd %d: watch %d: " LOST_REASON,
+					f->of->pid, f->of->tr->comm, f->target_fd, w->wd);
+		}
+	}
+	return 0;
 }
 
 static int open_inotify(
@@ -223,28 +198,35 @@ static int opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 
 	for (size_t i = 0; i < m->n_watches; i++) {
 		const Ckpt__InotifyWatch *w = m->watches[i];
+		char room[48];
+		const char *path = watched_path(o, w->path, w->file, room);
 		int wd;
 
 		if (ioctl(fd, INOTIFY_IOC_SETNEXTWD, w->wd) < 0)
 			return op_fail(o->op, CKPT_E_SYSTEM, errno, "ioctl(INOTIFY_IOC_SETNEXTWD)",
 				NULL, "the number of watch %d", w->wd);
-		wd = inotify_add_watch(fd, w->path, w->mask | IN_DONT_FOLLOW);
+		wd = inotify_add_watch(fd, path, w->mask | (w->file ? 0 : IN_DONT_FOLLOW));
 		if (wd < 0)
 			return op_fail(o->op, CKPT_E_CONFLICT, errno, "inotify_add_watch",
-				errno == ENOENT ? "put back what was watched" : NULL, "%s",
-				w->path);
+				errno == ENOENT ? "put back what was watched" : NULL, "%s", path);
 		if (wd != w->wd)
 			return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, NULL,
-				"%s: the watch got the number %d instead of %d", w->path, wd,
-				w->wd);
+				"%s: the watch got the number %d instead of %d", path, wd, w->wd);
 	}
 	return 0;
 }
 
 static const struct file_ops ops = {
-	.match = match, .collect = collect, .open = open_inotify, .opened_all = opened_all};
+	.match = match,
+	.verdict = verdict,
+	.collect = collect,
+	.finish = finish,
+	.open = open_inotify,
+	.opened_all = opened_all,
+};
+static const char *const volatile_fields[] = {"watches.dev", "watches.ino", NULL};
 
 const struct res res_inotify = {
-	.type = {"inotify", SCOPE_FILE, &ckpt__inotify__descriptor, NULL},
+	.type = {"inotify", SCOPE_FILE, &ckpt__inotify__descriptor, volatile_fields},
 	.file = &ops,
 };
