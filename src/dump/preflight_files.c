@@ -18,6 +18,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "kernel/fdinfo.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "res/file/files.h"
@@ -159,42 +160,34 @@ static bool is_mqueue(struct look *l, const struct file_look *f)
 	return false;
 }
 
-static int look_lock(struct look *l, const struct file_look *f, const char *value)
-{
-	int len = (int)strcspn(value, "\n");
-	bool broken = memmem(value, len, "BREAK", 5);
+struct lock_look {
+	struct look *l;
+	const struct file_look *f;
+	int r; /* of look_found() */
+};
 
-	return look_found(l, broken ? &kind_broken_lease : &kind_lock, "fd %d %s: lock %.*s",
-		f->target_fd, f->link, len, value);
+static int look_lock(char *key, char *value, void *arg)
+{
+	struct lock_look *k = arg;
+	bool broken = strstr(value, "BREAK");
+
+	if (!str_eq(key, "lock"))
+		return 0;
+	k->r = look_found(k->l, broken ? &kind_broken_lease : &kind_lock, "fd %d %s: lock %s",
+		k->f->target_fd, k->f->link, value);
+	return k->r;
 }
 
 /* The flags that it was opened with, and every lock that is held through it. */
 static int look_fdinfo(struct look *l, struct file_look *f)
 {
-	_cleanup_free_ char *text = NULL;
-	char path[32];
-	const char *p;
-	uint64_t flags;
+	struct lock_look k = {l, f, 0};
+	struct fdinfo info;
 
-	snprintf(path, sizeof(path), "fdinfo/%d", f->target_fd);
-	if (file_read_at(l->procfd, path, &text, NULL) < 0)
-		return 0; /* closed meanwhile */
-	for (p = text; *p; str_skip_line(&p)) {
-		const char *value = str_startswith(p, "flags:");
-
-		if (value) {
-			str_skip_blanks(&value);
-			if (str_u64(&value, 8, &flags) == 0)
-				f->flags = (uint32_t)flags;
-		}
-		value = str_startswith(p, "lock:");
-		if (!value)
-			continue;
-		str_skip_blanks(&value);
-		if (look_lock(l, f, value) < 0)
-			return -1;
-	}
-	return 0;
+	/* else it was closed meanwhile */
+	if (fdinfo_read(l->procfd, f->target_fd, &info, look_lock, &k) == 0)
+		f->flags = info.flags;
+	return k.r;
 }
 
 /* The resource that saves descriptors of this kind; NULL: none does. */

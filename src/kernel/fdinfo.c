@@ -4,14 +4,18 @@
 #include "kernel/fdinfo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernel/proc.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/str.h"
+
+#define TEXT_BYTES 2048 /* what most have is below a hundred */
 
 static bool is_blank(char c)
 {
@@ -88,15 +92,31 @@ int fdinfo_parse(char *text, struct fdinfo *ret, fdinfo_line_fn *line, void *arg
 	return 0;
 }
 
+/*
+ * One read: the kernel makes the whole text at once (single_open() in fs/proc/fd.c), so that less
+ * than was asked for is all. Only an epoll set or a file with many locks has more.
+ */
 int fdinfo_read(int procfd, int fd, struct fdinfo *ret, fdinfo_line_fn *line, void *arg)
 {
-	char path[sizeof("fdinfo/-2147483648")];
-	_cleanup_free_ char *text = NULL;
+	char path[sizeof("fdinfo/-2147483648")], text[TEXT_BYTES];
+	_cleanup_close_ int info = -EBADF;
+	_cleanup_free_ char *whole = NULL;
+	ssize_t n;
 	int r;
 
 	snprintf(path, sizeof(path), "fdinfo/%d", fd);
-	r = file_read_at(procfd, path, &text, NULL);
-	return r < 0 ? r : fdinfo_parse(text, ret, line, arg);
+	info = openat(procfd, path, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return -errno;
+	n = read(info, text, sizeof(text));
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(text)) {
+		text[n] = '\0';
+		return fdinfo_parse(text, ret, line, arg);
+	}
+	r = file_read_at(procfd, path, &whole, NULL);
+	return r < 0 ? r : fdinfo_parse(whole, ret, line, arg);
 }
 
 int fdinfo_list(int procfd, int **ret, size_t *ret_n)

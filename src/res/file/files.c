@@ -71,7 +71,7 @@ static int look_at_link(struct collect *c, const char *at, const struct vma *v, 
 	int r = link_read_at(c->proc_fd, at, ret_link);
 	char *tail;
 
-	if (r == 0 && fstatat(c->proc_fd, at, &l->st, 0) < 0)
+	if (r == 0 && (l->fd >= 0 ? fstat(l->fd, &l->st) : fstatat(c->proc_fd, at, &l->st, 0)) < 0)
 		r = -errno;
 	if (r == -EPERM && v && by_name(v, *ret_link, &l->st))
 		r = 0;

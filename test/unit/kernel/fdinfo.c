@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -132,4 +133,27 @@ Test(fdinfo, of_this_process)
 	cr_assert_eq(info.flags, O_RDWR | O_NONBLOCK);
 	cr_assert_not_null(strstr(sb.s, "eventfd-count=7;"));
 	cr_assert_eq(fdinfo_read(procfd, 123456, &info, NULL, NULL), -ENOENT);
+}
+
+/* More text than one read is asked for: an epoll set has a line for each member. */
+Test(fdinfo, long_text_is_read_whole)
+{
+	_cleanup_close_ int procfd = proc_open(0), set = epoll_create1(EPOLL_CLOEXEC);
+	_cleanup_strbuf_ struct strbuf sb = {};
+	struct fdinfo info;
+	size_t found = 0;
+	int fds[300];
+
+	for (size_t i = 0; i < 300; i++) {
+		struct epoll_event e = {.events = EPOLLIN};
+
+		fds[i] = eventfd(0, EFD_CLOEXEC);
+		cr_assert_eq(epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &e), 0);
+	}
+	cr_assert_eq(fdinfo_read(procfd, set, &info, collect, &sb), 0);
+	for (const char *p = sb.s; (p = strstr(p, "tfd=")); p++)
+		found++;
+	cr_assert_eq(found, 300);
+	for (size_t i = 0; i < 300; i++)
+		close(fds[i]);
 }
