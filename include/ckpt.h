@@ -119,7 +119,8 @@ struct ckpt_restore_req {
 	bool frozen;         /* leave every task stopped until SIGCONT */
 	const char *pidfile; /* write the root's pid here, or NULL */
 	enum ckpt_changed_files changed_files;
-	bool new_ptys; /* a terminal whose number is taken gets another */
+	bool new_ptys;          /* a terminal whose number is taken gets another */
+	bool json;              /* of ckpt_plan(): one JSON object instead of the text for people */
 	const char *const *fds; /* NULL-terminated "N=inherit[:M]|path:FILE|null|close", or NULL */
 };
 

@@ -82,9 +82,6 @@ int cli_finish(struct cli *cli, int status);
 /** cli_json() - print a JSON object and a newline on stdout; takes the reference */
 void cli_json(json_t *object);
 
-/** put_text() - print a string of foreign origin on stdout: control characters become '?' */
-void put_text(const char *text);
-
 /** json_text() - a string that may be no UTF-8: each wrong byte becomes "\\xHH"; NULL gives null */
 json_t *json_text(const char *text);
 

@@ -2,6 +2,7 @@
  * explain.c - `ckpt explain`: what a dump would save, and what it would refuse and why.
  */
 #include "cli/cli.h"
+#include "util/str.h"
 
 #include "util/vec.h"
 
@@ -36,7 +37,7 @@ static void print_section(
 		printf("  %-12s ", item->resource);
 		if (r->tasks > 1)
 			printf("pid %d: ", item->pid);
-		put_text(item->object);
+		str_put(stdout, item->object);
 		putchar('\n');
 		if (item->reason)
 			printf("  %-12s   %s%s%s\n", "", item->reason, item->advice ? "; " : "",

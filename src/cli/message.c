@@ -70,12 +70,6 @@ void cli_json(json_t *object)
 	json_decref(object);
 }
 
-void put_text(const char *text)
-{
-	for (; *text; text++)
-		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
-}
-
 json_t *json_text(const char *text)
 {
 	_cleanup_strbuf_ struct strbuf sb = {};

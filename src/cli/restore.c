@@ -88,6 +88,7 @@ int cli_restore(struct cli *cli, int argc, char **argv)
 
 	if (cli_start(cli, argc, argv, &req, &image, &status) != 0)
 		return status;
+	req.json = cli->front.json;
 	status = cli->front.plan ? plan(cli, &req) : restore(cli, &req);
 	options_done(VERB_RESTORE, &req);
 	return status;

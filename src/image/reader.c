@@ -39,6 +39,18 @@ struct image {
 
 #define ADVICE "the image is damaged: take another copy of it"
 
+/* @name: of the file in it, or NULL for the directory */
+static int fail_read(
+	struct ckpt_op *op, const struct image *img, int err, const char *call, const char *name)
+{
+	if (err == EACCES)
+		return op_fail(op, CKPT_E_PRIVILEGE, err, call,
+			"run as the user who made the image, or as root", "image %s%s%s", img->dir,
+			name ? ": " : "", name ? name : "");
+	return op_fail_errno(
+		op, err, call, "image %s%s%s", img->dir, name ? ": " : "", name ? name : "");
+}
+
 /* A damaged image: file, reason. */
 static int damaged(struct ckpt_op *op, const struct image *img, const char *name, const char *why)
 {
@@ -71,7 +83,7 @@ static int dir_open(struct ckpt_op *op, struct image *img)
 				? "`ckpt dump` prints the directory and the crid of what it saves"
 				: "an image is a directory, with a manifest in it",
 			"image %s", img->dir);
-	return op_fail_errno(op, errno, "open", "image %s", img->dir);
+	return fail_read(op, img, errno, "open", NULL);
 }
 
 static int manifest_load(struct ckpt_op *op, struct image *img)
@@ -86,7 +98,7 @@ static int manifest_load(struct ckpt_op *op, struct image *img)
 	if (r == -ELOOP)
 		return damaged(op, img, IMAGE_MANIFEST, "it is a symbolic link");
 	if (r < 0)
-		return op_fail_errno(op, -r, "read", "image %s: manifest", img->dir);
+		return fail_read(op, img, -r, "read", IMAGE_MANIFEST);
 	return r ? damaged(op, img, IMAGE_MANIFEST, why) : 0;
 }
 
@@ -131,7 +143,7 @@ static int file_open(struct ckpt_op *op, const struct image *img, const Ckpt__Im
 	if (fd < 0 && errno == ENOENT)
 		return damaged(op, img, f->name, "the file is missing");
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return op_fail_errno(op, errno, "open", "image %s: %s", img->dir, f->name);
+		return fail_read(op, img, errno, "open", f->name);
 	if (!S_ISREG(st.st_mode))
 		return damaged(op, img, f->name, "it is not a regular file");
 	if ((uint64_t)st.st_size != f->size_bytes)

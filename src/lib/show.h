@@ -17,7 +17,4 @@ void show_memory(const struct loaded *l, uint64_t pid, FILE *out);
 /** show_files() - the descriptors of one task */
 void show_files(const struct loaded *l, uint64_t pid, FILE *out);
 
-/** show_str() - print a string of foreign origin: control characters become '?'; NULL: nothing */
-void show_str(FILE *out, const char *s);
-
 #endif

@@ -13,6 +13,7 @@
 #include "proto/fdtable.pb-c.h"
 #include "res/registry.h"
 #include "res/res.h"
+#include "util/str.h"
 
 static const char *text_of(const ProtobufCMessage *msg)
 {
@@ -67,7 +68,7 @@ static void description(const struct loaded *l, uint32_t id, FILE *out)
 			continue;
 		fprintf(out, "%-10s ", (*r)->type.name);
 		if (*text_of(msg))
-			show_str(out, text_of(msg));
+			str_put(out, text_of(msg));
 		else
 			print_numbers(msg, out);
 		return;

@@ -7,6 +7,7 @@
 
 #include "model/pages.h"
 #include "proto/mm.pb-c.h"
+#include "util/str.h"
 #include "util/units.h"
 #include "util/vec.h"
 
@@ -81,7 +82,7 @@ static void mapping(const Ckpt__Mm *mm, const Ckpt__Vma *v, uint64_t saved, FILE
 		v->prot & PROT_WRITE ? 'w' : '-', v->prot & PROT_EXEC ? 'x' : '-',
 		v->shared ? 's' : 'p', bytes_text(v->end - v->start, size),
 		saved ? bytes_text(saved, kept) : "-");
-	show_str(out, name_of(mm, v));
+	str_put(out, name_of(mm, v));
 	fputc('\n', out);
 }
 

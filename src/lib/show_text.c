@@ -11,13 +11,8 @@
 #include "proto/regs.pb-c.h"
 #include "proto/task.pb-c.h"
 #include "proto/threadname.pb-c.h"
+#include "util/str.h"
 #include "util/units.h"
-
-void show_str(FILE *out, const char *s)
-{
-	for (; s && *s; s++)
-		fputc((unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s, out);
-}
 
 static void header(const struct loaded *l, FILE *out)
 {
@@ -32,11 +27,11 @@ static void header(const struct loaded *l, FILE *out)
 	if (m->parent_crid)
 		fprintf(out, ", parent %llu", (unsigned long long)m->parent_crid);
 	fputs("\nsaved on ", out);
-	show_str(out, m->hostname);
+	str_put(out, m->hostname);
 	fputs(", Linux ", out);
-	show_str(out, m->kernel);
+	str_put(out, m->kernel);
 	fputc(' ', out);
-	show_str(out, m->isa);
+	str_put(out, m->isa);
 	fprintf(out, "\n%u task%s, %u thread%s, %s of memory; stopped for %s\n", m->tasks,
 		plural(m->tasks), m->threads, plural(m->threads), bytes_text(m->page_bytes, size),
 		time_text(m->stopped_ns, stopped));
@@ -64,7 +59,7 @@ static void thread(const struct loaded *l, int32_t tid, FILE *out)
 	for (size_t i = 0; name && i < name->comm.len && i < sizeof(comm) - 1; i++)
 		comm[i] = (char)name->comm.data[i];
 	fprintf(out, "  %8d  ", tid);
-	show_str(out, comm);
+	str_put(out, comm);
 	fprintf(out, "%*s", (int)(16 - strlen(comm)), "");
 	if (!regs) {
 		fputs("no registers\n", out);
@@ -84,7 +79,7 @@ static void thread(const struct loaded *l, int32_t tid, FILE *out)
 static void task(const struct loaded *l, const Ckpt__Task *t, FILE *out)
 {
 	fprintf(out, "\nprocess %d (", t->pid);
-	show_str(out, t->comm);
+	str_put(out, t->comm);
 	fprintf(out, "): group %d, session %d, parent %d%s%s\n", t->pgid, t->sid, t->ppid,
 		t->stopped ? ", stopped" : "",
 		t->leader_exited ? ", its first thread has ended" : "");

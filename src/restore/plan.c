@@ -11,7 +11,6 @@
 #include <linux/sched.h>
 
 #include "agent/abi.h"
-#include "kernel/syscall_name.h"
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "util/vec.h"
@@ -178,28 +177,4 @@ void task_plan_done(struct task_plan *t)
 		prog_done(&t->threads[i].prog);
 	free(t->threads);
 	*t = (struct task_plan){0};
-}
-
-/* A step that is no system call is the agent's own doing. */
-static const char *call_name(const struct prog_step *s)
-{
-	const char *name = s->op == AGENT_SYSCALL ? syscall_name(s->nr) : "-";
-
-	return name ? name : "?";
-}
-
-int plan_print(const struct task_plan *t, FILE *out)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		const struct thread_plan *th = &t->threads[i];
-
-		fprintf(out, "%s %d (%s)\n", i ? "thread" : "task", th->tid, t->task->comm);
-		for (size_t k = 0; k < th->prog.n; k++) {
-			const struct prog_step *s = &th->prog.steps[k];
-
-			fprintf(out, "  %4zu  %-16s %s%s%s\n", k, call_name(s), s->what,
-				s->object ? "  " : "", s->object ? s->object : "");
-		}
-	}
-	return ferror(out) ? -EIO : 0;
 }

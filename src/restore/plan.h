@@ -49,7 +49,10 @@ int plan_files_new(const struct model *m, struct plan_file **ret, size_t *ret_n)
 int plan_task(struct plan *p, const Ckpt__Task *task, struct task_plan *ret);
 void task_plan_done(struct task_plan *t);
 
-/** plan_print() - step by step with what each step is for */
+/** plan_print() - step by step with what each step is for. Return: 0; -EIO */
 int plan_print(const struct task_plan *t, FILE *out);
+
+/** plan_print_json() - the same as one JSON object. Return: 0; -EIO; -ENOMEM */
+int plan_print_json(const struct task_plan *t, FILE *out);
 
 #endif

@@ -156,7 +156,8 @@ static int stage_open(struct restore *s)
 {
 	int r = open_files(&s->plan, s->img);
 
-	stage_say(&s->stage, "%zu file%s, mapped or open", s->plan.n_files, plural(s->plan.n_files));
+	stage_say(
+		&s->stage, "%zu file%s, mapped or open", s->plan.n_files, plural(s->plan.n_files));
 	return r < 0 ? r : pidfile_open(s);
 }
 
@@ -279,7 +280,9 @@ int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *o
 	if (r == 0)
 		r = plan_task(&s.plan, s.task, &s.tasks);
 	if (r == 0)
-		r = plan_print(&s.tasks, out);
+		r = req->json ? plan_print_json(&s.tasks, out) : plan_print(&s.tasks, out);
+	if (r < 0 && !op->failed)
+		r = op_fail_errno(op, -r, "print", "the plan");
 	restore_done(&s);
 	return r;
 }

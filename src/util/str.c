@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "util/vec.h"
@@ -208,4 +207,10 @@ size_t str_unescape(char *s, const char *escaped)
 	}
 	*out = '\0';
 	return (size_t)(out - s);
+}
+
+void str_put(FILE *out, const char *s)
+{
+	for (; s && *s; s++)
+		fputc((unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s, out);
 }

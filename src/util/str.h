@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A string being built. Start with `struct strbuf sb = {};`. The first failure sticks in @err, the
@@ -124,6 +125,13 @@ static inline bool str_eq(const char *a, const char *b)
 {
 	return strcmp(a, b) == 0;
 }
+
+/**
+ * str_put() - print a string of foreign origin: control characters become '?', so that it stays on its
+ * line and moves no cursor
+ * @s: may be NULL: nothing is printed
+ */
+void str_put(FILE *out, const char *s);
 
 /* Move the cursor over blanks and tabs, not over newlines. */
 static inline void str_skip_blanks(const char **p)

@@ -161,6 +161,10 @@ def scene_plan(s):
     text = s.ckpt("restore", "-D", s.image, "--plan")
     s.words(text, "mmap             mm: map", s.pid, "python")
     s.nothing_left()
+    task = json.loads(s.ckpt("restore", "-D", s.image, "--plan", "--json"))["tasks"][0]
+    steps = task["threads"][0]["steps"]
+    if task["pid"] != s.pid or len(steps) != len(text.splitlines()) - 1 or set(steps[0]) != {"call", "what", "object"}:
+        raise Failure(f"--plan --json: pid {task['pid']}, {len(steps)} steps, the first {steps[0]}:\n{text}")
     if proc_state(s.pid) is not None:
         raise Failure("--plan has started the process")
 

@@ -169,3 +169,16 @@ Test(str, skip_line_stops_at_the_end)
 	str_skip_line(&p);
 	cr_assert_str_eq(p, "");
 }
+
+Test(str, put_stays_on_its_line)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	str_put(f, "a\nb\033[2J\177\xc3\xa9\t");
+	str_put(f, NULL);
+	fclose(f);
+	cr_expect_str_eq(text, "a?b?[2J?\xc3\xa9?");
+	free(text);
+}

@@ -1,0 +1,77 @@
+/*
+ * plan_print.c - a plan for people, or as JSON.
+ *
+ * What it prints comes from an image, so no text of it may move a cursor or break the JSON.
+ */
+#include <errno.h>
+#include <jansson.h>
+
+#include "agent/abi.h"
+#include "kernel/syscall_name.h"
+#include "model/dump_json.h"
+#include "restore/plan.h"
+#include "util/str.h"
+
+/* A step that is no system call is the agent's own doing. */
+static const char *call_name(const struct prog_step *s)
+{
+	return s->op == AGENT_SYSCALL ? syscall_name(s->nr) : NULL;
+}
+
+static void print_step(FILE *out, size_t number, const struct prog_step *s)
+{
+	const char *call = call_name(s);
+
+	fprintf(out, "  %4zu  %-16s %s%s", number, call ? call : "-", s->what,
+		s->object ? "  " : "");
+	str_put(out, s->object);
+	fputc('\n', out);
+}
+
+int plan_print(const struct task_plan *t, FILE *out)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct thread_plan *th = &t->threads[i];
+
+		fprintf(out, "%s %d (", i ? "thread" : "task", th->tid);
+		str_put(out, t->task->comm);
+		fputs(")\n", out);
+		for (size_t k = 0; k < th->prog.n; k++)
+			print_step(out, k, &th->prog.steps[k]);
+	}
+	return ferror(out) ? -EIO : 0;
+}
+
+/* Return: a new reference; NULL when out of memory, as json_pack() does with a NULL in it. */
+static json_t *step_json(const struct prog_step *s)
+{
+	const char *call = call_name(s);
+
+	return json_pack("{s:o, s:s, s:o}", "call", call ? json_string(call) : json_null(), "what",
+		s->what, "object", s->object ? json_of_str(s->object) : json_null());
+}
+
+static json_t *thread_json(const struct thread_plan *th)
+{
+	json_t *steps = json_array();
+
+	for (size_t i = 0; i < th->prog.n; i++)
+		json_array_append_new(steps, step_json(&th->prog.steps[i]));
+	return json_pack("{s:i, s:o}", "tid", (int)th->tid, "steps", steps);
+}
+
+int plan_print_json(const struct task_plan *t, FILE *out)
+{
+	json_t *threads = json_array(), *root;
+	int r;
+
+	for (size_t i = 0; i < t->n; i++)
+		json_array_append_new(threads, thread_json(&t->threads[i]));
+	root = json_pack("{s:[{s:i, s:o, s:o}]}", "tasks", "pid", (int)t->task->pid, "comm",
+		json_of_str(t->task->comm), "threads", threads);
+	if (!root)
+		return -ENOMEM;
+	r = json_dumpf(root, out, JSON_INDENT(2)) < 0 || fputc('\n', out) == EOF ? -EIO : 0;
+	json_decref(root);
+	return r;
+}
