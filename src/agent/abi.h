@@ -46,14 +46,18 @@ struct agent_prog {
 	uint64_t steps; /* address of the steps */
 	uint32_t n;
 	uint32_t at; /* the step being run; written by the agent */
-	uint32_t id; /* the thread's number in its plan */
+	uint32_t id; /* the thread's number in the plan of the tree */
 	uint32_t failed;
 };
+
+/* The restore has failed: who waits, or comes to wait, ends. */
+#define AGENT_PHASE_ABORT UINT32_MAX
 
 /* Shared by the coordinator and all restored threads. */
 struct agent_ctl {
 	uint32_t phase;   /* futex; raised by the coordinator */
 	uint32_t arrived; /* futex; raised by the threads */
+	uint32_t wanted;  /* arrivals that the coordinator waits for; fewer do not wake it */
 	uint32_t error;   /* futex; 0, or 1 from the first failure on */
 	uint32_t failed_id;
 	uint32_t failed_step;

@@ -40,11 +40,23 @@ static void park(struct agent_ctl *ctl)
 
 static void arrive(struct agent_ctl *ctl)
 {
-	__atomic_add_fetch(&ctl->arrived, 1, __ATOMIC_SEQ_CST);
-	futex(&ctl->arrived, FUTEX_WAKE, 1);
+	uint32_t n = __atomic_add_fetch(&ctl->arrived, 1, __ATOMIC_SEQ_CST);
+
+	if (n >= load(&ctl->wanted))
+		futex(&ctl->arrived, FUTEX_WAKE, 1);
 }
 
-/* The first failure is the one that is told; every thread then waits to be killed. */
+static void wait_phase(struct agent_ctl *ctl, uint32_t phase)
+{
+	uint32_t now;
+
+	while ((now = load(&ctl->phase)) < phase)
+		futex(&ctl->phase, FUTEX_WAIT, now);
+	if (now == AGENT_PHASE_ABORT)
+		raw_syscall6(__NR_exit_group, 1, 0, 0, 0, 0, 0);
+}
+
+/* The first failure is the one that is told; every thread then waits for the end. */
 static void fail(struct agent_prog *p, struct agent_ctl *ctl, long ret)
 {
 	uint32_t none = 0;
@@ -56,16 +68,9 @@ static void fail(struct agent_prog *p, struct agent_ctl *ctl, long ret)
 		ctl->failed_errno = is_error(ret) ? (int32_t)-ret : 0;
 		__atomic_store_n(&ctl->error, 1, __ATOMIC_SEQ_CST);
 	}
+	__atomic_store_n(&ctl->wanted, 0, __ATOMIC_SEQ_CST);
 	arrive(ctl);
-	park(ctl);
-}
-
-static void wait_phase(struct agent_ctl *ctl, uint32_t phase)
-{
-	uint32_t now;
-
-	while ((now = load(&ctl->phase)) < phase)
-		futex(&ctl->phase, FUTEX_WAIT, now);
+	wait_phase(ctl, AGENT_PHASE_ABORT);
 }
 
 static int met(const struct agent_step *s)

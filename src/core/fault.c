@@ -26,6 +26,7 @@ static const char *const names[] = {
 	"restore.open",
 	"restore.fork",
 	"restore.map",
+	"restore.tree", /* of several tasks, when all are there */
 	"restore.fill",
 	"restore.threads",
 	"restore.finish",

@@ -1,47 +1,30 @@
 /*
  * pages.c - see pages.h.
  *
- * The work is cut into chunks of up to CHUNK bytes beforehand, each a list of ranges of one kind. A
- * worker takes the next chunk, and writes it to its own page file: one inode's lock would make two
- * writers wait for each other. Measured: 1 GiB by two workers within 1.2 times of two plain writers.
+ * The work comes in chunks (chunks.h), each a list of ranges of one kind. A worker takes the next
+ * one, and writes it to its own page file: one inode's lock would make two writers wait for each
+ * other. The first worker finds the chunks before it takes any.
  */
 #include "dump/pages.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "core/fault.h"
 #include "core/trace.h"
+#include "dump/chunks.h"
 #include "dump/kernel_words.h"
-#include "kernel/pagemap.h"
 #include "proto/pages.pb-c.h"
 #include "util/cleanup.h"
+#include "util/hash.h"
 #include "util/vec.h"
 
 #define PAGE        4096UL
-#define CHUNK       (512UL * 1024)
-#define RANGES_MAX  512
 #define SMALL_BYTES (4UL << 20)
-
-struct range {
-	uint64_t start, len;
-	uint32_t want;
-};
-
-/* Ranges of one process's memory, or of one file. */
-struct chunk {
-	const struct collect *of; /* of its wants */
-	int fd;                   /* likewise */
-	uint32_t first, n;        /* in ranges */
-	uint64_t bytes;
-};
 
 struct run {
 	uint32_t want, shard;
@@ -51,13 +34,7 @@ struct run {
 struct work {
 	struct collect_tree *t;
 	struct kernel_words *words; /* of each task */
-	struct range *ranges;
-	size_t n_ranges, cap_ranges;
-	struct chunk *chunks;
-	size_t n_chunks, cap_chunks;
-	uint64_t bytes;
-	atomic_size_t next;
-	atomic_bool stop;
+	struct chunks *chunks;
 };
 
 struct worker {
@@ -67,115 +44,17 @@ struct worker {
 	unsigned shard;
 	int fd;
 	uint8_t *buf;
-	uint64_t offset; /* in its page file */
+	struct chunk chunk; /* the one at hand */
+	uint64_t offset;    /* in its page file */
 	struct run *runs;
 	size_t n_runs, cap_runs;
 	int err; /* errno, positive */
 	const char *call;
-	const struct collect *of; /* whose memory it was */
 };
 
 static int no_memory(struct collect_tree *t)
 {
 	return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "saving memory");
-}
-
-/* ------------------------------------------------------------------ cutting */
-
-static int add_range(struct work *w, uint32_t want, uint64_t start, uint64_t end)
-{
-	const struct page_want *x = &w->t->wants[want];
-
-	while (start < end) {
-		struct chunk *k = w->n_chunks ? &w->chunks[w->n_chunks - 1] : NULL;
-		uint64_t len;
-
-		if (!k || k->fd != x->fd || (x->fd < 0 && k->of != x->of) || k->bytes == CHUNK ||
-			k->n == RANGES_MAX) {
-			if (vec_reserve(&w->chunks, &w->cap_chunks, w->n_chunks + 1,
-				    sizeof(*w->chunks)) < 0)
-				return -ENOMEM;
-			k = &w->chunks[w->n_chunks++];
-			*k = (struct chunk){.of = x->of, .fd = x->fd, .first = w->n_ranges};
-		}
-		len = MIN(end - start, CHUNK - k->bytes);
-		if (vec_reserve(&w->ranges, &w->cap_ranges, w->n_ranges + 1, sizeof(*w->ranges)) <
-			0)
-			return -ENOMEM;
-		w->ranges[w->n_ranges++] = (struct range){start, len, want};
-		k->n++;
-		k->bytes += len;
-		w->bytes += len;
-		start += len;
-	}
-	return 0;
-}
-
-/* Pages that are the process's own: not the zero page, not a page of a file. */
-static int cut_memory(struct work *w, const struct pagemap *pm, uint32_t want)
-{
-	const struct page_want *x = &w->t->wants[want];
-	struct vma as_vma = {.start = x->start, .end = x->end, .rss_bytes = x->resident_bytes};
-	struct page_runs runs = {0};
-	int r = pagemap_scan_vma(pm, &as_vma, &runs);
-
-	for (size_t i = 0; r == 0 && i < runs.n; i++)
-		if (!(runs.v[i].categories & (PAGE_IS_FILE | PAGE_IS_GUARD | PAGE_IS_PFNZERO)))
-			r = add_range(w, want, runs.v[i].start, runs.v[i].end);
-	page_runs_done(&runs);
-	return r;
-}
-
-static int cut_file(struct work *w, uint32_t want)
-{
-	const struct page_want *x = &w->t->wants[want];
-	uint64_t at = x->start;
-	int r = 0;
-
-	while (r == 0 && at < x->end) {
-		off_t data = lseek(x->fd, at, SEEK_DATA), hole;
-
-		if (data < 0 && errno == ENXIO)
-			break;
-		if (data < 0) { /* no holes known: all of it */
-			data = at;
-			hole = x->end;
-		} else {
-			hole = lseek(x->fd, data, SEEK_HOLE);
-		}
-		if (hole < 0)
-			return -errno;
-		r = add_range(
-			w, want, ALIGN_DOWN((uint64_t)data, PAGE), ALIGN_UP((uint64_t)hole, PAGE));
-		at = ALIGN_UP((uint64_t)hole, PAGE);
-	}
-	return r;
-}
-
-/* The wants are sorted: those of one process's memory follow each other. */
-static int cut(struct work *w)
-{
-	const struct collect *open = NULL, *at = NULL;
-	struct pagemap pm = {.fd = -EBADF};
-	int r = 0;
-
-	for (uint32_t i = 0; r == 0 && i < w->t->n_wants; i++) {
-		const struct page_want *x = &w->t->wants[i];
-
-		at = x->of;
-		if (x->fd < 0 && at != open) {
-			pagemap_close(&pm);
-			r = pagemap_open(at->proc_fd, &pm);
-			open = at;
-		}
-		if (r == 0)
-			r = x->fd < 0 ? cut_memory(w, &pm, i) : cut_file(w, i);
-	}
-	pagemap_close(&pm);
-	if (r < 0)
-		return op_fail(w->t->op, r == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -r, "pagemap",
-			NULL, "pid %d (%s): finding its pages", at->pid, at->tr->comm);
-	return 0;
 }
 
 /* ------------------------------------------------------------------ copying */
@@ -196,8 +75,8 @@ static int read_forced(const struct chunk *c, uint8_t *buf, uint64_t start, uint
 
 static int read_raw(const struct worker *k, const struct chunk *c)
 {
-	const struct range *v = &k->work->ranges[c->first];
-	struct iovec local = {k->buf, c->bytes}, remote[RANGES_MAX];
+	const struct range *v = c->v;
+	struct iovec local = {k->buf, c->bytes}, remote[CHUNK_RANGES_MAX];
 	uint8_t *to = k->buf;
 	ssize_t n;
 
@@ -220,7 +99,7 @@ static int read_raw(const struct worker *k, const struct chunk *c)
 
 static int read_memory(const struct worker *k, const struct chunk *c)
 {
-	const struct range *v = &k->work->ranges[c->first];
+	const struct range *v = c->v;
 	uint8_t *copy = k->buf;
 	int r = read_raw(k, c);
 
@@ -247,7 +126,7 @@ static void read_tail(int fd, uint64_t at, uint8_t *to)
 /* The end of a file may lie within a page: the rest of that is zero, but for shared memory. */
 static int read_file(const struct worker *k, const struct chunk *c, int fd)
 {
-	const struct range *v = &k->work->ranges[c->first];
+	const struct range *v = c->v;
 	uint8_t *to = k->buf;
 
 	for (uint32_t i = 0; i < c->n; i++) {
@@ -296,7 +175,7 @@ static int add_run(struct worker *k, const struct run *r)
 /* Close up over pages of zeros, and note what remains as runs. Return: bytes to write, or -ENOMEM. */
 static ssize_t pack(struct worker *k, const struct chunk *c)
 {
-	const struct range *v = &k->work->ranges[c->first];
+	const struct range *v = c->v;
 	uint8_t *from = k->buf, *to = k->buf;
 
 	for (uint32_t i = 0; i < c->n; i++) {
@@ -317,7 +196,7 @@ static ssize_t pack(struct worker *k, const struct chunk *c)
 			r.pages = (to - first) / PAGE;
 			r.offset = k->offset + (first - k->buf);
 			if (r.pages) {
-				r.hash = XXH3_64bits(first, to - first);
+				r.hash = hash64(first, to - first);
 				if (add_run(k, &r) < 0)
 					return -ENOMEM;
 			}
@@ -354,20 +233,15 @@ static void *worker_main(void *arg)
 	struct ckpt_op *op = k->work->t->op;
 	struct trace_span span = trace_begin(op->trace, "pages", k->work->t->tasks->pid, k->shard);
 
-	while (!atomic_load(&k->work->stop)) {
-		size_t i = atomic_fetch_add(&k->work->next, 1);
+	while (!k->err && chunks_take(k->work->chunks, &k->chunk)) {
 		int r;
 
-		if (i >= k->work->n_chunks)
-			break;
 		if (k->shard == 0)
-			op_progress(op, "saving memory", k->work->bytes * i / k->work->n_chunks,
-				k->work->bytes);
-		r = copy_chunk(k, &k->work->chunks[i]);
+			op_progress(op, "saving memory", k->chunk.done, k->chunk.total);
+		r = copy_chunk(k, &k->chunk);
 		if (r < 0) {
 			k->err = -r;
-			k->of = k->work->chunks[i].of;
-			atomic_store(&k->work->stop, true);
+			chunks_stop(k->work->chunks);
 		}
 	}
 	trace_end(&span);
@@ -377,14 +251,17 @@ static void *worker_main(void *arg)
 static int copy_all(struct work *w, struct worker *v, unsigned n)
 {
 	struct ckpt_op *op = w->t->op;
+	int r;
 
 	for (unsigned i = 1; i < n; i++)
 		v[i].started = pthread_create(&v[i].thread, NULL, worker_main, &v[i]) == 0;
-	worker_main(&v[0]);
+	r = chunks_cut(w->chunks);
+	if (r == 0)
+		worker_main(&v[0]);
 	for (unsigned i = 1; i < n; i++)
 		if (v[i].started)
 			pthread_join(v[i].thread, NULL);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n && r == 0; i++)
 		if (v[i].err)
 			return op_fail(op,
 				v[i].err == ENOSPC || v[i].err == ENOMEM ? CKPT_E_SPACE
@@ -393,8 +270,9 @@ static int copy_all(struct work *w, struct worker *v, unsigned n)
 				v[i].err, v[i].call,
 				v[i].err == ENOSPC ? "free space, or dump to another file system"
 						   : NULL,
-				"pid %d (%s): saving its memory", v[i].of->pid, v[i].of->tr->comm);
-	return 0;
+				"pid %d (%s): saving its memory", v[i].chunk.of->pid,
+				v[i].chunk.of->tr->comm);
+	return r;
 }
 
 /* ------------------------------------------------------------------ records */
@@ -514,29 +392,39 @@ static void work_done(struct work *w)
 	for (size_t i = 0; w->words && i < w->t->n_tasks; i++)
 		kernel_words_done(&w->words[i]);
 	free(w->words);
-	free(w->ranges);
-	free(w->chunks);
+	chunks_free(w->chunks);
+}
+
+/* About what there is to save, before it is known exactly. */
+static uint64_t wanted_bytes(const struct collect_tree *t)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < t->n_wants; i++)
+		bytes += t->wants[i].resident_bytes;
+	return bytes;
 }
 
 int pages_dump(
 	struct collect_tree *t, struct image_writer *w, unsigned workers, uint64_t *ret_bytes)
 {
 	struct work work = {.t = t};
-	struct worker v[IMAGE_SHARDS_MAX] = {0};
-	int r = fault_point(t->op, "dump.pages");
+	_cleanup_free_ struct worker *v = calloc(workers, sizeof(*v));
+	int r = v ? fault_point(t->op, "dump.pages") : no_memory(t);
 
 	if (r < 0)
 		return r;
 	if (t->n_wants)
 		qsort(t->wants, t->n_wants, sizeof(*t->wants), want_order);
 	r = find_words(&work);
-	if (r == 0)
-		r = cut(&work);
-	if (work.bytes < SMALL_BYTES)
+	work.chunks = chunks_new(t);
+	if (r == 0 && !work.chunks)
+		r = no_memory(t);
+	if (wanted_bytes(t) < SMALL_BYTES)
 		workers = 1;
 	for (unsigned i = 0; r == 0 && i < workers; i++) {
 		v[i] = (struct worker){.work = &work, .shard = i, .fd = image_shard_fd(w, i)};
-		v[i].buf = aligned_alloc(PAGE, CHUNK);
+		v[i].buf = aligned_alloc(PAGE, CHUNK_BYTES);
 		if (!v[i].buf)
 			r = no_memory(t);
 	}

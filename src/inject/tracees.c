@@ -26,6 +26,7 @@
 #include "inject/leftover.h"
 #include "inject/rewait.h"
 #include "inject/slack.h"
+#include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "kernel/ptrace.h"
@@ -447,9 +448,12 @@ void tracees_release(struct tracees *tr, bool stop)
 
 int tracees_kill(struct tracees *tr)
 {
+	_cleanup_close_ int pidfd = pidfd_of(tr->pid);
 	struct wait_status s;
 	int r = kill(tr->pid, SIGKILL) < 0 ? -errno : 0;
 
+	if (r == 0 && pidfd >= 0)
+		pidfd_free_memory(pidfd);
 	/* the leader last: its exit can't be waited for while traced threads are not yet reaped */
 	for (size_t i = tr->n; r == 0 && i-- > 0;)
 		if (tr->v[i].tid != tr->pid)

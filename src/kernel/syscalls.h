@@ -14,6 +14,9 @@
 #include <sys/syscall.h>
 
 /* The generic numbers, equal on all architectures since 424. */
+#ifndef SYS_process_mrelease
+#define SYS_process_mrelease 448 /* 5.15 */
+#endif
 #ifndef SYS_map_shadow_stack
 #define SYS_map_shadow_stack 453 /* 6.6 */
 #endif

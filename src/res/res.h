@@ -139,6 +139,7 @@ struct plan_file {
 	uint64_t id;
 	int fd; /* the number that the coordinator gives it; tasks inherit it */
 	bool opened;
+	pid_t doer; /* the task that does what is done once for it, the first that is planned; 0: none yet */
 	int home; /* the task's first number for it, where the coordinator keeps it if it can; -1 */
 	const struct model_rec *rec; /* of its kind */
 };
@@ -163,6 +164,7 @@ struct plan {
 	size_t n_overrides;
 	const struct vdso_host *vdso; /* of the running kernel */
 	size_t n_cpus;                /* of this host; 0: not known */
+	pid_t own_group;              /* the process group of the restore command */
 	bool timer_ids; /* the ids of POSIX timers can be chosen (FEATURE_TIMER_IDS) */
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;

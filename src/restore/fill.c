@@ -15,10 +15,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
-#include <xxhash.h>
 
 #include "core/trace.h"
 #include "util/cleanup.h"
+#include "util/hash.h"
 #include "util/fd.h"
 #include "util/vec.h"
 
@@ -138,7 +138,7 @@ static int fill_group(struct fill_worker *k, const struct group *g)
 	for (size_t i = 0; r == 0 && i < g->n; i++) {
 		size_t len = runs[i]->pages * PAGE;
 
-		if (XXH3_64bits(from, len) != runs[i]->xxh3) {
+		if (hash64(from, len) != runs[i]->xxh3) {
 			k->bad = runs[i];
 			return -EBADMSG;
 		}

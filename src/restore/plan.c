@@ -5,12 +5,17 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <linux/sched.h>
 
 #include "agent/abi.h"
+#include "res/mm/mm.h"
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "util/vec.h"
@@ -71,32 +76,177 @@ static void add_op(struct prog *prog, enum agent_op op, uint64_t arg, const char
 	prog_add(prog, &(struct prog_step){.op = op, .what = what, .args = {IMM(arg)}});
 }
 
-static void plan_spawn(struct task_plan *t, size_t i)
+static void add_meeting(struct prog *prog, enum plan_barrier barrier, const char *what)
 {
-	struct prog *prog = &t->threads[0].prog;
-	struct thread_plan *child = &t->threads[i];
-	struct clone_args args = {.flags = THREAD_FLAGS, .set_tid_size = 1};
-	uint64_t tid = prog_data(prog, &child->tid, sizeof(child->tid));
-
-	child->spawn_args = prog_data(prog, &args, sizeof(args));
-	prog_pointer(prog, child->spawn_args + offsetof(struct clone_args, set_tid), tid);
-	child->spawn_step = prog_add(
-		prog, &(struct prog_step){.op = AGENT_SPAWN,
-			      .expect = AGENT_EXPECT_EQ,
-			      .want = child->tid,
-			      .nr = SYS_clone3,
-			      .what = "task: make a thread",
-			      .args = {DATA(child->spawn_args), IMM(sizeof(args)), IMM(i)}});
-	prog_object(prog, "thread %d", child->tid);
+	add_op(prog, AGENT_ARRIVE, 0, what);
+	add_op(prog, AGENT_WAIT, barrier, what);
 }
+
+/* Stack and program of the child are put in when their addresses are known (area.c). */
+static void plan_spawn(struct thread_plan *maker, struct thread_plan *child,
+	const struct clone_args *how, const char *what)
+{
+	struct prog *prog = &maker->prog;
+	struct clone_args args = *how;
+	uint64_t tid = child->tid ? prog_data(prog, &child->tid, sizeof(child->tid)) : 0;
+
+	args.set_tid_size = child->tid != 0;
+	child->maker = maker;
+	child->spawn_args = prog_data(prog, &args, sizeof(args));
+	if (child->tid)
+		prog_pointer(prog, child->spawn_args + offsetof(struct clone_args, set_tid), tid);
+	child->spawn_step = prog_add(prog,
+		&(struct prog_step){.op = AGENT_SPAWN,
+			.expect = child->tid ? AGENT_EXPECT_EQ : AGENT_EXPECT_OK,
+			.want = child->tid,
+			.nr = SYS_clone3,
+			.what = what,
+			.args = {DATA(child->spawn_args), IMM(sizeof(args)), IMM(child->id)}});
+}
+
+/* ------------------------------------------------------------------ being born */
+
+/* Only the ends of the tree's children matter to it: a stand-in's are taken here. */
+static void plan_reap(struct prog *prog, const struct prog_arg *who)
+{
+	PROG_CALL(prog, "tree: take the end of a stand-in", SYS_wait4, *who, IMM(0), IMM(__WALL),
+		IMM(0));
+}
+
+static void plan_births(struct tree_plan *t, size_t maker, bool early)
+{
+	struct thread_plan *first = &t->tasks[maker].threads[0];
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct birth *b = &t->tree.v[i];
+		struct thread_plan *child = &t->tasks[i].threads[0];
+		struct clone_args how = {
+			.flags = b->flags, .exit_signal = (uint64_t)b->exit_signal};
+
+		if (b->maker != maker || b->early != early)
+			continue;
+		plan_spawn(first, child, &how,
+			b->kind == BIRTH_BETWEEN  ? "tree: make who makes an orphan"
+			: b->kind == BIRTH_LEADER ? "tree: stand in for a dead leader"
+						  : "tree: make a task");
+		if (b->pid)
+			prog_object(&first->prog, "pid %d", b->pid);
+		if (b->kind == BIRTH_BETWEEN)
+			plan_reap(&first->prog, &RES(child->spawn_step));
+	}
+}
+
+/* Until it is traced, it dies with its maker. An orphan's maker is to end. */
+static bool dies_with_maker(const struct birth *b)
+{
+	return b->maker != BIRTH_NONE && !b->orphan && b->kind != BIRTH_BETWEEN;
+}
+
+/* The makers of a tree share nothing with the restorer, so that a child costs little. */
+static void plan_forget(struct prog *prog)
+{
+	PROG_CALL(prog, "tree: forget the restorer's memory", SYS_munmap, IMM(0), PROG_AREA_START);
+	PROG_CALL(prog, "tree: forget the restorer's memory", SYS_munmap, PROG_AREA_END,
+		PROG_ABOVE_AREA(MM_TASK_SIZE_END));
+}
+
+static void plan_birth(struct plan *p, struct tree_plan *t, size_t i)
+{
+	const struct birth *b = &t->tree.v[i];
+	struct prog *prog = &t->tasks[i].threads[0].prog;
+
+	if (i == 0 && t->n > 1)
+		plan_forget(prog);
+	if (dies_with_maker(b))
+		PROG_CALL(prog, "tree: die with the maker", SYS_prctl, IMM(PR_SET_PDEATHSIG),
+			IMM(SIGKILL));
+	if (b->subreaper)
+		PROG_CALL(prog, "tree: adopt orphans", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
+			IMM(1));
+	plan_births(t, i, true);
+	if (b->leads_session) {
+		PROG_CALL(prog, "tree: lead a session", SYS_setsid);
+		ctty_plan_lead(p, b->pid, prog);
+	} else if (b->group == GROUP_LEAD)
+		PROG_CALL(prog, "tree: lead a process group", SYS_setpgid, IMM(0), IMM(0));
+	plan_births(t, i, false);
+	if (b->kind == BIRTH_BETWEEN) {
+		PROG_CALL(prog, "tree: leave the orphan", SYS_exit_group, IMM(0));
+		return;
+	}
+	if (t->n > 1)
+		add_meeting(prog, BARRIER_BORN, "wait: until all tasks are there");
+	if (dies_with_maker(b) && b->kind == BIRTH_TASK)
+		PROG_CALL(prog, "tree: no longer die with the maker", SYS_prctl,
+			IMM(PR_SET_PDEATHSIG), IMM(0));
+	if (b->subreaper && b->kind == BIRTH_TASK)
+		PROG_CALL(prog, "tree: no longer adopt", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
+			IMM(0));
+	if (b->group == GROUP_JOIN || b->group == GROUP_OURS) {
+		PROG_CALL(prog, "tree: join a process group", SYS_setpgid, IMM(0),
+			IMM(b->group == GROUP_OURS ? p->own_group : b->group_of));
+		prog_object(prog, "%d", b->group == GROUP_OURS ? p->own_group : b->group_of);
+	}
+}
+
+/* Stand-ins end when all have joined; zombies must have ended before their parents go on. */
+static void plan_ends(struct tree_plan *t, size_t i)
+{
+	static const struct timespec at_once = {0};
+	struct prog *prog = &t->tasks[i].threads[0].prog;
+	uint64_t told = 0;
+
+	for (size_t k = 0; k < t->n && t->n > 1; k++)
+		if (t->tree.v[k].kind == BIRTH_LEADER && t->tree.v[k].parent == i)
+			plan_reap(prog, &IMM(t->tree.v[k].pid));
+	for (size_t k = 1; k < t->n; k++) {
+		if (t->tree.v[k].kind != BIRTH_ZOMBIE || t->tree.v[k].parent != i)
+			continue;
+		PROG_CALL(prog, "tree: let a child end", SYS_waitid, IMM(P_PID),
+			IMM(t->tree.v[k].pid), IMM(0), IMM(WEXITED | WNOWAIT | __WALL), IMM(0));
+		prog_object(prog, "pid %d", t->tree.v[k].pid);
+		if (t->tree.v[k].exit_signal > 0 && t->tree.v[k].exit_signal < NSIG)
+			told = 1ULL << (t->tree.v[k].exit_signal - 1);
+		PROG_CALL_ANY(prog, "tree: it has been told of that before", SYS_rt_sigtimedwait,
+			DATA(prog_data(prog, &told, sizeof(told))), IMM(0),
+			DATA(prog_data(prog, &at_once, sizeof(at_once))), IMM(sizeof(told)));
+	}
+}
+
+/* The end of what has ended: by exit, or by a signal. It leaves no core. */
+static void plan_end(const struct birth *b, struct prog *prog)
+{
+	int status = b->task ? (int)b->task->exit_status : 0;
+	uint64_t none = 0;
+
+	if (WIFEXITED(status)) {
+		PROG_CALL(prog, "tree: end", SYS_exit_group, IMM(WEXITSTATUS(status)));
+		return;
+	}
+	PROG_CALL(prog, "tree: leave no core", SYS_prctl, IMM(PR_SET_DUMPABLE), IMM(0));
+	PROG_CALL(prog, "tree: end by a signal", SYS_rt_sigprocmask, IMM(SIG_SETMASK),
+		DATA(prog_data(prog, &none, sizeof(none))), IMM(0), IMM(sizeof(none)));
+	PROG_CALL(prog, "tree: end by a signal", SYS_kill, IMM(b->pid), IMM(WTERMSIG(status)));
+	prog_object(prog, "%d", WTERMSIG(status));
+}
+
+static void plan_ended(struct tree_plan *t, size_t i)
+{
+	struct prog *prog = &t->tasks[i].threads[0].prog;
+
+	add_meeting(prog, BARRIER_FILLED, "wait: until all groups have their members");
+	plan_ends(t, i);
+	plan_end(&t->tree.v[i], prog);
+}
+
+/* ------------------------------------------------------------------ living */
 
 /* What every thread does once all exist. */
 static void plan_own(struct plan *p, struct thread_plan *t)
 {
 	if (!t->exits)
 		plan_scope(p, SCOPE_THREAD, t->tid, PLAN_THREAD, &t->prog);
-	add_op(&t->prog, AGENT_ARRIVE, 0, "wait: until all threads stand");
-	add_op(&t->prog, AGENT_WAIT, BARRIER_TRACED, "wait: until all threads stand");
+	add_meeting(&t->prog, BARRIER_TRACED, "wait: until all threads stand");
 }
 
 static void plan_late(struct plan *p, struct thread_plan *t)
@@ -111,70 +261,147 @@ static void plan_park(struct thread_plan *t)
 		t->exits ? "wait: to exit, as it had" : "wait: to be given its registers");
 }
 
-static void plan_first(struct plan *p, struct task_plan *t)
+static void plan_threads(struct task_plan *t)
 {
+	static const struct clone_args how = {.flags = THREAD_FLAGS};
+
+	for (size_t i = 1; i < t->n; i++) {
+		plan_spawn(&t->threads[0], &t->threads[i], &how, "task: make a thread");
+		prog_object(&t->threads[0].prog, "thread %d", t->threads[i].tid);
+	}
+}
+
+static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
+{
+	struct task_plan *t = &tree->tasks[at];
 	struct thread_plan *first = &t->threads[0];
-	uint64_t pid = t->task->pid;
+	uint64_t pid = (uint64_t)t->task->pid;
 
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
-	add_op(&first->prog, AGENT_ARRIVE, 0, "wait: until memory is filled");
-	add_op(&first->prog, AGENT_WAIT, BARRIER_FILLED, "wait: until memory is filled");
+	t->filled_step = first->prog.n;
+	add_meeting(&first->prog, BARRIER_FILLED, "wait: until memory is filled");
+	plan_ends(tree, at);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_PROCESS, &first->prog);
-	for (size_t i = 1; i < t->n; i++)
-		plan_spawn(t, i);
+	plan_threads(t);
 	plan_own(p, first);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_LATE, &first->prog);
 	plan_late(p, first);
-	add_op(&first->prog, AGENT_ARRIVE, 0, "wait: until the other threads are done");
-	add_op(&first->prog, AGENT_WAIT, BARRIER_OTHERS, "wait: until the other threads are done");
+	add_meeting(&first->prog, BARRIER_OTHERS, "wait: until the other threads are done");
 	plan_scope(p, SCOPE_TASK, pid, PLAN_LAST, &first->prog);
 	plan_park(first);
 }
 
-static int plan_threads(struct plan *p, struct task_plan *t)
+static void plan_one(struct plan *p, struct tree_plan *tree, size_t at)
 {
-	const Ckpt__Task *task = t->task;
-	size_t n = 1;
+	struct task_plan *t = &tree->tasks[at];
 
-	t->threads = calloc(task->n_tids + 1, sizeof(*t->threads));
-	if (!t->threads)
-		return -ENOMEM;
-	t->threads[0] = (struct thread_plan){.tid = task->pid, .exits = task->leader_exited};
-	for (size_t i = 0; i < task->n_tids; i++)
-		if (task->tids[i] != task->pid)
-			t->threads[n++].tid = task->tids[i];
-	t->n = n;
-	for (size_t i = 0; i < n; i++)
-		t->threads[i].prog.describe = p->describe;
-	plan_first(p, t);
-	for (size_t i = 1; i < n; i++) {
+	plan_birth(p, tree, at);
+	if (t->birth->kind == BIRTH_BETWEEN)
+		return;
+	if (!task_plan_lives(t)) {
+		plan_ended(tree, at);
+		return;
+	}
+	plan_first(p, tree, at);
+	for (size_t i = 1; i < t->n; i++) {
 		plan_own(p, &t->threads[i]);
 		plan_late(p, &t->threads[i]);
 		plan_park(&t->threads[i]);
 	}
-	for (size_t i = 0; i < n; i++)
-		if (t->threads[i].prog.err)
-			return t->threads[i].prog.err;
+}
+
+/* The first thread is the one whose number is the task's. */
+static int number_threads(struct plan *p, struct tree_plan *tree, struct task_plan *t)
+{
+	const Ckpt__Task *task = task_plan_lives(t) ? t->task : NULL;
+
+	t->threads = calloc((task ? task->n_tids : 0) + 1, sizeof(*t->threads));
+	if (!t->threads)
+		return -ENOMEM;
+	t->threads[t->n++] =
+		(struct thread_plan){.tid = t->birth->pid, .exits = task && task->leader_exited};
+	for (size_t i = 0; task && i < task->n_tids; i++)
+		if (task->tids[i] != task->pid)
+			t->threads[t->n++].tid = task->tids[i];
+	for (size_t i = 0; i < t->n; i++) {
+		t->threads[i].id = (uint32_t)tree->n_plans++;
+		t->threads[i].prog.describe = p->describe;
+	}
+	tree->n_threads += task ? t->n : 0;
 	return 0;
 }
 
-int plan_task(struct plan *p, const Ckpt__Task *task, struct task_plan *ret)
+static int plan_all(struct plan *p, struct tree_plan *t)
+{
+	int r = 0;
+
+	t->tasks = calloc(t->tree.n, sizeof(*t->tasks));
+	if (!t->tasks)
+		return -ENOMEM;
+	for (; t->n < t->tree.n; t->n++)
+		t->tasks[t->n] =
+			(struct task_plan){.birth = &t->tree.v[t->n], .task = t->tree.v[t->n].task};
+	for (size_t i = 0; i < t->n && r == 0; i++)
+		r = number_threads(p, t, &t->tasks[i]);
+	for (size_t i = 0; i < t->n && r == 0; i++)
+		plan_one(p, t, i);
+	for (size_t i = 0; i < t->n && r == 0; i++)
+		for (size_t k = 0; k < t->tasks[i].n && r == 0; k++)
+			r = t->tasks[i].threads[k].prog.err;
+	return r;
+}
+
+int plan_tree(struct plan *p, struct tree_plan *ret)
 {
 	int r;
 
-	*ret = (struct task_plan){.task = task};
-	r = plan_threads(p, ret);
+	*ret = (struct tree_plan){0};
+	r = tree_new(p->op, p->model, &ret->tree);
+	if (r < 0)
+		return r;
+	r = plan_all(p, ret);
 	if (r < 0) {
-		task_plan_done(ret);
-		return op_fail(p->op, CKPT_E_SPACE, -r, NULL, NULL, "planning pid %d", task->pid);
+		r = op_fail(
+			p->op, CKPT_E_SPACE, -r, NULL, NULL, "planning pid %d", ret->tree.v[0].pid);
+		tree_plan_done(ret);
 	}
-	return 0;
+	return r;
 }
 
-void task_plan_done(struct task_plan *t)
+void tree_plan_done(struct tree_plan *t)
 {
-	for (size_t i = 0; t->threads && i < t->n; i++)
-		prog_done(&t->threads[i].prog);
-	free(t->threads);
-	*t = (struct task_plan){0};
+	for (size_t i = 0; i < t->n; i++) {
+		for (size_t k = 0; k < t->tasks[i].n; k++)
+			prog_done(&t->tasks[i].threads[k].prog);
+		free(t->tasks[i].threads);
+	}
+	free(t->tasks);
+	tree_done(&t->tree);
+	*t = (struct tree_plan){0};
+}
+
+const struct thread_plan *tree_plan_thread(
+	const struct tree_plan *t, uint32_t id, const struct task_plan **ret_task)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct task_plan *task = &t->tasks[i];
+
+		if (!task->n || id < task->threads[0].id || id - task->threads[0].id >= task->n)
+			continue;
+		if (ret_task)
+			*ret_task = task;
+		return &task->threads[id - task->threads[0].id];
+	}
+	return NULL;
+}
+
+const char *task_plan_name(const struct task_plan *t, char buf[TASK_NAME_LEN])
+{
+	if (t->task)
+		snprintf(buf, TASK_NAME_LEN, "pid %d (%s)", t->task->pid, t->task->comm);
+	else if (t->birth->pid)
+		snprintf(buf, TASK_NAME_LEN, "pid %d (for a dead leader)", t->birth->pid);
+	else
+		snprintf(buf, TASK_NAME_LEN, "the maker of an orphan");
+	return buf;
 }

@@ -11,27 +11,40 @@
 
 #include "proto/task.pb-c.h"
 #include "res/res.h"
+#include "restore/tree.h"
 
 /* Barriers: the coordinator raises ctl->phase to let all threads pass. */
 enum plan_barrier {
-	BARRIER_FILLED = 1, /* memory has its contents */
-	BARRIER_TRACED = 2, /* every thread is traced */
-	BARRIER_OTHERS = 3  /* all threads but the first are at the end of their programs */
+	BARRIER_BORN = 1,   /* of several tasks: all are there */
+	BARRIER_FILLED = 2, /* memory has its contents, groups have their members */
+	BARRIER_TRACED = 3, /* every thread is traced */
+	BARRIER_OTHERS = 4  /* all threads but the first are at the end of their programs */
 };
 
 struct thread_plan {
-	pid_t tid;
-	bool exits; /* a leader that has exited before its threads */
+	pid_t tid;   /* 0: any */
+	bool exits;  /* a leader that has exited before its threads */
+	uint32_t id; /* counted over all threads of the tree */
 	struct prog prog;
-	/* set for all but the first: where the first thread's program spawns it */
-	size_t spawn_step;
-	uint64_t spawn_args; /* offset of its clone_args in the first program's data */
+	struct thread_plan *maker; /* whose program spawns it; NULL: the coordinator does */
+	size_t spawn_step;         /* in that program, */
+	uint64_t spawn_args;       /* and the offset of its clone_args in that program's data */
 };
 
 struct task_plan {
-	const Ckpt__Task *task;
+	const struct birth *birth;
+	const Ckpt__Task *task;      /* NULL of a stand-in */
 	struct thread_plan *threads; /* [0] is the one that clone3 makes first: the leader */
 	size_t n;
+	size_t filled_step; /* of the first thread: when it is there, its memory is mapped */
+};
+
+struct tree_plan {
+	struct tree tree;
+	struct task_plan *tasks; /* one per tree.v */
+	size_t n;
+	size_t n_threads; /* of tasks of the image, */
+	size_t n_plans;   /* and with those of stand-ins */
 };
 
 /**
@@ -41,18 +54,38 @@ struct task_plan {
 int plan_files_new(const struct model *m, struct plan_file **ret, size_t *ret_n);
 
 /**
- * plan_task() - plan a task
+ * plan_tree() - plan all tasks of a model
  * @p: with files, req and model
- * @ret: caller releases with task_plan_done()
+ * @ret: caller releases with tree_plan_done()
  * Return: 0; negative after op_fail().
  */
-int plan_task(struct plan *p, const Ckpt__Task *task, struct task_plan *ret);
-void task_plan_done(struct task_plan *t);
+int plan_tree(struct plan *p, struct tree_plan *ret);
+void tree_plan_done(struct tree_plan *t);
+
+/** tree_plan_thread() - by its id; NULL where there is none. @ret_task: whose it is, may be NULL */
+const struct thread_plan *tree_plan_thread(
+	const struct tree_plan *t, uint32_t id, const struct task_plan **ret_task);
+
+/** task_plan_name() - "pid 12 (nginx)", for messages */
+#define TASK_NAME_LEN 64
+const char *task_plan_name(const struct task_plan *t, char buf[TASK_NAME_LEN]);
+
+/** task_plan_alive() - its first thread that lives on, as a leader may have exited */
+static inline struct thread_plan *task_plan_alive(const struct task_plan *t)
+{
+	return &t->threads[t->threads[0].exits && t->n > 1 ? 1 : 0];
+}
+
+/** task_plan_lives() - whether it is a task of the image that runs when all is done */
+static inline bool task_plan_lives(const struct task_plan *t)
+{
+	return t->birth->kind == BIRTH_TASK;
+}
 
 /** plan_print() - step by step with what each step is for. Return: 0; -EIO */
-int plan_print(const struct task_plan *t, FILE *out);
+int plan_print(const struct tree_plan *t, FILE *out);
 
 /** plan_print_json() - the same as one JSON object. Return: 0; -EIO; -ENOMEM */
-int plan_print_json(const struct task_plan *t, FILE *out);
+int plan_print_json(const struct tree_plan *t, FILE *out);
 
 #endif

@@ -28,17 +28,24 @@ static void print_step(FILE *out, size_t number, const struct prog_step *s)
 	fputc('\n', out);
 }
 
-int plan_print(const struct task_plan *t, FILE *out)
+static void print_thread(const struct task_plan *t, const struct thread_plan *th, FILE *out)
 {
-	for (size_t i = 0; i < t->n; i++) {
-		const struct thread_plan *th = &t->threads[i];
-
-		fprintf(out, "%s %d (", i ? "thread" : "task", th->tid);
+	if (t->task) {
+		fprintf(out, "%s %d (", th == t->threads ? "task" : "thread", th->tid);
 		str_put(out, t->task->comm);
 		fputs(")\n", out);
-		for (size_t k = 0; k < th->prog.n; k++)
-			print_step(out, k, &th->prog.steps[k]);
+	} else {
+		fprintf(out, "stand-in %d\n", th->tid);
 	}
+	for (size_t k = 0; k < th->prog.n; k++)
+		print_step(out, k, &th->prog.steps[k]);
+}
+
+int plan_print(const struct tree_plan *t, FILE *out)
+{
+	for (size_t i = 0; i < t->n; i++)
+		for (size_t k = 0; k < t->tasks[i].n; k++)
+			print_thread(&t->tasks[i], &t->tasks[i].threads[k], out);
 	return ferror(out) ? -EIO : 0;
 }
 
@@ -60,15 +67,25 @@ static json_t *thread_json(const struct thread_plan *th)
 	return json_pack("{s:i, s:o}", "tid", (int)th->tid, "steps", steps);
 }
 
-int plan_print_json(const struct task_plan *t, FILE *out)
+/* Without a name: one that is made only so that others get their places. */
+static json_t *task_json(const struct task_plan *t)
 {
-	json_t *threads = json_array(), *root;
-	int r;
+	json_t *threads = json_array();
 
 	for (size_t i = 0; i < t->n; i++)
 		json_array_append_new(threads, thread_json(&t->threads[i]));
-	root = json_pack("{s:[{s:i, s:o, s:o}]}", "tasks", "pid", (int)t->task->pid, "comm",
-		json_of_str(t->task->comm), "threads", threads);
+	return json_pack("{s:i, s:o, s:o}", "pid", t->n ? (int)t->threads[0].tid : 0, "comm",
+		t->task ? json_of_str(t->task->comm) : json_null(), "threads", threads);
+}
+
+int plan_print_json(const struct tree_plan *t, FILE *out)
+{
+	json_t *tasks = json_array(), *root;
+	int r;
+
+	for (size_t i = 0; i < t->n; i++)
+		json_array_append_new(tasks, task_json(&t->tasks[i]));
+	root = json_pack("{s:o}", "tasks", tasks);
 	if (!root)
 		return -ENOMEM;
 	r = json_dumpf(root, out, JSON_INDENT(2)) < 0 || fputc('\n', out) == EOF ? -EIO : 0;

@@ -5,7 +5,7 @@
  *   check   what we are not allowed to give back, before anything is made
  *   open    every open file description, once
  *   plan    model -> programs
- *   run     the task is made, runs its program, gets its registers
+ *   run     the tasks are made, run their programs, get their registers
  *   wait    for the root, passing signals on
  */
 #include "restore/restore.h"
@@ -50,9 +50,8 @@ struct restore {
 	struct front front;
 	int pidfile; /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
-	const Ckpt__Task *task;
-	const Ckpt__Mm *mm;
-	struct task_plan tasks;
+	const Ckpt__Task *root; /* NULL until the image is loaded */
+	struct tree_plan tree;
 	struct stage stage; /* the one that runs */
 };
 
@@ -61,7 +60,27 @@ static void say_image(struct restore *s, const char *dir)
 	const Ckpt__Manifest *m = image_manifest(s->img);
 
 	stage_say(&s->stage, "image %s: checkpoint %llu of pid %d (%s), %zu records", dir,
-		(unsigned long long)m->crid, s->task->pid, s->task->comm, s->model.n);
+		(unsigned long long)m->crid, s->root->pid, s->root->comm, s->model.n);
+}
+
+/* The address space of every task that has one of its own. */
+static int each_mm(struct restore *s, int (*f)(const struct plan *p, pid_t pid, const Ckpt__Mm *mm))
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	while (r == 0 && (rec = model_next(&s->model, &res_task.type, &pos))) {
+		const Ckpt__Task *task = (const void *)rec->msg;
+		const Ckpt__Mm *mm = model_get(&s->model, &res_mm.type, rec->owner);
+
+		if (task->zombie || task->vm_of)
+			continue;
+		r = mm ? f(&s->plan, (pid_t)rec->owner, mm)
+		       : op_fail(s->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+				 "pid %d (%s): a task without memory", task->pid, task->comm);
+	}
+	return r;
 }
 
 static int stage_load(struct restore *s)
@@ -83,18 +102,16 @@ static int stage_load(struct restore *s)
 	if (r < 0)
 		return r;
 	rec = model_next(&s->model, &res_task.type, &pos);
-	if (rec) {
-		s->task = (const void *)rec->msg;
-		s->mm = model_get(&s->model, &res_mm.type, rec->owner);
-	}
-	if (!s->task || !s->mm || s->task->pid <= 0 || (uint64_t)s->task->pid != rec->owner)
+	if (!rec)
 		return op_fail(s->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"%s: no task, or a task without memory", dir);
+			"%s: there is no task in it", dir);
+	s->root = (const void *)rec->msg;
 	s->plan = (struct plan){.op = s->op,
 		.req = s->req,
 		.model = &s->model,
 		.vdso = &s->vdso,
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
+		.own_group = getpgrp(),
 		.timer_ids = kernel_has(FEATURE_TIMER_IDS),
 		.own_creds = creds_own(),
 		.own_sched = sched_own()};
@@ -105,7 +122,7 @@ static int stage_load(struct restore *s)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
 	say_image(s, dir);
 	r = outside_overrides(&s->plan);
-	return r < 0 ? r : mm_check(&s->plan, s->task->pid, s->mm);
+	return r < 0 ? r : each_mm(s, mm_check);
 }
 
 /* What we are not allowed to give back, before anything is made. */
@@ -114,12 +131,12 @@ static int stage_check(struct restore *s)
 	int r = check_rights(&s->plan);
 
 	stage_say(&s->stage, "rights and addresses");
-	return r < 0 ? r : mm_check_room(&s->plan, s->mm);
+	return r < 0 ? r : each_mm(s, mm_check_room);
 }
 
 static void restore_done(struct restore *s)
 {
-	task_plan_done(&s->tasks);
+	tree_plan_done(&s->tree);
 	open_files_done(&s->plan);
 	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_creds, NULL);
 	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_sched, NULL);
@@ -135,6 +152,9 @@ static int pidfile_open(struct restore *s)
 	if (!s->req->pidfile)
 		return 0;
 	s->pidfile = open(s->req->pidfile, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (s->pidfile < 0 && errno == ENOENT)
+		return op_fail(s->op, CKPT_E_USAGE, ENOENT, "open",
+			"make its directory, or name another file", "pidfile %s", s->req->pidfile);
 	if (s->pidfile < 0)
 		return op_fail_errno(s->op, errno, "open", "pidfile %s", s->req->pidfile);
 	return 0;
@@ -164,7 +184,7 @@ static int stage_open(struct restore *s)
 /* Who led its session and group stays outside: the restored process is where this command is. */
 static void log_session(const struct restore *s)
 {
-	const Ckpt__Task *t = s->task;
+	const Ckpt__Task *t = s->root;
 
 	if (t->sid != t->pid)
 		op_info(s->op,
@@ -178,15 +198,18 @@ static void log_session(const struct restore *s)
 
 static int stage_plan(struct restore *s)
 {
-	int r = plan_task(&s->plan, s->task, &s->tasks);
+	int r = plan_tree(&s->plan, &s->tree);
 	size_t steps = 0;
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < s->tasks.n; i++)
-		steps += s->tasks.threads[i].prog.n;
+	for (size_t i = 0; i < s->tree.n; i++)
+		for (size_t k = 0; k < s->tree.tasks[i].n; k++)
+			steps += s->tree.tasks[i].threads[k].prog.n;
 	log_session(s);
-	stage_say(&s->stage, "%zu steps of %zu thread%s", steps, s->tasks.n, plural(s->tasks.n));
+	stage_say(&s->stage, "%zu steps of %zu task%s with %zu thread%s", steps,
+		s->tree.tree.n_tasks, plural(s->tree.tree.n_tasks), s->tree.n_threads,
+		plural(s->tree.n_threads));
 	return 0;
 }
 
@@ -195,7 +218,7 @@ static int stage_run(struct restore *s)
 	struct run run = {.op = s->op,
 		.img = s->img,
 		.plan = &s->plan,
-		.task = s->tasks,
+		.tree = s->tree,
 		.front = &s->front,
 		.frozen = s->req->frozen};
 	struct timens_offsets time;
@@ -204,17 +227,17 @@ static int stage_run(struct restore *s)
 
 	if (!s->req->detach)
 		front_begin(&s->front, s->req->frozen);
-	if (clocks_plan(&s->plan, image_manifest(s->img), s->task->pid, &time))
+	if (clocks_plan(&s->plan, image_manifest(s->img), s->root->pid, &time))
 		run.time = &time;
-	r = area_make(s->op, &run.task, s->mm, &run.area);
+	r = area_make(s->op, &run.tree, &s->model, &run.area);
 	if (r == 0)
-		r = run_task(&run);
+		r = run_tree(&run);
 	if (r == 0) {
-		s->ret->pid = run.pid;
-		s->ret->tasks = 1;
-		s->ret->threads = s->task->n_tids;
+		s->ret->pid = s->root->pid;
+		s->ret->tasks = s->tree.tree.n_tasks;
+		s->ret->threads = s->tree.n_threads;
 		s->ret->bytes = run.page_bytes;
-		stage_say(&s->stage, "pid %d %s, with %s of memory", run.pid,
+		stage_say(&s->stage, "pid %d %s, with %s of memory", s->root->pid,
 			s->req->frozen ? "is there, stopped" : "runs",
 			bytes_text(run.page_bytes, size));
 		pidfile_write(s);
@@ -240,7 +263,7 @@ static int stages_run(struct restore *s)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
-		s->stage = stage_begin(s->op, stages[i].name, s->task ? s->task->pid : 0);
+		s->stage = stage_begin(s->op, stages[i].name, s->root ? s->root->pid : 0);
 		r = stage_end(&s->stage, stages[i].run(s));
 	}
 	return r;
@@ -278,9 +301,9 @@ int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *o
 	for (size_t i = 0; i < s.plan.n_files; i++)
 		s.plan.files[i].fd = 1000 + (int)i;
 	if (r == 0)
-		r = plan_task(&s.plan, s.task, &s.tasks);
+		r = plan_tree(&s.plan, &s.tree);
 	if (r == 0)
-		r = req->json ? plan_print_json(&s.tasks, out) : plan_print(&s.tasks, out);
+		r = req->json ? plan_print_json(&s.tree, out) : plan_print(&s.tree, out);
 	if (r < 0 && !op->failed)
 		r = op_fail_errno(op, -r, "print", "the plan");
 	restore_done(&s);

@@ -1,5 +1,5 @@
 /*
- * run.h - the executor: a task is made, runs its plan, and is given its registers.
+ * run.h - the executor: the tasks of a tree are made, run their plans, and are given their registers.
  */
 #ifndef CKPT_RESTORE_RUN_H
 #define CKPT_RESTORE_RUN_H
@@ -11,26 +11,55 @@
 #include "restore/plan.h"
 #include "restore/sleep.h"
 
+/* One process of tree.tasks, while it is made. */
+struct run_task {
+	const struct task_plan *plan;
+	pid_t pid;     /* 0: it is not known to exist */
+	size_t traced; /* of plan->threads, the first so many are traced by us */
+	bool filled;   /* its memory has its contents */
+	bool stops;    /* it is left stopped */
+	struct sleepers sleepers;
+};
+
 struct run {
 	struct ckpt_op *op;
 	const struct image *img;
 	struct plan *plan;
-	struct task_plan task;
+	struct tree_plan tree;
+	struct run_task *tasks; /* one per tree.tasks; [0] is the root */
 	struct area area;
-	pid_t pid;                         /* 0 until the task exists */
-	size_t traced;                     /* of task.threads, the first so many are traced by us */
-	const struct timens_offsets *time; /* of a time namespace for it, or NULL */
+	uint32_t arrivals;                 /* waited for so far, over all barriers */
+	const struct timens_offsets *time; /* of a time namespace for them, or NULL */
 	struct front *front;               /* told of the root before it runs */
-	bool frozen;                       /* leave it stopped */
-	struct sleepers sleepers;
+	bool frozen;                       /* leave them stopped */
 	uint64_t page_bytes;
 };
 
 /**
- * run_task() - from an area with programs to a running task
+ * run_tree() - from an area with programs to a running tree
  * On failure every process that was made is dead and reaped.
  * Return: 0; negative after op_fail() naming task, step and errno.
  */
-int run_task(struct run *r);
+int run_tree(struct run *r);
+
+/** run_trace() - seize one thread of a task; it ends with us from then on. 0 or after op_fail() */
+int run_trace(struct run *r, struct run_task *t, size_t thread);
+
+/**
+ * run_finish() - the last switch: all threads are parked; they get their registers and go on
+ * Return: 0; negative after op_fail(), nothing has run then.
+ */
+int run_finish(struct run *r);
+
+/* ---- which step it was (blame.c); all return negative, after op_fail() ---- */
+
+/** fail_step() - some agent has reported a failed step */
+int fail_step(struct run *r);
+
+/** fail_dead() - a new process has died */
+int fail_dead(struct run *r, const struct run_task *t, const struct wait_status *w);
+
+/** fail_taken() - the number that a task or thread needs is not free */
+int fail_taken(struct run *r, const struct task_plan *t, pid_t id);
 
 #endif

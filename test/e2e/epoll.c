@@ -1,12 +1,13 @@
 /*
- * e2e: args: list waiting closed
+ * e2e: args: list waiting closed moved told untold hung-up
  * e2e: no kill for waiting: killed between stop and cure, the tool leaves an EINTR
- * e2e: refuse for closed: epoll fd, was fd
  *
  * Holds: an epoll list of pipes, an eventfd and another list: level, edge, one-shot and disabled
- *        members, with data; a thread that waits in one; a member whose number was closed while its
- *        description lives.
- * Shows: event loops come back with what they watch; what can't be saved is refused by name.
+ *        members, with data; a thread that waits in one; closed: a member whose number was closed while its
+ *        description lives; moved: two members with one number, which means a third by now; told:
+ *        edge-triggered and one-shot members that are ready, and were told of; untold: one that was not;
+ *        hung-up: a one-shot member that was told of a hang-up.
+ * Shows: event loops come back with what they watch, and are told of nothing twice.
  */
 #include "fds.h"
 #include <sys/epoll.h>
@@ -123,14 +124,102 @@ static void closed(void)
 	expect(ep, EPOLLIN, 6, "closed");
 }
 
+static void moved(void)
+{
+	int ep = MUST(epoll_create1(0)), fd = MUST(eventfd(0, EFD_NONBLOCK)), first, second, third;
+	struct epoll_event ev = {.events = EPOLLIN};
+	uint64_t one = 1;
+
+	add(ep, fd, EPOLLIN, 1);
+	first = MUST(fcntl(fd, F_DUPFD, 20));
+	third = MUST(eventfd(0, EFD_NONBLOCK));
+	MUST(dup2(third, fd));
+	close(third);
+	third = fd;
+	add(ep, fd, EPOLLIN, 2);
+	second = MUST(fcntl(fd, F_DUPFD_CLOEXEC, 30));
+	MUST(dup3(MUST(eventfd(0, EFD_NONBLOCK)), fd, O_CLOEXEC));
+	victim_ready();
+	victim_wait();
+	CHECK(fcntl(third, F_GETFD) == FD_CLOEXEC, "the third has lost its close-on-exec");
+	expect_none(ep, "nothing is ready");
+	MUST(write(first, &one, 8));
+	expect(ep, EPOLLIN, 1, "the first that had the number");
+	MUST(read(first, &one, 8));
+	MUST(write(second, &one, 8));
+	expect(ep, EPOLLIN, 2, "the second that had the number");
+	MUST(read(second, &one, 8));
+	MUST(write(third, &one, 8));
+	expect_none(ep, "the one that has the number, and is no member");
+	CHECK(epoll_ctl(ep, EPOLL_CTL_DEL, third, &ev) == -1 && errno == ENOENT, "it is a member");
+}
+
+static void told(void)
+{
+	int ep = MUST(epoll_create1(0)), edge = MUST(eventfd(1, EFD_NONBLOCK));
+	int once = MUST(eventfd(1, EFD_NONBLOCK)), p[2];
+	uint64_t one = 1;
+
+	MUST(pipe(p));
+	MUST(write(p[1], "x", 1));
+	add(ep, edge, EPOLLIN | EPOLLET, 1);
+	expect(ep, EPOLLIN, 1, "the test is broken");
+	add(ep, once, EPOLLIN | EPOLLONESHOT, 2);
+	expect(ep, EPOLLIN, 2, "the test is broken");
+	add(ep, p[0], EPOLLIN | EPOLLET, 3);
+	expect(ep, EPOLLIN, 3, "the test is broken");
+	victim_ready();
+	victim_wait();
+	expect_none(ep, "it was told of before");
+	MUST(write(edge, &one, 8));
+	expect(ep, EPOLLIN, 1, "edge");
+	MUST(write(p[1], "x", 1));
+	expect(ep, EPOLLIN, 3, "the pipe");
+	MUST(write(once, &one, 8));
+	expect_none(ep, "one shot is told once");
+}
+
+static void untold(void)
+{
+	int ep = MUST(epoll_create1(0)), edge = MUST(eventfd(1, EFD_NONBLOCK));
+
+	add(ep, edge, EPOLLIN | EPOLLET, 1);
+	victim_ready();
+	victim_wait();
+	expect(ep, EPOLLIN, 1, "it was never told of");
+	expect_none(ep, "edge is told once");
+}
+
+static void hung_up(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = DATA(2)};
+	int ep = MUST(epoll_create1(0)), p[2];
+
+	MUST(pipe(p));
+	add(ep, p[0], EPOLLIN | EPOLLONESHOT, 1);
+	close(p[1]);
+	expect(ep, EPOLLHUP, 1, "the test is broken");
+	victim_ready();
+	victim_wait();
+	expect_none(ep, "one shot is told once");
+	MUST(epoll_ctl(ep, EPOLL_CTL_MOD, p[0], &ev));
+	expect(ep, EPOLLHUP, 2, "armed again");
+}
+
 int main(int argc, char **argv)
 {
+	static const struct {
+		const char *name;
+		void (*fn)(void);
+	} cases[] = {{"list", list}, {"waiting", waiting}, {"closed", closed}, {"moved", moved},
+		{"told", told}, {"untold", untold}, {"hung-up", hung_up}};
+
 	victim_init(argc, argv);
-	if (argc == 2 && !strcmp(argv[1], "list"))
-		list();
-	else if (argc == 2 && !strcmp(argv[1], "waiting"))
-		waiting();
-	else
-		closed();
-	return 0;
+	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (!strcmp(argv[1], cases[i].name)) {
+			cases[i].fn();
+			return 0;
+		}
+	CHECK(0, "no such case");
+	return 1;
 }

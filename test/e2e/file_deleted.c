@@ -168,20 +168,10 @@ static void deleted_orphan(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*fn)(void);
-	} cases[] = {{"plain", deleted_plain}, {"tmpfile", deleted_tmpfile},
-		{"sparse", deleted_sparse}, {"linked", deleted_linked},
-		{"replaced", deleted_replaced}, {"renamed", deleted_renamed},
-		{"orphan", deleted_orphan}};
+	static const struct victim_case cases[] = {{"plain", deleted_plain},
+		{"tmpfile", deleted_tmpfile}, {"sparse", deleted_sparse},
+		{"linked", deleted_linked}, {"replaced", deleted_replaced},
+		{"renamed", deleted_renamed}, {"orphan", deleted_orphan}};
 
-	victim_init(argc, argv);
-	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (!strcmp(argv[1], cases[i].name)) {
-			cases[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such case");
-	return 1;
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

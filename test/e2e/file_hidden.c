@@ -120,18 +120,9 @@ static void hidden_path(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*fn)(void);
-	} cases[] = {{"covered", hidden_covered}, {"bind", hidden_bind}, {"lost", hidden_lost},
-		{"rights", hidden_rights}, {"path", hidden_path}};
+	static const struct victim_case cases[] = {{"covered", hidden_covered},
+		{"bind", hidden_bind}, {"lost", hidden_lost}, {"rights", hidden_rights},
+		{"path", hidden_path}};
 
-	victim_init(argc, argv);
-	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (!strcmp(argv[1], cases[i].name)) {
-			cases[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such case");
-	return 1;
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

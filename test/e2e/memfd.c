@@ -10,9 +10,8 @@
 #include "mm.h"
 #include <sys/stat.h>
 
-#define LEN        (8 * MM_PAGE)
-#define HUGE_LEN   ((size_t)2 << 20)
-#define OVERCOMMIT "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages"
+#define LEN      (8 * MM_PAGE)
+#define HUGE_LEN ((size_t)2 << 20)
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -128,25 +127,13 @@ static void memfd_read_only(void)
 		"its mapping can be made writable");
 }
 
-static void allow_huge(void)
-{
-	char now[32] = "";
-	int fd = open(OVERCOMMIT, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		SKIP("no huge pages of 2 MiB (%s: %s)", OVERCOMMIT, strerror(errno));
-	if (read(fd, now, sizeof(now) - 1) > 0 && atol(now) < 16 && pwrite(fd, "16", 2, 0) != 2)
-		SKIP("no huge pages can be allowed (%s: %s)", OVERCOMMIT, strerror(errno));
-	close(fd);
-}
-
 static void memfd_hugetlb(void)
 {
 	struct stat was, now;
 	char *p, *s;
 	int fd;
 
-	allow_huge();
+	mm_allow_huge();
 	fd = make("huge", MFD_HUGETLB | MFD_CLOEXEC, 3 * HUGE_LEN);
 	p = map(fd, HUGE_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	s = map(fd, HUGE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -166,7 +153,7 @@ static void memfd_huge_sealed(void)
 {
 	int fd, seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK;
 
-	allow_huge();
+	mm_allow_huge();
 	fd = make("huge and sealed", MFD_HUGETLB | MFD_ALLOW_SEALING, HUGE_LEN);
 	MUST(fcntl(fd, F_ADD_SEALS, seals));
 	handshake(fd, seals, "huge and sealed");
@@ -176,19 +163,9 @@ static void memfd_huge_sealed(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*fn)(void);
-	} cases[] = {{"sealed", memfd_sealed}, {"future", memfd_future}, {"exec", memfd_exec},
-		{"read-only", memfd_read_only}, {"hugetlb", memfd_hugetlb},
-		{"huge-sealed", memfd_huge_sealed}};
+	static const struct victim_case cases[] = {{"sealed", memfd_sealed},
+		{"future", memfd_future}, {"exec", memfd_exec}, {"read-only", memfd_read_only},
+		{"hugetlb", memfd_hugetlb}, {"huge-sealed", memfd_huge_sealed}};
 
-	victim_init(argc, argv);
-	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (!strcmp(argv[1], cases[i].name)) {
-			cases[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such case");
-	return 1;
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

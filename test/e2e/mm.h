@@ -250,4 +250,19 @@ static inline int mm_touch(volatile char *p, bool write)
 #define MM_READ  false
 #define MM_WRITE true
 
+#define MM_OVERCOMMIT "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages"
+
+/* Sixteen huge pages of 2 MiB may be had; else the victim is skipped. */
+static inline void mm_allow_huge(void)
+{
+	char now[32] = "";
+	int fd = open(MM_OVERCOMMIT, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		SKIP("no huge pages of 2 MiB (%s: %s)", MM_OVERCOMMIT, strerror(errno));
+	if (read(fd, now, sizeof(now) - 1) > 0 && atol(now) < 16 && pwrite(fd, "16", 2, 0) != 2)
+		SKIP("no huge pages can be allowed (%s: %s)", MM_OVERCOMMIT, strerror(errno));
+	close(fd);
+}
+
 #endif

@@ -8,21 +8,8 @@
  */
 #include "mm.h"
 
-#define HUGE_LEN   ((size_t)2 << 20)
-#define LEN        (2 * HUGE_LEN)
-#define OVERCOMMIT "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages"
-
-static void hugetlb_allow(void)
-{
-	char now[32] = "";
-	int fd = open(OVERCOMMIT, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		SKIP("no huge pages of 2 MiB (%s: %s)", OVERCOMMIT, strerror(errno));
-	if (read(fd, now, sizeof(now) - 1) > 0 && atol(now) < 16 && pwrite(fd, "16", 2, 0) != 2)
-		SKIP("no huge pages can be allowed (%s: %s)", OVERCOMMIT, strerror(errno));
-	close(fd);
-}
+#define HUGE_LEN ((size_t)2 << 20)
+#define LEN      (2 * HUGE_LEN)
 
 static char *hugetlb_map(int fd, int flags)
 {
@@ -41,7 +28,7 @@ int main(int argc, char **argv)
 
 	victim_init(argc, argv);
 	CHECK(argc == 2, "usage: mm_hugetlb private|shared|memfd");
-	hugetlb_allow();
+	mm_allow_huge();
 	if (!strcmp(argv[1], "private")) {
 		p = hugetlb_map(-1, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB);
 	} else if (!strcmp(argv[1], "shared")) {

@@ -145,18 +145,8 @@ static void of_outside(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*fn)(void);
-	} cases[] = {{"self", of_self}, {"thread", of_thread}, {"dead", of_dead},
-		{"outside", of_outside}};
+	static const struct victim_case cases[] = {{"self", of_self}, {"thread", of_thread},
+		{"dead", of_dead}, {"outside", of_outside}};
 
-	victim_init(argc, argv);
-	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (!strcmp(argv[1], cases[i].name)) {
-			cases[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such case");
-	return 1;
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

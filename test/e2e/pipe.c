@@ -200,20 +200,10 @@ static void pipe_blocked(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*fn)(void);
-	} cases[] = {{"empty", pipe_empty}, {"partial", pipe_partial}, {"full", pipe_full},
-		{"packets", pipe_packets}, {"resized", pipe_resized},
+	static const struct victim_case cases[] = {{"empty", pipe_empty}, {"partial", pipe_partial},
+		{"full", pipe_full}, {"packets", pipe_packets}, {"resized", pipe_resized},
 		{"writer-gone", pipe_writer_gone}, {"reader-gone", pipe_reader_gone},
 		{"both", pipe_both}, {"blocked", pipe_blocked}};
 
-	victim_init(argc, argv);
-	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (!strcmp(argv[1], cases[i].name)) {
-			cases[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such case");
-	return 1;
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

@@ -4,51 +4,14 @@
  * capabilities of every set, and ambient ones; one with securebits.
  * Shows: Threads: "per-thread credentials".
  */
-#include "victim.h"
+#include "creds.h"
 
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/securebits.h>
-#include <sys/prctl.h>
 
 enum { CREDS_N = 4 };
 
-struct creds_all {
-	char status[2048]; /* the lines of /proc/thread-self/status about credentials */
-	long securebits;
-};
-
 static volatile int creds_up, creds_go;
-
-static void creds_get(struct creds_all *ret)
-{
-	static const char *const keys[] = {"Uid:", "Gid:", "Groups:", "CapInh:", "CapPrm:",
-		"CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:"};
-	char text[8192], *save = NULL;
-
-	memset(ret, 0, sizeof(*ret));
-	victim_slurp("/proc/thread-self/status", text, sizeof(text));
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-			if (strncmp(line, keys[i], strlen(keys[i])) == 0) {
-				strcat(ret->status, line);
-				strcat(ret->status, "; ");
-			}
-	ret->securebits = MUST(prctl(PR_GET_SECUREBITS));
-}
-
-static void creds_caps(uint64_t inh, uint64_t prm, uint64_t eff)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
-
-	for (int i = 0; i < 2; i++) {
-		data[i].inheritable = (uint32_t)(inh >> 32 * i);
-		data[i].permitted = (uint32_t)(prm >> 32 * i);
-		data[i].effective = (uint32_t)(eff >> 32 * i);
-	}
-	MUST(syscall(SYS_capset, &head, data));
-}
 
 static void creds_setup(int who)
 {
@@ -73,28 +36,19 @@ static void creds_setup(int who)
 	}
 }
 
-static void creds_check(const struct creds_all *want, int who)
-{
-	struct creds_all got;
-
-	creds_get(&got);
-	CHECK(strcmp(got.status, want->status) == 0, "thread %d: expected %s\n  got %s", who,
-		want->status, got.status);
-	CHECK(got.securebits == want->securebits, "thread %d: securebits: expected %#lx, got %#lx",
-		who, want->securebits, got.securebits);
-}
-
 static void *creds_thread(void *arg)
 {
 	int who = (int)(intptr_t)arg;
 	struct creds_all before;
+	char name[32];
 
 	creds_setup(who);
 	creds_get(&before);
 	__atomic_add_fetch(&creds_up, 1, __ATOMIC_SEQ_CST);
 	while (!creds_go)
 		usleep(1000);
-	creds_check(&before, who);
+	snprintf(name, sizeof(name), "thread %d", who);
+	creds_expect(&before, name);
 	return NULL;
 }
 
@@ -113,7 +67,7 @@ int main(int argc, char **argv)
 	creds_get(&before);
 	victim_ready();
 	victim_wait();
-	creds_check(&before, 0);
+	creds_expect(&before, "thread 0");
 	creds_go = 1;
 	for (int i = 1; i < CREDS_N; i++)
 		pthread_join(t[i], NULL);

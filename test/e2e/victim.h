@@ -185,4 +185,23 @@ static inline size_t victim_slurp(const char *path, char *buf, size_t size)
 	return have;
 }
 
+/* One case of a victim that has several: the argument that chooses it. */
+struct victim_case {
+	const char *name;
+	void (*fn)(void);
+};
+
+/* main() of such a victim. */
+static inline int victim_cases(int argc, char **argv, const struct victim_case *cases, size_t n)
+{
+	victim_init(argc, argv);
+	for (size_t i = 0; argc == 2 && i < n; i++)
+		if (!strcmp(argv[1], cases[i].name)) {
+			cases[i].fn();
+			return 0;
+		}
+	CHECK(0, "no such case");
+	return 1;
+}
+
 #endif

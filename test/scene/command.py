@@ -130,16 +130,21 @@ def scene_session_taken(s):
     s.finish()
 
 
-def scene_leave_stopped(s):
-    """-s leaves the process stopped, as SIGSTOP does; SIGCONT lets it go on."""
-    s.begin(WAITER)
-    s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-s")
-    time.sleep(0.05)
+def until_continued(s):
+    """It is stopped until SIGCONT; then it ends as it should."""
     if proc_state(s.pid) != "T":
         raise Failure(f"expected state T, got {proc_state(s.pid)}")
     os.kill(s.pid, signal.SIGCONT)
     wait_for("running after SIGCONT", 5, lambda: proc_state(s.pid) != "T")
     s.finish()
+
+
+def scene_leave_stopped(s):
+    """-s leaves the process stopped, as SIGSTOP does; SIGCONT lets it go on."""
+    s.begin(WAITER)
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-s")
+    time.sleep(0.05)
+    until_continued(s)
 
 
 def scene_frozen(s):
@@ -147,11 +152,7 @@ def scene_frozen(s):
     s.begin(WAITER)
     s.save()
     s.restore("--frozen")
-    if proc_state(s.pid) != "T":
-        raise Failure(f"expected state T, got {proc_state(s.pid)}")
-    os.kill(s.pid, signal.SIGCONT)
-    wait_for("running after SIGCONT", 5, lambda: proc_state(s.pid) != "T")
-    s.finish()
+    until_continued(s)
 
 
 def scene_plan(s):

@@ -7,7 +7,7 @@ import time
 
 from harness import CKPT, Failure, proc_state, status_text, wait_for
 
-SYSTEM = 1  # exit status: a system call failed
+USAGE = 2  # exit status: the request itself is wrong
 
 # Writes each signal that it gets into the file "got", with its value; SIGTERM ends it with 7.
 CATCHER = """
@@ -82,7 +82,7 @@ def scene_front_pidfile(s):
     """A pidfile that can't be written is refused before anything runs; an old one is replaced."""
     s.begin(CATCHER)
     s.save()
-    s.restore_fails(SYSTEM, "missing/pid", more=("--pidfile", s.file("missing/pid")))
+    s.restore_fails(USAGE, "missing/pid", more=("--pidfile", s.file("missing/pid")))
     with open(s.file("pidfile"), "w", encoding="ascii") as f:
         f.write("an old and longer text\n")
     s.restore("--pidfile", s.file("pidfile"))

@@ -348,27 +348,31 @@ int files_placeholder(struct open_ctx *o)
 	return fd < 0 ? op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL, "/") : fd;
 }
 
-/* The first descriptor of a description in a table. */
-struct first {
+/* A description in a table. */
+struct held {
 	const struct plan_file *file;
 	const struct res *res;
-	int fd;
+	struct file_holder h;
 };
 
-static struct first *find_firsts(struct plan *p, const Ckpt__FdTable *m, size_t *ret_n)
+static struct held *find_held(struct plan *p, pid_t pid, const Ckpt__FdTable *m, size_t *ret_n)
 {
-	struct first *v = calloc(m->n_fds + 1, sizeof(*v));
+	struct held *v = calloc(m->n_fds + 1, sizeof(*v));
 	bool *done = calloc(p->n_files + 1, sizeof(*done));
 	size_t n = 0;
 
 	for (size_t i = 0; v && done && i < m->n_fds; i++) {
-		const struct plan_file *pf = plan_file(p, m->fds[i]->file);
+		struct plan_file *pf = plan_file(p, m->fds[i]->file);
 		int fd = (int)m->fds[i]->fd;
 
 		if (!pf || done[pf - p->files] || plan_override(p, fd))
 			continue;
 		done[pf - p->files] = true;
-		v[n++] = (struct first){pf, registry_find(pf->rec->type), fd};
+		if (!pf->doer)
+			pf->doer = pid;
+		v[n++] = (struct held){.file = pf,
+			.res = registry_find(pf->rec->type),
+			.h = {.pid = pid, .table = m, .fd = fd, .first = pf->doer == pid}};
 	}
 	if (!done) {
 		free(v);
@@ -380,10 +384,10 @@ static struct first *find_firsts(struct plan *p, const Ckpt__FdTable *m, size_t 
 }
 
 /* To all numbers of a description, in place of what held them. */
-static void plan_late(
-	struct plan *p, const Ckpt__FdTable *m, const struct first *f, struct prog *prog)
+static void plan_late(struct plan *p, const struct held *f, struct prog *prog)
 {
 	size_t step = f->res->file->late(p, f->file->rec, prog);
+	const Ckpt__FdTable *m = f->h.table;
 
 	if (step == LATE_NONE)
 		return;
@@ -400,34 +404,35 @@ static void plan_late(
 }
 
 static void plan_kind(
-	struct plan *p, enum plan_phase phase, const struct first *f, struct prog *prog)
+	struct plan *p, enum plan_phase phase, const struct held *f, struct prog *prog)
 {
 	const Ckpt__File *file =
 		phase == PLAN_LATE ? model_get(p->model, &res_file.type, f->file->id) : NULL;
 
-	if (f->res->file->plan)
-		f->res->file->plan(p, phase, f->file->rec, f->fd, prog);
-	lock_plan(p, phase, f->file->id, f->fd, prog);
+	if (f->res->file->plan && f->h.first)
+		f->res->file->plan(p, phase, f->file->rec, f->h.fd, prog);
+	lock_plan(p, phase, f->file->id, &f->h, prog);
 	if (file)
-		plan_owner(file, f->fd, prog);
+		plan_owner(file, f->h.fd, prog);
 }
 
 /* What a task does with the first descriptor of each description. */
 static void plan_kinds(
-	struct plan *p, enum plan_phase phase, const Ckpt__FdTable *m, struct prog *prog)
+	struct plan *p, enum plan_phase phase, pid_t pid, const Ckpt__FdTable *m, struct prog *prog)
 {
 	size_t n = 0;
-	struct first *v = find_firsts(p, m, &n);
+	struct held *v = find_held(p, pid, m, &n);
 
 	if (!v)
 		prog->err = -ENOMEM;
 	for (size_t i = 0; phase == PLAN_LATE && i < n; i++)
 		if (v[i].res->file->late)
-			plan_late(p, m, &v[i], prog);
-	for (int others = 1; others >= 0; others--)
-		for (size_t i = 0; i < n; i++)
-			if (v[i].res->file->after_others != others)
-				plan_kind(p, phase, &v[i], prog);
+			plan_late(p, &v[i], prog);
+	for (size_t i = 0; i < n; i++)
+		plan_kind(p, phase, &v[i], prog);
+	for (size_t i = 0; i < n; i++)
+		if (v[i].res->file->plan_each)
+			v[i].res->file->plan_each(p, phase, v[i].file->rec, &v[i].h, prog);
 	free(v);
 }
 
@@ -438,8 +443,7 @@ static void plan(
 
 	if (phase == PLAN_EARLY)
 		plan_put(p, m, prog);
-	else
-		plan_kinds(p, phase, m, prog);
+	plan_kinds(p, phase, (pid_t)rec->owner, m, prog);
 }
 
 const struct res res_fdtable = {

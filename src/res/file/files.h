@@ -39,6 +39,14 @@ struct open_ctx {
 	bool unneeded;
 };
 
+/* A task that has a description, at a restore. */
+struct file_holder {
+	pid_t pid;
+	const struct Ckpt__FdTable *table;
+	int fd;     /* its first descriptor of it */
+	bool first; /* it is the first task that has it */
+};
+
 /* What a dump will do with a description; the texts are static, or NULL. */
 struct file_verdict {
 	enum ckpt_verdict verdict;
@@ -71,11 +79,13 @@ struct file_ops {
 	 * Return: the step whose result is the new descriptor; LATE_NONE: this one was opened by open().
 	 */
 	size_t (*late)(struct plan *p, const struct model_rec *rec, struct prog *prog);
-	/* Append what the task itself has to do with its descriptor number; pure. May be NULL. */
+	/* Append what one task that has it has to do with its descriptor number; pure. May be NULL. */
 	void (*plan)(struct plan *p, enum plan_phase phase, const struct model_rec *rec, int fd,
 		struct prog *prog);
-	/* plan() wants every descriptor of the task to be what it will be: late ones, too */
-	bool after_others;
+	/* The same of every task that has it, when all descriptors of the task are what they will be in
+	 * this phase: in PLAN_LATE those that are opened late, too. */
+	void (*plan_each)(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
+		const struct file_holder *h, struct prog *prog);
 };
 
 #define LATE_NONE SIZE_MAX
@@ -139,8 +149,9 @@ int lock_line(char *value, struct lock_list *list);
 int lock_add(struct collect *c, uint64_t id, struct lock_list *list);
 void lock_list_done(struct lock_list *list);
 
-/** lock_plan() - append the taking of a description's locks by the task's descriptor fd */
-void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, int fd, struct prog *prog);
+/** lock_plan() - append the taking of a description's locks by a task that has it */
+void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct file_holder *h,
+	struct prog *prog);
 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
 	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_inotify, res_lock, res_pidfd;

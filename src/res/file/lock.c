@@ -124,16 +124,24 @@ static void plan_range(const Ckpt__Lock *l, int fd, struct prog *prog)
 		IMM(fd), IMM(ofd ? F_OFD_SETLK : F_SETLK), DATA(prog_data(prog, &fl, sizeof(fl))));
 }
 
-void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, int fd, struct prog *prog)
+/* A process's own is for it to take; a description's is taken by the first task that has it. */
+static bool is_taken_by(const Ckpt__Lock *l, const struct file_holder *h)
+{
+	return l->kind == CKPT__LOCK__KIND__POSIX && l->pid ? l->pid == h->pid : h->first;
+}
+
+void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct file_holder *h,
+	struct prog *prog)
 {
 	const Ckpt__Locks *m = model_get(p->model, &res_lock.type, id);
 	const Ckpt__RegFile *f = model_get(p->model, &res_regfile.type, id);
+	int fd = h->fd;
 
 	for (size_t i = 0; m && i < m->n_locks; i++) {
 		const Ckpt__Lock *l = m->locks[i];
 		bool lease = l->kind == CKPT__LOCK__KIND__LEASE;
 
-		if (phase != (lease ? PLAN_LATE : PLAN_PROCESS))
+		if (!is_taken_by(l, h) || phase != (lease ? PLAN_LATE : PLAN_PROCESS))
 			continue;
 		if (lease)
 			PROG_CALL(prog, "lock: lease", SYS_fcntl, IMM(fd), IMM(F_SETLEASE),

@@ -42,10 +42,11 @@ void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 int mm_check(const struct plan *p, pid_t pid, const Ckpt__Mm *mm);
 
 /**
- * mm_check_room() - whether the system has the huge pages that the image needs
+ * mm_check_room() - whether the system has the huge pages that a task of the image needs
+ * @pid: whose
  * Return: 0; negative after op_fail(CKPT_E_SPACE).
  * Source: Documentation/admin-guide/mm/hugetlbpage.rst.
  */
-int mm_check_room(const struct plan *p, const Ckpt__Mm *mm);
+int mm_check_room(const struct plan *p, pid_t pid, const Ckpt__Mm *mm);
 
 #endif

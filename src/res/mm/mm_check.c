@@ -222,7 +222,7 @@ static uint64_t sys_number(uint64_t size, const char *name)
 	return str_u64(&at, 10, &value) < 0 ? 0 : value;
 }
 
-static int check_size(const struct plan *p, const Ckpt__Mm *mm, uint64_t size)
+static int check_size(const struct plan *p, pid_t pid, const Ckpt__Mm *mm, uint64_t size)
 {
 	uint64_t need = huge_needed(p, mm, size);
 	uint64_t free_pages = sys_number(size, "free_hugepages");
@@ -236,11 +236,11 @@ static int check_size(const struct plan *p, const Ckpt__Mm *mm, uint64_t size)
 		return 0;
 	return op_fail(p->op, CKPT_E_SPACE, 0, NULL,
 		"raise nr_hugepages below /sys/kernel/mm/hugepages",
-		"%llu huge pages of %llu KiB are needed, %llu can be had", (unsigned long long)need,
-		(unsigned long long)size / 1024, (unsigned long long)have);
+		"pid %d: %llu huge pages of %llu KiB are needed, %llu can be had", pid,
+		(unsigned long long)need, (unsigned long long)size / 1024, (unsigned long long)have);
 }
 
-int mm_check_room(const struct plan *p, const Ckpt__Mm *mm)
+int mm_check_room(const struct plan *p, pid_t pid, const Ckpt__Mm *mm)
 {
 	uint64_t done = 0; /* sizes are powers of two */
 	int r = 0;
@@ -251,7 +251,7 @@ int mm_check_room(const struct plan *p, const Ckpt__Mm *mm)
 		if (!size || done & size)
 			continue;
 		done |= size;
-		r = check_size(p, mm, size);
+		r = check_size(p, pid, mm, size);
 	}
 	return r;
 }

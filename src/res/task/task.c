@@ -1,8 +1,7 @@
 /*
  * task.c - a thread group: its pid, its place in sessions and process groups, its threads.
  *
- * The restored root is a child of the restorer. It leads a session or a process group again where it
- * did; a session or group that it was only a member of is that of the restorer's.
+ * What comes of them at a restore is not a list of calls of each task for itself: see restore/tree.h.
  */
 #include "res/task/task.h"
 
@@ -83,13 +82,6 @@ static void plan(
 		PROG_CALL(prog, "task: name of its first thread", SYS_prctl, IMM(PR_SET_NAME),
 			DATA(prog_data(prog, comm, sizeof(comm))));
 	}
-	if (phase != PLAN_EARLY)
-		return;
-	if (m->sid == m->pid) {
-		PROG_CALL(prog, "task: lead a session", SYS_setsid);
-		ctty_plan_lead(p, m->pid, prog);
-	} else if (m->pgid == m->pid)
-		PROG_CALL(prog, "task: lead a process group", SYS_setpgid, IMM(0), IMM(0));
 }
 
 static const char *const volatile_fields[] = {"ppid", "pgid", "sid", "stopped", NULL};

@@ -8,26 +8,12 @@
 #include <inttypes.h>
 #include <xxhash.h>
 
-#include "fixture.h"
 #include "image/frame.h"
 #include "image/manifest.h"
 
-static struct scratch s;
-static struct ckpt_op op;
+#include "fixture.h"
 
-static void init(void)
-{
-	scratch_init(&s);
-	op_init(&op, NULL);
-}
-
-static void done(void)
-{
-	op_done(&op, NULL);
-	scratch_done(&s);
-}
-
-TestSuite(damage, .init = init, .fini = done);
+TestSuite(damage, .init = fixture_init, .fini = fixture_done);
 
 static void refused(const char *part)
 {

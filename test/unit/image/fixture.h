@@ -20,24 +20,13 @@
 #include "util/cleanup.h"
 
 struct scratch {
-	char dir[64]; /* removed by scratch_done() */
+	char dir[64]; /* removed by fixture_done() */
 };
 
 static inline void scratch_init(struct scratch *s)
 {
 	snprintf(s->dir, sizeof(s->dir), "/tmp/ckpt-unit-XXXXXX");
 	cr_assert_not_null(mkdtemp(s->dir));
-}
-
-/* A path inside the scratch directory, valid for the next seven calls. */
-static inline const char *in(struct scratch *s, const char *name)
-{
-	static char paths[8][256];
-	static unsigned turn;
-	char *path = paths[turn++ % 8];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", s->dir, name);
-	return path;
 }
 
 static inline void remove_tree(int at, const char *name)
@@ -55,9 +44,15 @@ static inline void remove_tree(int at, const char *name)
 	unlinkat(at, name, d ? AT_REMOVEDIR : 0);
 }
 
-static inline void scratch_done(struct scratch *s)
+/* A path inside the scratch directory, valid for the next seven calls. */
+static inline const char *in(struct scratch *s, const char *name)
 {
-	remove_tree(AT_FDCWD, s->dir);
+	static char paths[8][256];
+	static unsigned turn;
+	char *path = paths[turn++ % 8];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", s->dir, name);
+	return path;
 }
 
 /* How many entries a directory has, hidden ones included; -1 where there is no directory. */
@@ -153,6 +148,22 @@ static inline void small_image(const char *dir, uint64_t crid, bool force)
 	small_image_fill(&op, w);
 	cr_assert_eq(commit_as(&op, w, crid), 0, "%s", op.first.object);
 	op_done(&op, NULL);
+}
+
+/* What every test here works with: a directory of its own, and an operation. */
+static struct scratch s;
+static struct ckpt_op op;
+
+static inline void fixture_init(void)
+{
+	scratch_init(&s);
+	op_init(&op, NULL);
+}
+
+static inline void fixture_done(void)
+{
+	op_done(&op, NULL);
+	remove_tree(AT_FDCWD, s.dir);
 }
 
 #endif

@@ -9,26 +9,17 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "fixture.h"
 #include "image/manifest.h"
 
-static struct scratch s;
-static struct ckpt_op op;
+#include "fixture.h"
 
 static void init(void)
 {
-	scratch_init(&s);
-	op_init(&op, NULL);
+	fixture_init();
 	umask(022);
 }
 
-static void done(void)
-{
-	op_done(&op, NULL);
-	scratch_done(&s);
-}
-
-TestSuite(image, .init = init, .fini = done);
+TestSuite(image, .init = init, .fini = fixture_done);
 
 /* What small_image() wrote must be what is read. */
 static void small_image_expect(const char *dir, uint64_t crid)

@@ -9,8 +9,6 @@
 
 #include "fixture.h"
 
-static struct scratch s;
-static struct ckpt_op op;
 static char said[4096]; /* the log */
 
 static void remember(void *arg, enum ckpt_log_level level, const char *line)
@@ -29,13 +27,7 @@ static void init(void)
 	op_init(&op, &common);
 }
 
-static void done(void)
-{
-	op_done(&op, NULL);
-	scratch_done(&s);
-}
-
-TestSuite(leftover, .init = init, .fini = done);
+TestSuite(leftover, .init = init, .fini = fixture_done);
 
 /* A writer that dies by SIGKILL: at @fault of its commit, or before it where that is NULL. */
 static void writer_dies(const char *dir, bool force, const char *fault)

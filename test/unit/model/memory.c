@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <xxhash.h>
 
-#include "../image/fixture.h"
 #include "model/diff.h"
 #include "model/pages.h"
 #include "model/store.h"
@@ -13,27 +12,14 @@
 #include "test/unit/model/memory.pb-c.h"
 #include "util/str.h"
 
+#include "../image/fixture.h"
+
 #define PAGE 4096
 
 static const struct model_type memory = {.name = "memory", .desc = &test__memory__descriptor};
 static const struct model_type *const types[] = {&memory, NULL};
 
-static struct scratch s;
-static struct ckpt_op op;
-
-static void init(void)
-{
-	scratch_init(&s);
-	op_init(&op, NULL);
-}
-
-static void done(void)
-{
-	op_done(&op, NULL);
-	scratch_done(&s);
-}
-
-TestSuite(memory, .init = init, .fini = done);
+TestSuite(memory, .init = fixture_init, .fini = fixture_done);
 
 /*
  * An image of one task's memory. @runs: one character per page from address 0x10000 on: a letter

@@ -5,9 +5,10 @@
 
 #include <errno.h>
 
-#include "../image/fixture.h"
 #include "model/store.h"
 #include "test/unit/model/all_types.pb-c.h"
+
+#include "../image/fixture.h"
 
 static const struct model_type inner = {
 	.name = "inner", .scope = SCOPE_TASK, .desc = &test__inner__descriptor};
@@ -92,22 +93,7 @@ Test(model, many_records, .timeout = 20)
 
 /* ---- through an image ---- */
 
-static struct scratch s;
-static struct ckpt_op op;
-
-static void init(void)
-{
-	scratch_init(&s);
-	op_init(&op, NULL);
-}
-
-static void done(void)
-{
-	op_done(&op, NULL);
-	scratch_done(&s);
-}
-
-TestSuite(store, .init = init, .fini = done);
+TestSuite(store, .init = fixture_init, .fini = fixture_done);
 
 static void save(const struct model *m, const char *dir)
 {

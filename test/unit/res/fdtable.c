@@ -24,6 +24,8 @@ struct table {
 	struct plan_file files[FDS];
 };
 
+static const struct model_rec some_file = {.type = &res_regfile.type};
+
 /* Descriptors and their files; file N is at 900 + N, or at home[N] where that is not 0. */
 static void table_init(struct table *t, const int (*fds)[3], size_t n, const int *home)
 {
@@ -45,8 +47,9 @@ static void table_init(struct table *t, const int (*fds)[3], size_t n, const int
 	}
 	cr_assert_eq(model_add_take(&t->model, &res_fdtable.type, 1, &m->base), 0);
 	for (int i = 0; i < FDS; i++)
-		t->files[i] = (struct plan_file){
-			.id = i + 1, .fd = home && home[i] ? home[i] : 900 + i + 1};
+		t->files[i] = (struct plan_file){.id = i + 1,
+			.fd = home && home[i] ? home[i] : 900 + i + 1,
+			.rec = &some_file};
 	t->plan = (struct plan){.op = &t->op,
 		.req = &t->req,
 		.model = &t->model,

@@ -1,0 +1,36 @@
+/*
+ * epoll.h - between the two halves of the resource epoll: dump and restore.
+ */
+#ifndef CKPT_RES_FILE_EPOLL_H
+#define CKPT_RES_FILE_EPOLL_H
+
+#include "proto/fdtable.pb-c.h"
+#include "res/file/files.h"
+
+/** epoll_open() - file_ops.open of an interest list */
+int epoll_open(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);
+
+/** epoll_plan_each() - file_ops.plan_each of an interest list */
+void epoll_plan_each(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
+	const struct file_holder *h, struct prog *prog);
+
+/* A number of a table; NULL: it is not open */
+static inline const Ckpt__Fd *fdtable_entry(const Ckpt__FdTable *t, uint32_t fd)
+{
+	for (size_t i = 0; t && i < t->n_fds; i++)
+		if (t->fds[i]->fd == fd)
+			return t->fds[i];
+	return NULL;
+}
+
+/* The first number of a description */
+static inline const Ckpt__Fd *fdtable_entry_of(const Ckpt__FdTable *t, uint32_t file)
+{
+	for (size_t i = 0; t && i < t->n_fds; i++)
+		if (t->fds[i]->file == file)
+			return t->fds[i];
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,307 @@
+/*
+ * finish.c - the last switch: all threads of all tasks are parked in the agent; they are stopped, the agent
+ * goes, they get their registers, and are let go. Nothing of a program runs before all are ready.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "arch/arch.h"
+#include "core/fault.h"
+#include "kernel/ptrace.h"
+#include "proto/regs.pb-c.h"
+#include "res/thread/regs.h"
+#include "res/thread/sud.h"
+#include "res/thread/thread.h"
+#include "restore/run.h"
+#include "restore/spawn.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+#define ZOMBIE_NS 2000000000ULL
+
+static int stop_thread(struct run *r, struct run_task *t, pid_t tid)
+{
+	struct wait_status w;
+	int ret = ptrace_interrupt(tid);
+
+	if (ret == 0)
+		ret = ptrace_wait(tid, 0, &w);
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_INTERRUPT)", NULL,
+			"pid %d: thread %d", t->pid, tid);
+	return wait_is_dead(&w) ? fail_dead(r, t, &w) : 0;
+}
+
+static int stop_threads(struct run *r, struct run_task *t)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < t->plan->n; i++)
+		ret = stop_thread(r, t, t->plan->threads[i].tid);
+	return ret;
+}
+
+/* A leader that had exited is brought into exit(2) before the agent's code goes; there it is held. */
+static int enter_exit(struct run *r, struct run_task *t)
+{
+	uint64_t code = (uint64_t)t->plan->task->leader_exit_status;
+	struct wait_status w = {0};
+	struct arch_regs regs;
+	int ret;
+
+	if (!t->plan->threads[0].exits)
+		return 0;
+	ret = arch_regs_get(t->pid, &regs);
+	if (ret == 0) {
+		arch_regs_call(&regs, r->area.syscall_insn, SYS_exit, (const uint64_t[6]){code});
+		ret = arch_regs_set(t->pid, &regs);
+	}
+	while (ret == 0 && w.kind != WAIT_SYSCALL_STOP) {
+		ret = ptrace_syscall(t->pid, 0);
+		if (ret == 0)
+			ret = ptrace_wait(t->pid, 0, &w);
+		if (ret == 0 && wait_is_dead(&w))
+			return fail_dead(r, t, &w);
+	}
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "exit", NULL, "pid %d: its first thread",
+			t->pid);
+	return 0;
+}
+
+/* The leader is gone before any other thread runs. */
+static void let_exit(const struct run_task *t)
+{
+	uint64_t deadline = now_ns() + ZOMBIE_NS;
+	struct timespec doze = {.tv_nsec = 20000};
+
+	if (!t->plan->threads[0].exits)
+		return;
+	ptrace_detach(t->pid, 0);
+	while (!spawn_is_zombie(t->pid) && now_ns() < deadline)
+		nanosleep(&doze, NULL);
+}
+
+/*
+ * A thread issues munmap with the agent's own instruction, and never returns to it. Of tasks that share
+ * their memory, the one that the image has it of does so for all.
+ */
+static int unmap_area(struct run *r, struct run_task *t)
+{
+	pid_t tid = task_plan_alive(t->plan)->tid;
+	struct wait_status w;
+	struct arch_regs regs;
+	int ret;
+
+	if (t->plan->task->vm_of)
+		return 0;
+	ret = arch_regs_get(tid, &regs);
+	arch_regs_call(&regs, r->area.syscall_insn, SYS_munmap,
+		(const uint64_t[6]){(uintptr_t)r->area.at, r->area.size});
+	if (ret == 0)
+		ret = arch_regs_set(tid, &regs);
+	for (int stops = 0; ret == 0 && stops < 2;) {
+		ret = ptrace_syscall(tid, 0);
+		if (ret == 0)
+			ret = ptrace_wait(tid, 0, &w);
+		if (ret == 0 && wait_is_dead(&w))
+			return fail_dead(r, t, &w);
+		stops += w.kind == WAIT_SYSCALL_STOP;
+	}
+	if (ret == 0)
+		ret = arch_regs_get(tid, &regs);
+	if (ret == 0 && arch_syscall_ret(&regs) != 0)
+		ret = arch_syscall_ret(&regs);
+	/* the registers that follow need a stop on the signal path */
+	if (ret == 0)
+		ret = ptrace_interrupt(tid);
+	if (ret == 0)
+		ret = ptrace_cont(tid, 0);
+	if (ret == 0)
+		ret = ptrace_wait(tid, 0, &w);
+	if (ret < 0)
+		return op_fail(
+			r->op, CKPT_E_SYSTEM, -ret, "munmap", NULL, "pid %d: the agent", t->pid);
+	return wait_is_dead(&w) ? fail_dead(r, t, &w) : 0;
+}
+
+static int put_thread(struct run *r, struct run_task *t, pid_t tid)
+{
+	const Ckpt__Regs *m = model_get(r->plan->model, &res_regs.type, tid);
+	struct arch_regs general;
+	int ret;
+
+	if (!m)
+		return op_fail(r->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+			"thread %d has no registers in the image", tid);
+	ret = regs_general(r->op, tid, m, &general);
+	if (ret == 0)
+		ret = sleep_begin(r->op, &t->sleepers, t->pid, tid, m, &general);
+	if (ret == 0)
+		ret = regs_put(r->op, tid, m, &general);
+	if (ret == 0)
+		ret = sud_put(r->op, r->plan->model, tid);
+	return ret;
+}
+
+static int put_threads(struct run *r, struct run_task *t)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < t->plan->n && ret == 0; i++)
+		if (!t->plan->threads[i].exits)
+			ret = put_thread(r, t, t->plan->threads[i].tid);
+	return ret;
+}
+
+/* ------------------------------------------------------------------ left stopped */
+
+/*
+ * A thread takes its own pending signals before the SIGSTOP of its process, and would run their
+ * handlers. Once the stop has begun it takes nothing, so one thread begins it with everything else
+ * blocked; the others join it when they are detached.
+ */
+static int stop_group(struct run *r, struct run_task *t)
+{
+	pid_t tid = task_plan_alive(t->plan)->tid;
+	struct wait_status w = {0};
+	uint64_t mask;
+	int ret = ptrace_getsigmask(tid, &mask);
+
+	if (ret == 0)
+		ret = ptrace_setsigmask(tid, UINT64_MAX);
+	if (ret == 0)
+		kill(t->pid, SIGSTOP);
+	while (ret == 0 && w.kind != WAIT_GROUP_STOP) {
+		ret = ptrace_cont(tid, w.kind == WAIT_SIGNAL_STOP ? w.sig : 0);
+		if (ret == 0)
+			ret = ptrace_wait(tid, 0, &w);
+		if (ret == 0 && wait_is_dead(&w))
+			return fail_dead(r, t, &w);
+	}
+	if (ret == 0)
+		ret = ptrace_setsigmask(tid, mask);
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_CONT)", NULL,
+			"pid %d: stopping it", t->pid);
+	return 0;
+}
+
+static bool child_stops(const struct run *r, size_t parent)
+{
+	for (size_t i = 1; i < r->tree.n; i++)
+		if (r->tasks[i].stops && r->tree.tree.v[i].parent == parent)
+			return true;
+	return false;
+}
+
+static bool child_stop_pending(pid_t tid)
+{
+	_cleanup_free_ siginfo_t *v = NULL;
+	bool found = false;
+	size_t n = 0;
+
+	if (ptrace_peeksiginfo(tid, true, &v, &n) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		found |= v[i].si_signo == SIGCHLD && v[i].si_code == CLD_STOPPED;
+	return found;
+}
+
+/*
+ * A parent was told of its child's stop long ago; SIGCHLD is taken from it once more. The thread is left
+ * in the stop in which the signal is dropped.
+ */
+static int forget_child_stop(struct run *r, struct run_task *t)
+{
+	pid_t tid = task_plan_alive(t->plan)->tid;
+	struct wait_status w = {0};
+	uint64_t mask;
+	int ret;
+
+	if (!child_stop_pending(tid))
+		return 0;
+	ret = ptrace_getsigmask(tid, &mask);
+	if (ret == 0)
+		ret = ptrace_setsigmask(tid, ~(1ULL << (SIGCHLD - 1)));
+	if (ret == 0)
+		ret = ptrace_cont(tid, 0);
+	if (ret == 0)
+		ret = ptrace_wait(tid, 0, &w);
+	if (ret == 0 && wait_is_dead(&w))
+		return fail_dead(r, t, &w);
+	if (ret == 0)
+		ret = ptrace_setsigmask(tid, mask);
+	if (ret < 0)
+		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_CONT)", NULL,
+			"pid %d: it has been told of its child's stop", t->pid);
+	return 0;
+}
+
+/* Children first, so that what their parents are told of it can be taken back. */
+static int stop_groups(struct run *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < r->tree.n; i++)
+		r->tasks[i].stops = task_plan_lives(r->tasks[i].plan) &&
+				    (r->frozen || r->tasks[i].plan->task->stopped);
+	for (size_t i = r->tree.tree.n; i-- > 0 && ret == 0;) {
+		if (!task_plan_lives(r->tasks[i].plan))
+			continue;
+		if (child_stops(r, i))
+			ret = forget_child_stop(r, &r->tasks[i]);
+		if (ret == 0 && r->tasks[i].stops)
+			ret = stop_group(r, &r->tasks[i]);
+	}
+	return ret;
+}
+
+/* ------------------------------------------------------------------ all of it */
+
+static int each_task(struct run *r, int (*f)(struct run *r, struct run_task *t))
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < r->tree.n && ret == 0; i++)
+		if (task_plan_lives(r->tasks[i].plan))
+			ret = f(r, &r->tasks[i]);
+	return ret;
+}
+
+static void let_go(struct run_task *t)
+{
+	sleepers_done(&t->sleepers);
+	for (size_t i = 0; i < t->traced; i++)
+		if (!t->plan->threads[i].exits)
+			ptrace_detach(t->plan->threads[i].tid, 0);
+	t->traced = 0;
+}
+
+int run_finish(struct run *r)
+{
+	int ret = each_task(r, stop_threads);
+
+	if (ret == 0)
+		ret = each_task(r, enter_exit);
+	if (ret == 0)
+		ret = each_task(r, unmap_area);
+	if (ret == 0)
+		ret = each_task(r, put_threads);
+	if (ret == 0)
+		ret = fault_point(r->op, "restore.finish");
+	if (ret < 0)
+		return ret;
+	if (r->front && r->front->on)
+		front_root(r->front, r->tasks[0].pid);
+	for (size_t i = 0; i < r->tree.n; i++)
+		if (task_plan_lives(r->tasks[i].plan))
+			let_exit(&r->tasks[i]);
+	ret = stop_groups(r);
+	for (size_t i = 0; i < r->tree.n && ret == 0; i++)
+		let_go(&r->tasks[i]);
+	return ret;
+}
