@@ -36,6 +36,7 @@ static const struct res *const table[] = {
 	&res_epoll,
 	&res_inotify,
 	&res_pidfd,
+	&res_fanotify,
 	&res_fdtable,
 	&res_sysvsem,
 	&res_sysvmsg,

@@ -1,7 +1,7 @@
 /*
  * Holds: timerfds: not armed; far away; expired and unread; periodic and expired several times;
  *        absolute and due in a moment; cancelled by a set clock; one that a thread reads, which
- *        expires soon.
+ *        expires soon; of the clocks that wake the machine up; absolute, and expired before.
  * Shows: what is left of a timer is as long as before, and no expiration is lost or made up.
  */
 #include "fds.h"
@@ -61,7 +61,8 @@ static void expect(double got, double low, double high, const char *what)
 
 int main(int argc, char **argv)
 {
-	int off, far, once, often, abs_far, abs_real;
+	int off, far, once, often, abs_far, abs_real, abs_past, alarm_boot, alarm_real;
+	char was_past[1024], now_past[1024], path[64];
 	double began, lives, due;
 	struct itimerspec it;
 	struct fds_view was;
@@ -76,10 +77,16 @@ int main(int argc, char **argv)
 	abs_far = make(CLOCK_MONOTONIC, TFD_NONBLOCK, TFD_TIMER_ABSTIME, due, PERIOD_S);
 	abs_real = make(CLOCK_REALTIME, TFD_NONBLOCK, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
 		now(CLOCK_REALTIME) + 1e6, 0);
+	abs_past = make(CLOCK_MONOTONIC, TFD_NONBLOCK, TFD_TIMER_ABSTIME, 0.5, 0);
+	alarm_boot = make(CLOCK_BOOTTIME_ALARM, TFD_NONBLOCK, 0, LEFT_S, PERIOD_S);
+	alarm_real = make(CLOCK_REALTIME_ALARM, TFD_NONBLOCK, TFD_TIMER_ABSTIME,
+		now(CLOCK_REALTIME) + 1e6, 0);
 	usleep(30000);
 	soon = make(CLOCK_MONOTONIC, 0, 0, 0.4, 0);
 	t = victim_thread(reader, NULL);
 	began = now(CLOCK_MONOTONIC);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", abs_past);
+	victim_slurp(path, was_past, sizeof(was_past));
 	fds_view(far, &was);
 	victim_ready();
 	victim_wait();
@@ -99,6 +106,12 @@ int main(int argc, char **argv)
 	expect(left(abs_far) + now(CLOCK_MONOTONIC), due - 0.05, due + 0.05, "absolute");
 	expect(left(abs_real), 1e6 - 1000, 1e6, "absolute, by the wall clock");
 	CHECK(take(abs_real) == -EAGAIN, "it was cancelled");
+	victim_slurp(path, now_past, sizeof(now_past));
+	CHECK(!strcmp(strstr(was_past, "clockid"), strstr(now_past, "clockid")),
+		"expired: expected '%s', got '%s'", was_past, now_past);
+	CHECK(take(abs_past) == 1 && take(abs_past) == -EAGAIN, "absolute, expired before");
+	expect(left(alarm_boot), LEFT_S - lives - 0.4, LEFT_S - (lives - victim_dead_s()), "alarm");
+	expect(left(alarm_real), 1e6 - 1000, 1e6, "alarm, by the wall clock");
 	pthread_join(t, NULL);
 	return 0;
 }

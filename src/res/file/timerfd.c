@@ -136,13 +136,14 @@ static void plan(struct plan *p, enum plan_phase phase, const struct model_rec *
 	bool absolute = m->settime_flags & TFD_TIMER_ABSTIME && m->expires_ns;
 	struct itimerspec it = {.it_value = from_ns(absolute ? m->expires_ns : m->value_ns),
 		.it_interval = from_ns(m->interval_ns)};
-	uint32_t flags = absolute ? m->settime_flags : m->settime_flags & ~TFD_TIMER_ABSTIME;
+	uint32_t flags =
+		absolute || !m->value_ns ? m->settime_flags : m->settime_flags & ~TFD_TIMER_ABSTIME;
 
 	(void)p;
 	if (phase != PLAN_LATE)
 		return;
 	/* before the ticks: arming forgets them */
-	if (m->value_ns) {
+	if (m->value_ns || flags) {
 		PROG_CALL(prog, "timerfd: arm", SYS_timerfd_settime, IMM(fd), IMM(flags),
 			DATA(prog_data(prog, &it, sizeof(it))), IMM(0));
 		prog_object(prog, "fd %d", fd);

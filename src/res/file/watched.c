@@ -50,6 +50,11 @@ static int unhex(const char *s, uint8_t *out, size_t len)
 	return 0;
 }
 
+dev_t watched_dev(unsigned sdev)
+{
+	return makedev(sdev >> MINOR_BITS, sdev & ((1U << MINOR_BITS) - 1));
+}
+
 int watched_parse(const char *value, struct watched *ret)
 {
 	const char *at = strstr(value, "ino:"), *hex = strstr(value, "f_handle:");
@@ -60,7 +65,7 @@ int watched_parse(const char *value, struct watched *ret)
 	if (!at || sscanf(at, "ino:%lx sdev:%x", &ino, &sdev) != 2)
 		return -EBADMSG;
 	w.ino = ino;
-	w.dev = makedev(sdev >> MINOR_BITS, sdev & ((1U << MINOR_BITS) - 1));
+	w.dev = watched_dev(sdev);
 	at = strstr(value, "fhandle-bytes:");
 	if (at && hex &&
 		sscanf(at, "fhandle-bytes:%x fhandle-type:%x", &w.handle_bytes, &w.handle_type) ==

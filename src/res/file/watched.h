@@ -19,6 +19,9 @@ struct watched {
 	uint8_t handle[WATCHED_HANDLE_MAX];
 };
 
+/** watched_dev() - the kernel's own number of a device, as fdinfo has it, as ours */
+dev_t watched_dev(unsigned sdev);
+
 /**
  * watched_parse() - find "ino:%lx sdev:%x ... fhandle-bytes:%x fhandle-type:%x f_handle:..." in a line
  * Return: 0; -EBADMSG. Without a handle, handle_bytes is 0.
