@@ -38,8 +38,9 @@ static const struct verb_desc verb_table[] = {
 		"prints what it would do, system call by system call, and starts nothing.",
 		sizeof(struct ckpt_restore_req)},
 	{VERB_SHOW, "show", ARGS_IMAGE, "[--json] DIR|CRID", "print what is in an image",
-		"Prints what an image holds: the process tree, the threads with their registers, "
-		"the memory map with sizes by kind, the open files.",
+		"Prints what an image holds: the process tree, the threads, each with where it was "
+		"(with -v or --json all its general registers), the memory map with sizes by kind, "
+		"the open files.",
 		sizeof(struct ckpt_show_req)},
 	{VERB_VERIFY, "verify", ARGS_IMAGE, "[--json] DIR|CRID",
 		"check every checksum, length and reference of an image",

@@ -3,8 +3,6 @@
  */
 #include "lib/show.h"
 
-#include <jansson.h>
-
 #include "model/dump_json.h"
 
 /* Everything, by reflection: a new resource appears here by itself. */
@@ -12,8 +10,10 @@ static int show_json(struct ckpt_op *op, const struct loaded *l, FILE *out)
 {
 	json_t *manifest = json_of_msg((const ProtobufCMessage *)image_manifest(l->img));
 	json_t *records = json_of_model(&l->model);
-	json_t *root = manifest && records
-			       ? json_pack("{s:O, s:O}", "manifest", manifest, "records", records)
+	json_t *regs = show_regs_json(l);
+	json_t *root = manifest && records && regs
+			       ? json_pack("{s:O, s:O, s:O}", "manifest", manifest, "registers",
+					 regs, "records", records)
 			       : NULL;
 	int r = 0;
 
@@ -22,6 +22,7 @@ static int show_json(struct ckpt_op *op, const struct loaded *l, FILE *out)
 			image_dir(l->img));
 	json_decref(manifest);
 	json_decref(records);
+	json_decref(regs);
 	json_decref(root);
 	return r;
 }
@@ -37,7 +38,7 @@ int ckpt_show(const struct ckpt_show_req *req, FILE *out, struct ckpt_error *err
 	if (!r && req->json)
 		r = show_json(&op, &l, out);
 	else if (!r)
-		show_text(&l, out);
+		show_text(&l, req->common.log_level >= CKPT_LOG_INFO, out);
 	load_close(&l);
 	op_done(&op, err);
 	return r < 0 ? -1 : 0;

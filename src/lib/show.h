@@ -4,12 +4,21 @@
 #ifndef CKPT_LIB_SHOW_H
 #define CKPT_LIB_SHOW_H
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <jansson.h>
 
 #include "lib/load.h"
 
-/** show_text() - everything, for people */
-void show_text(const struct loaded *l, FILE *out);
+/** show_text() - everything, for people; @regs: with each thread's general registers */
+void show_text(const struct loaded *l, bool regs, FILE *out);
+
+/** show_regs() - the general registers of one thread, some lines; none where their set is unknown */
+struct Ckpt__Regs;
+void show_regs(const struct loaded *l, const struct Ckpt__Regs *m, FILE *out);
+
+/** show_regs_json() - Return: a new array, {"tid", "rax": "0x...", ...} of each thread; NULL: no memory */
+json_t *show_regs_json(const struct loaded *l);
 
 /** show_memory() - the map of one task, with sizes by kind */
 void show_memory(const struct loaded *l, uint64_t pid, FILE *out);

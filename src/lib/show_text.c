@@ -50,7 +50,7 @@ static void syscall_text(int64_t nr, char buf[32])
 		snprintf(buf, 32, "call %lld", (long long)nr);
 }
 
-static void thread(const struct loaded *l, int32_t tid, FILE *out)
+static void thread(const struct loaded *l, int32_t tid, bool with_regs, FILE *out)
 {
 	const Ckpt__Regs *regs = model_get(&l->model, load_type("regs"), (uint64_t)tid);
 	const Ckpt__ThreadName *name = model_get(&l->model, load_type("threadname"), (uint64_t)tid);
@@ -74,9 +74,11 @@ static void thread(const struct loaded *l, int32_t tid, FILE *out)
 		fprintf(out, " (%s left)", time_text(regs->remaining_ns, left));
 	}
 	fputc('\n', out);
+	if (with_regs)
+		show_regs(l, regs, out);
 }
 
-static void task(const struct loaded *l, const Ckpt__Task *t, FILE *out)
+static void task(const struct loaded *l, const Ckpt__Task *t, bool regs, FILE *out)
 {
 	fprintf(out, "\nprocess %d (", t->pid);
 	str_put(out, t->comm);
@@ -86,17 +88,17 @@ static void task(const struct loaded *l, const Ckpt__Task *t, FILE *out)
 	fprintf(out, "\n  %8s  %-16s%-18s%-18s%s\n", "thread", "name", "ip", "sp",
 		"in system call");
 	for (size_t i = 0; i < t->n_tids; i++)
-		thread(l, t->tids[i], out);
+		thread(l, t->tids[i], regs, out);
 	show_memory(l, (uint64_t)t->pid, out);
 	show_files(l, (uint64_t)t->pid, out);
 }
 
-void show_text(const struct loaded *l, FILE *out)
+void show_text(const struct loaded *l, bool regs, FILE *out)
 {
 	const struct model_rec *rec;
 	size_t pos = 0;
 
 	header(l, out);
 	while ((rec = model_next(&l->model, load_type("task"), &pos)))
-		task(l, (const Ckpt__Task *)rec->msg, out);
+		task(l, (const Ckpt__Task *)rec->msg, regs, out);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -47,7 +48,16 @@ static void save_thread(struct ckpt_op *op, struct image_writer *w, uint64_t tid
 {
 	Ckpt__Regs regs = CKPT__REGS__INIT;
 	Ckpt__ThreadName comm = CKPT__THREAD_NAME__INIT;
+	struct user_regs_struct general = {.r15 = 0x15,
+		.rbx = 0xb,
+		.rax = 0xa,
+		.rip = 0x400123,
+		.rsp = 0x7fff0000beef,
+		.fs_base = 0xf5,
+		.gs = 0x65};
 
+	regs.general.data = (uint8_t *)&general;
+	regs.general.len = sizeof(general);
 	regs.ip = ip;
 	regs.sp = 0x7fff0000beef;
 	regs.syscall = call;
@@ -176,9 +186,9 @@ static void remove_both(void)
 	cr_expect_eq(system(command), 0);
 }
 
-static char *show(bool json)
+static char *show_level(bool json, enum ckpt_log_level level)
 {
-	struct ckpt_show_req req = {.dir = dir_a, .json = json};
+	struct ckpt_show_req req = {.common = {.log_level = level}, .dir = dir_a, .json = json};
 	struct ckpt_error err = {};
 	char *text = NULL;
 	size_t len;
@@ -187,6 +197,37 @@ static char *show(bool json)
 	cr_assert_eq(ckpt_show(&req, f, &err), 0, "%s", err.object);
 	fclose(f);
 	return text;
+}
+
+static char *show(bool json)
+{
+	return show_level(json, CKPT_LOG_WARN);
+}
+
+/* The words of a register set by the names that the kernel's struct has for them. */
+Test(show, registers, .init = make_both, .fini = remove_both)
+{
+	char *text = show(false), *more = show_level(false, CKPT_LOG_INFO), *json = show(true);
+	static const char *const words[] = {"r15      0000000000000015",
+		"rbx      000000000000000b", "rax      000000000000000a",
+		"rip      0000000000400123", "rsp      00007fff0000beef",
+		"fs_base  00000000000000f5", "gs       0000000000000065"};
+	json_t *root = json_loads(json, 0, NULL), *first;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		cr_expect(strstr(more, words[i]), "no '%s' in\n%s", words[i], more);
+		cr_expect(!strstr(text, words[i]));
+	}
+	first = json_array_get(json_object_get(root, "registers"), 0);
+	cr_expect_eq(json_integer_value(json_object_get(first, "tid")), PID);
+	cr_expect_str_eq(json_string_value(json_object_get(first, "rip")), "0x400123");
+	cr_expect_str_eq(json_string_value(json_object_get(first, "gs")), "0x65");
+	cr_expect_eq(json_object_size(first), 1 + sizeof(struct user_regs_struct) / 8);
+	cr_expect_eq(json_array_size(json_object_get(root, "registers")), 2);
+	json_decref(root);
+	free(text);
+	free(more);
+	free(json);
 }
 
 Test(show, text, .init = make_both, .fini = remove_both)
