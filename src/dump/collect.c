@@ -27,6 +27,19 @@ struct asked {
 	struct answer at[RES_MAX];
 };
 
+/* Over many small mappings two who free only wait for each other: measured with 50 000 of a page. */
+#define BIG_BYTES         (64UL << 20)
+#define BIG_MAPPING_BYTES (1UL << 20) /* on average */
+
+static bool is_big(const struct vma_list *maps)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < maps->n; i++)
+		bytes += maps->v[i].anonymous_bytes;
+	return bytes >= BIG_BYTES && bytes / maps->n >= BIG_MAPPING_BYTES;
+}
+
 static int read_proc(struct collect *c)
 {
 	int r = c->pidfd = c->alive == c->pid ? pidfd_of(c->pid) : pidfd_of_thread(c->alive);
@@ -41,6 +54,7 @@ static int read_proc(struct collect *c)
 	if (r < 0)
 		return op_fail(c->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d (%s)", c->pid,
 			c->tr->comm);
+	c->tr->big = is_big(&c->maps);
 	return 0;
 }
 

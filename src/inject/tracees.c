@@ -448,7 +448,7 @@ void tracees_release(struct tracees *tr, bool stop)
 
 int tracees_kill(struct tracees *tr)
 {
-	_cleanup_close_ int pidfd = pidfd_of(tr->pid);
+	_cleanup_close_ int pidfd = tr->big ? pidfd_of(tr->pid) : -EBADF;
 	struct wait_status s;
 	int r = kill(tr->pid, SIGKILL) < 0 ? -errno : 0;
 

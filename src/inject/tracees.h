@@ -63,6 +63,7 @@ struct tracees {
 	size_t n_seen;
 	bool filtered; /* a thread's calls are subject to seccomp: ask no more than is needed */
 	bool dies;     /* it is to be killed after all went well */
+	bool big;      /* much memory in few mappings: tracees_kill() helps to free it */
 };
 
 /**
