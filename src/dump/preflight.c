@@ -143,8 +143,11 @@ static int look_at(struct ckpt_op *op, pid_t pid, bool deep, struct preflight_re
 	}
 	if (r == 0)
 		r = look_pipes(&l);
+	if (r == 0)
+		r = look_terminals(&l);
 	free(tree.v);
 	free(tree.pipes);
+	look_terminals_done(&tree);
 	ret->r.total_ns = now_ns() - start;
 	return r;
 }

@@ -79,12 +79,9 @@ static const struct file_kind kinds[] = {
 	{"/secretmem", .resource = "secretmem", .reason = NOT_YET("memfds of memfd_secret(2)"),
 		.never = true},
 	{"/dmabuf:", .resource = "device", .reason = DEVICE_STATE, .never = true},
-	{DEVICE(136, 0, UINT32_MAX), .resource = "terminal", .reason = NOT_YET("terminals"),
-		.outside = true},
 	{DEVICE(4, 0, UINT32_MAX), .resource = "terminal", .reason = NOT_YET("terminals"),
 		.outside = true},
-	{DEVICE(5, 0, 1), .resource = "terminal", .reason = NOT_YET("terminals"), .outside = true},
-	{DEVICE(5, 2, 2), .resource = "pty", .reason = NOT_YET("masters of pseudo terminals")},
+	{DEVICE(5, 1, 1), .resource = "terminal", .reason = NOT_YET("terminals"), .outside = true},
 	{.type = S_IFCHR, .minor_last = UINT32_MAX, .resource = "device", .reason = DEVICE_STATE},
 	{.type = S_IFBLK, .resource = "device", .reason = NOT_YET("block devices")},
 	{.type = S_IFIFO, .resource = "fifo", .reason = NOT_YET("named pipes")},
@@ -229,6 +226,8 @@ static int judge(struct look *l, struct file_look *f)
 
 	if (*f->link == '/' && look_fdinfo(l, f) < 0)
 		return -1;
+	if (res_pty.file->match(f))
+		return look_terminal(l, f);
 	kind = kind_of(l, f);
 	if (kind.verdict == CKPT_SAVED && str_startswith(f->link, "pipe:["))
 		return add_pipe(l, f);

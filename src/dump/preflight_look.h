@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "dump/preflight.h"
+#include "res/file/files.h"
 
 /* One end of a pipe. */
 struct pipe_end {
@@ -14,6 +15,16 @@ struct pipe_end {
 	pid_t pid;
 	int fd;
 	bool reads, writes;
+};
+
+/* A descriptor of a pseudo terminal. */
+struct terminal_end {
+	dev_t devpts; /* of its /dev/pts; 0: not known, as it was opened as /dev/tty */
+	uint32_t index;
+	pid_t pid;
+	int fd;
+	char *link; /* owned */
+	bool master, hung_up;
 };
 
 /** What the looks at all processes share. */
@@ -24,6 +35,8 @@ struct look_tree {
 	size_t n, cap;
 	struct pipe_end *pipes;
 	size_t n_pipes, cap_pipes;
+	struct terminal_end *terminals;
+	size_t n_terminals, cap_terminals;
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
 };
 
@@ -70,6 +83,11 @@ int look_cgroup(struct look *l);
 int look_files(struct look *l);
 int look_pipes(struct look *l); /* last: when all processes have been looked at */
 int look_memory(struct look *l);
+
+/** look_terminal() - note a descriptor of a pseudo terminal, for look_terminals(). 0 or after op_fail() */
+int look_terminal(struct look *l, const struct file_look *f);
+int look_terminals(struct look *l); /* last, like look_pipes() */
+void look_terminals_done(struct look_tree *t);
 
 /**
  * look_socket() - what a socket is, for people: "tcp 127.0.0.1:80, listening"

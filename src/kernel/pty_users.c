@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include <asm/ioctls.h>
 
 #include "kernel/fdinfo.h"
+#include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "util/cleanup.h"
@@ -20,19 +23,15 @@
 #include "util/str.h"
 
 #define MAJOR_PTS      136
-#define LINK_MAX_BYTES 64 /* a terminal's name is shorter */
+#define NOT_ASKED_FOR  SIZE_MAX
+#define LINK_MAX_BYTES 256
 
-struct search {
-	dev_t devpts;
-	uint32_t index;
-	char tail[16]; /* "/N": the end of a slave's name */
-};
-
-static bool ends_with(const char *s, const char *tail)
+static size_t find(const struct pty_search *s, uint32_t index, const dev_t *devpts)
 {
-	size_t n = strlen(s), m = strlen(tail);
-
-	return n >= m && str_eq(s + n - m, tail);
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].index == index && (!devpts || s->v[i].devpts == *devpts))
+			return i;
+	return NOT_ASKED_FOR;
 }
 
 static int index_line(char *key, char *value, void *arg)
@@ -42,62 +41,110 @@ static int index_line(char *key, char *value, void *arg)
 	return strcmp(key, "tty-index") == 0 ? str_u32(&p, 10, arg) : 0;
 }
 
-/* The number of the slave and the file system make a terminal; of a master the number has to do. */
-static bool is_it(const struct search *s, int procfd, int fd)
+/* One process that is looked at. */
+struct look {
+	const struct pty_search *s;
+	struct pty_user user;
+	int procfd;
+	bool *told;  /* of each terminal that was asked for */
+	bool *other; /* it has one of that number, but of another file system */
+};
+
+static size_t find_in(struct look *l, uint32_t index, dev_t devpts)
 {
-	char path[32], link[LINK_MAX_BYTES];
+	size_t any = find(l->s, index, NULL), which = find(l->s, index, &devpts);
+
+	if (which == NOT_ASKED_FOR && any != NOT_ASKED_FOR)
+		l->other[any] = true;
+	return which;
+}
+
+/* Its file system is only told by its slave, which a copy of the descriptor leads to. */
+static size_t by_master(struct look *l, int fd)
+{
+	_cleanup_close_ int pidfd = -EBADF, copy = -EBADF, peer = -EBADF;
 	uint32_t index = UINT32_MAX;
 	struct fdinfo info;
 	struct stat st;
+
+	if (fdinfo_read(l->procfd, fd, &info, index_line, &index) < 0 ||
+		find(l->s, index, NULL) == NOT_ASKED_FOR)
+		return NOT_ASKED_FOR;
+	pidfd = pidfd_of(l->user.pid);
+	copy = pidfd < 0 ? -EBADF : pidfd_take(pidfd, fd);
+	peer = copy < 0 ? -EBADF : ioctl(copy, TIOCGPTPEER, O_PATH | O_CLOEXEC);
+	return peer >= 0 && fstat(peer, &st) == 0 ? find_in(l, index, st.st_dev) : NOT_ASKED_FOR;
+}
+
+static size_t terminal_of(struct look *l, int fd)
+{
+	char path[32], link[LINK_MAX_BYTES];
+	struct stat st;
 	ssize_t n;
+	const char *name;
 
 	snprintf(path, sizeof(path), "fd/%d", fd);
-	n = readlinkat(procfd, path, link, sizeof(link) - 1);
+	n = readlinkat(l->procfd, path, link, sizeof(link) - 1);
 	if (n <= 0)
-		return false;
+		return NOT_ASKED_FOR;
 	link[n] = '\0';
-	if (ends_with(link, "ptmx"))
-		return fdinfo_read(procfd, fd, &info, index_line, &index) == 0 && index == s->index;
-	return ends_with(link, s->tail) && fstatat(procfd, path, &st, 0) == 0 &&
-	       S_ISCHR(st.st_mode) && st.st_dev == s->devpts && minor(st.st_rdev) == s->index;
+	name = strrchr(link, '/');
+	if (name && strcmp(name, "/ptmx") == 0)
+		return by_master(l, fd);
+	if (!name || name[1] < '0' || name[1] > '9' || fstatat(l->procfd, path, &st, 0) < 0 ||
+		!S_ISCHR(st.st_mode) || major(st.st_rdev) != MAJOR_PTS)
+		return NOT_ASKED_FOR;
+	return find_in(l, minor(st.st_rdev), st.st_dev);
 }
 
-static bool uses(const struct search *s, pid_t pid, struct pty_user *ret)
+/* Once for each terminal. */
+static int tell(struct look *l, size_t which, int fd)
 {
-	_cleanup_close_ int procfd = proc_open(pid);
+	if (which == NOT_ASKED_FOR || l->told[which])
+		return 0;
+	l->told[which] = true;
+	l->user.which = which;
+	l->user.fd = fd;
+	return l->s->found(&l->user, l->s->arg);
+}
+
+static int look_at(struct look *l)
+{
+	_cleanup_close_ int procfd = proc_open(l->user.pid);
 	_cleanup_free_ int *fds = NULL;
 	struct proc_stat st;
-	size_t n = 0;
-	bool controlling, found = false;
+	size_t n = 0, which;
+	int r = 0;
 
 	if (procfd < 0 || proc_stat_read(procfd, 0, &st) < 0)
-		return false;
-	controlling = st.tty_nr && (dev_t)st.tty_nr == makedev(MAJOR_PTS, s->index);
-	if (!controlling && fdinfo_list(procfd, &fds, &n) < 0)
-		return false;
-	*ret = (struct pty_user){.pid = pid, .fd = -1};
-	memcpy(ret->comm, st.comm, sizeof(ret->comm));
-	for (size_t i = 0; i < n && !found; i++) {
-		found = is_it(s, procfd, fds[i]);
-		ret->fd = found ? fds[i] : -1;
-	}
-	return found || controlling;
+		return 0;
+	l->procfd = procfd;
+	memcpy(l->user.comm, st.comm, sizeof(l->user.comm));
+	if (fdinfo_list(procfd, &fds, &n) < 0)
+		n = 0;
+	memset(l->told, 0, l->s->n * sizeof(*l->told));
+	memset(l->other, 0, l->s->n * sizeof(*l->other));
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = tell(l, terminal_of(l, fds[i]), fds[i]);
+	if (r != 0 || !st.tty_nr || major(st.tty_nr) != MAJOR_PTS)
+		return r;
+	which = find(l->s, minor(st.tty_nr), NULL);
+	return which == NOT_ASKED_FOR || l->other[which] ? 0 : tell(l, which, -1);
 }
 
-int pty_user_find(dev_t devpts, uint32_t index, bool (*skip)(pid_t pid, void *arg), void *arg,
-	struct pty_user *ret)
+int pty_users(const struct pty_search *s)
 {
 	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct search s = {.devpts = devpts, .index = index};
+	_cleanup_free_ bool *flags = calloc(2 * s->n + 1, sizeof(*flags));
 	_cleanup_free_ int *pids = NULL;
+	struct look l = {.s = s, .told = flags, .other = flags + s->n};
 	size_t n = 0;
-	int r = proc < 0 ? -errno : proc_numbers(proc, ".", &pids, &n);
+	int r = proc < 0 ? -errno : !flags ? -ENOMEM : proc_numbers(proc, ".", &pids, &n);
 
-	if (r < 0)
-		return r;
-	snprintf(s.tail, sizeof(s.tail), "/%u", index);
-	for (size_t i = 0; i < n; i++)
-		if (!(skip && skip(pids[i], arg)) && uses(&s, pids[i], ret))
-			return 1;
-	return 0;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		l.user.pid = pids[i];
+		if (!s->skip || !s->skip(pids[i], s->arg))
+			r = look_at(&l);
+	}
+	return r;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays scenes with the command: what it does and says when the world around it differs.
 
-  run.py [NAME...]      a scene is a function scene_NAME in command.py, files.py, front.py or outside.py
+  run.py [NAME...]      a scene is a function scene_NAME in command.py, files.py, front.py, outside.py or terminal.py
 
 Each scene runs in a process and a directory of its own. A failed one keeps its directory.
 """
@@ -16,12 +16,13 @@ import command
 import files
 import front
 import outside
+import terminal
 from harness import CKPT, Failure, Scene
 from modes import FAIL, PASS, SKIP, Skip  # of test/e2e, as are the next two
-from run import end_children, subreaper
+from run import end_children, subreaper, unmount
 from victims import BUILD
 
-SCENES = {name[6:]: fn for module in (command, files, front, outside)
+SCENES = {name[6:]: fn for module in (command, files, front, outside, terminal)
           for name, fn in vars(module).items() if name.startswith("scene_")}
 
 
@@ -38,6 +39,7 @@ def play(name, directory):
     except BaseException:
         text, status = traceback.format_exc(), FAIL
     end_children()
+    unmount(directory)
     with open(os.path.join(directory, "result.text"), "w", encoding="utf-8") as f:
         f.write(text)
     return status
@@ -77,6 +79,7 @@ def main():
     count = {PASS: 0, FAIL: 0, SKIP: 0}
     for name in opts.names or SCENES:
         directory = os.path.join(os.path.abspath(opts.dir), name)
+        unmount(directory)
         shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
         sys.stdout.flush()

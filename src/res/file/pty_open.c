@@ -147,17 +147,29 @@ static const struct model_rec *wanted(struct open_ctx *o, uint32_t index)
 	return NULL;
 }
 
-static int fail_taken(struct open_ctx *o, const Ckpt__Pty *m)
+static int first_user(const struct pty_user *user, void *arg)
 {
-	char path[32], who[96] = "somebody";
-	struct pty_user user;
+	*(struct pty_user *)arg = *user;
+	return 1;
+}
+
+/* Anybody who has it, at best one that uses it. */
+static int fail_taken(struct open_ctx *o, const Ckpt__Pty *m, int master)
+{
+	_cleanup_close_ int peer = ioctl(master, TIOCGPTPEER, O_PATH | O_CLOEXEC);
+	struct pty_user user = {0};
+	struct pty_id id = {.index = m->index};
+	struct pty_search s = {.v = &id, .n = 1, .found = first_user, .arg = &user};
+	char who[96] = "somebody";
 	struct stat st;
 
-	snprintf(path, sizeof(path), "/dev/pts/%u", m->index);
-	if (stat(path, &st) == 0 && pty_user_find(st.st_dev, m->index, NULL, NULL, &user) > 0)
-		snprintf(who, sizeof(who), "pid %d (%s)", user.pid, user.comm);
+	if (peer >= 0 && fstat(peer, &st) == 0) {
+		id.devpts = st.st_dev;
+		if (pty_users(&s) > 0)
+			snprintf(who, sizeof(who), "pid %d (%s)", user.pid, user.comm);
+	}
 	return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL,
-		"close that terminal, or have others made: --new-ptys",
+		"close that terminal, or let this one get another number: --new-ptys",
 		"terminal /dev/pts/%u is in use by %s", m->index, who);
 }
 
@@ -205,7 +217,7 @@ static int find_number(struct open_ctx *o, const Ckpt__Pty *m, int flags, int *h
 			op_warn(o->op, "/dev/pts/%u is taken: it is now /dev/pts/%u", m->index,
 				index);
 		else if (index > m->index && !any)
-			return fail_taken(o, m);
+			return fail_taken(o, m, fd);
 		else if (index != m->index) {
 			r = put_by(o, index, &fd, held, n_held);
 			if (r < 0)
