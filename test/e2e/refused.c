@@ -1,11 +1,10 @@
 /*
  * e2e: args: tcp udp unix socketpair netlink io_uring userfaultfd mount
- * e2e: args: pty mqueue secretmem namespace many
+ * e2e: args: mqueue secretmem namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for mount: mount
- * e2e: refuse for pty: pseudo terminal
  * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
  * e2e: refuse for namespace: namespace
@@ -75,9 +74,7 @@ static void refused_other(const char *what)
 {
 	struct mq_attr attr = {.mq_maxmsg = 1, .mq_msgsize = 8};
 
-	if (!strcmp(what, "pty")) {
-		MUST(posix_openpt(O_RDWR | O_NOCTTY));
-	} else if (!strcmp(what, "mqueue")) {
+	if (!strcmp(what, "mqueue")) {
 		refused_may(mq_open("/ckpt-e2e-refused", O_RDWR | O_CREAT, 0600, &attr),
 			"message queues");
 		mq_unlink("/ckpt-e2e-refused");
