@@ -34,6 +34,8 @@
 #define DEVICE_STATE  "the state of a device can't be saved"
 #define CLOSE_IT      "let the program close it"
 #define OUTSIDE       "it leads outside: at restore it is the restore command's own of that number"
+#define ASKED         "it leads outside: a restore has to be told what it becomes"
+#define FD_TELLS      "with 'ckpt restore --fd N=null' and the like"
 #define FD_SAYS       "'ckpt restore --fd N=...' connects it elsewhere"
 
 /*
@@ -296,14 +298,19 @@ static int look_pipe(struct look *l, const struct pipe_end *v, size_t n)
 {
 	static const struct look_kind inside = {"pipe", CKPT_SAVED, NULL, NULL};
 	static const struct look_kind outside = {"pipe", CKPT_WARNED, OUTSIDE, FD_SAYS};
-	bool reads = false, writes = false;
+	static const struct look_kind asked = {"pipe", CKPT_WARNED, ASKED, FD_TELLS};
+	bool reads = false, writes = false, stdio = false;
 	const struct look_kind *kind;
 
 	for (size_t i = 0; i < n; i++) {
 		reads |= v[i].reads;
 		writes |= v[i].writes;
+		stdio |= v[i].fd <= STDERR_FILENO;
 	}
-	kind = (reads && writes) || other_end_closed(v) ? &inside : &outside;
+	if ((reads && writes) || other_end_closed(v))
+		kind = &inside;
+	else
+		kind = stdio ? &outside : &asked;
 	for (size_t i = 0; i < n; i++) {
 		l->pid = v[i].pid;
 		if (look_found(l, kind, "fd %d pipe:[%llu]", v[i].fd,

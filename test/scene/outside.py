@@ -138,6 +138,7 @@ def outside_five(s):
     os.close(five)
     if w != five:
         os.close(w)
+    s.words(s.ckpt("explain", "-t", str(s.pid)), "fd 5 pipe:[", "a restore has to be told", "--fd N=")
     s.save()
     os.close(r)
 
@@ -186,7 +187,7 @@ def scene_fd_missing(s):
     status, text = s.ckpt("restore", "-D", s.image, "-d", ok=False)
     if status == 0:
         raise Failure("it was restored without its descriptor 5")
-    s.words(text, "fd 5", "--fd")
+    s.words(text, "fd 5", "--fd 5=")
     s.nothing_left()
 
 
