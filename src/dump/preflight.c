@@ -11,6 +11,7 @@
 
 #include "dump/preflight_look.h"
 #include "kernel/proc.h"
+#include "kernel/proc_stat.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/str.h"
@@ -60,11 +61,21 @@ int look_found(struct look *l, const struct look_kind *kind, const char *object,
 	return 0;
 }
 
+/* A link of a process that has ended is EACCES, to whomever. */
+static bool has_ended(pid_t pid)
+{
+	_cleanup_close_ int procfd = proc_open(pid);
+	struct proc_stat st;
+
+	return procfd < 0 || proc_stat_read(procfd, 0, &st) < 0 || st.state == 'Z' ||
+	       st.flags & PROC_PF_EXITING;
+}
+
 int look_fail(struct look *l, int err, const char *what)
 {
 	if (err < 0)
 		err = -err;
-	if ((err == ESRCH || err == ENOENT) && l->parent) {
+	if (l->parent && (err == ESRCH || err == ENOENT || has_ended(l->pid))) {
 		l->gone = true;
 		return -ESRCH;
 	}

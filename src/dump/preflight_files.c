@@ -266,8 +266,8 @@ static int look_file(struct look *l, int fd)
 		return 0; /* closed meanwhile */
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/fd");
-	if (fstatat(l->procfd, at, &f.st, 0) < 0 && errno == ENOENT)
-		return 0;
+	if (fstatat(l->procfd, at, &f.st, 0) < 0)
+		return errno == ENOENT ? 0 : look_fail(l, errno, "stat /proc/PID/fd/N");
 	cut_deleted(&f, link);
 	return judge(l, &f);
 }

@@ -16,18 +16,23 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "dump/vfork.h"
 #include "inject/slack.h"
 #include "kernel/proc.h"
 #include "kernel/proc_children.h"
 #include "kernel/proc_maps.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/vec.h"
 
-#define SLOTS_MIN 64
+#define SLOTS_MIN     64
+#define DYING_NS      1000000000ULL /* how long a process may take to end */
+#define DYING_DOZE_NS 100000L
 
 /* ------------------------------------------------------------------ the set of pids */
 
@@ -122,11 +127,14 @@ static int find_other_place(struct tracees *tr)
 	return 0;
 }
 
-static int hold(struct ckpt_op *op, pid_t pid, struct tracees **ret)
+/* @state: as in /proc, some time ago */
+static int hold(struct ckpt_op *op, pid_t pid, char state, struct tracees **ret)
 {
 	uint64_t start, end;
-	int r = find_vdso(op, pid, &start, &end);
+	int r = state == 'D' ? vfork_wait(op, pid) : 0;
 
+	if (r == 0)
+		r = find_vdso(op, pid, &start, &end);
 	if (r == 0)
 		r = tracees_seize(op, pid, start, end, ret);
 	if (r == 0 && !(*ret)->slack_start) {
@@ -134,6 +142,27 @@ static int hold(struct ckpt_op *op, pid_t pid, struct tracees **ret)
 		if (r < 0)
 			tracees_release(TAKE_PTR(*ret), false);
 	}
+	return r;
+}
+
+/*
+ * hold(), whose error is kept in an operation of its own: it may be that it does not matter.
+ * @own: to be ended by op_done()
+ */
+static int try_hold(
+	struct ckpt_op *op, pid_t pid, char state, struct ckpt_op *own, struct tracees **ret)
+{
+	int r;
+
+	op_init(own, NULL);
+	own->common = op->common;
+	own->trace = op->trace;
+	r = hold(own, pid, state, ret);
+	own->trace = NULL;
+	if (r == 0)
+		(*ret)->op = op;
+	if (r == -ETIMEDOUT)
+		vfork_refuse(op, pid); /* says more than what is kept */
 	return r;
 }
 
@@ -161,53 +190,10 @@ static int add_zombie(struct tree *t, size_t parent, const struct proc_stat *st)
 	return 1;
 }
 
-/*
- * The error of a process that has ended meanwhile is none.
- * Return: 1 it is a zombie, and added; 0 it is gone; negative after op_fail(): it lives.
- */
-static int forgive(struct tree *t, size_t parent, pid_t pid, struct ckpt_op *own)
+static int add_held(struct tree *t, size_t parent, struct tracees *tr)
 {
-	struct proc_stat st;
-	int r;
+	struct tree_task *k = add(t, parent, tr->pid);
 
-	ptrace_reap(pid); /* if we have got hold of it: its parent is to be told */
-	r = is_zombie(pid, &st);
-	if (r == 0)
-		return op_adopt(t->op, own);
-	if (r < 0 && r != -ESRCH)
-		return op_fail(t->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/stat", pid);
-	return r > 0 ? add_zombie(t, parent, &st) : 0;
-}
-
-/* Return: 1 it is held, or a zombie; 0 it is gone; negative after op_fail() */
-static int take(struct tree *t, size_t parent, pid_t pid)
-{
-	struct ckpt_op own;
-	struct proc_stat st;
-	struct tree_task *k;
-	struct tracees *tr = NULL;
-	int r = is_zombie(pid, &st);
-
-	if (r == 1)
-		return add_zombie(t, parent, &st);
-	if (r == -ESRCH)
-		return 0;
-	if (pid == getpid())
-		return op_fail(t->op, CKPT_E_REFUSED, 0, NULL,
-			"run it from outside: setsid, or another terminal",
-			"ckpt itself is in the tree of pid %d", t->v[0].pid);
-	op_init(&own, NULL);
-	own.common = t->op->common;
-	own.trace = t->op->trace;
-	r = hold(&own, pid, &tr);
-	if (r < 0)
-		r = forgive(t, parent, pid, &own);
-	own.trace = NULL;
-	op_done(&own, NULL);
-	if (!tr)
-		return r;
-	tr->op = t->op;
-	k = add(t, parent, pid);
 	if (!k) {
 		tracees_release(tr, false);
 		return -ENOMEM;
@@ -215,6 +201,50 @@ static int take(struct tree *t, size_t parent, pid_t pid)
 	k->tr = tr;
 	t->threads += tr->n;
 	return 1;
+}
+
+/* Whether a process that could not be held was about to end, or is one without its first thread now. */
+static bool was_dying(pid_t pid)
+{
+	struct proc_stat st;
+
+	ptrace_reap(pid); /* if we have got hold of it: its parent is to be told */
+	return is_zombie(pid, &st) != 0 || st.flags & PROC_PF_EXITING || st.state == 'Z';
+}
+
+/* Return: 1 it is held, or a zombie; 0 it is gone; negative after op_fail() */
+static int take(struct tree *t, size_t parent, pid_t pid)
+{
+	const struct timespec doze = {.tv_nsec = DYING_DOZE_NS};
+	uint64_t deadline = now_ns() + DYING_NS;
+
+	for (;;) {
+		struct ckpt_op own;
+		struct proc_stat st;
+		struct tracees *tr;
+		int r = is_zombie(pid, &st);
+
+		/* gone, and the number is another's already */
+		if (r == -ESRCH || (r >= 0 && st.ppid != t->v[parent].pid))
+			return 0;
+		if (r == 1)
+			return add_zombie(t, parent, &st);
+		if (pid == getpid())
+			return op_fail(t->op, CKPT_E_REFUSED, 0, NULL,
+				"run it from outside: setsid, or another terminal",
+				"ckpt itself is in the tree of pid %d", t->v[0].pid);
+		r = try_hold(t->op, pid, st.state, &own, &tr);
+		if (r == 0)
+			r = add_held(t, parent, tr);
+		else if (!was_dying(pid) || now_ns() > deadline)
+			r = op_adopt(t->op, &own);
+		else
+			r = 0;
+		op_done(&own, NULL);
+		if (r)
+			return r;
+		nanosleep(&doze, NULL);
+	}
 }
 
 /* ------------------------------------------------------------------ children */
@@ -306,9 +336,17 @@ static void tree_done(struct tree *t)
 int tree_seize(struct ckpt_op *op, pid_t root, struct tree *ret)
 {
 	struct tree t = {.op = op};
+	struct proc_stat st = {0};
+	struct ckpt_op own;
 	struct tracees *tr;
-	int r = hold(op, root, &tr);
+	int r;
 
+	is_zombie(root, &st);
+	op_target(op, CKPT_TARGET_RUNNING);
+	r = try_hold(op, root, st.state, &own, &tr);
+	if (r < 0)
+		r = op_adopt(op, &own);
+	op_done(&own, NULL);
 	if (r < 0)
 		return r;
 	if (!add(&t, 0, root)) {

@@ -53,11 +53,14 @@ int drive_deliver(struct tracees *tr, struct tracee *t, int sig)
 	bool dispatch = is_dispatch(tr, t, sig);
 	int r = arch_regs_set(t->tid, &t->regs);
 
+	/* asked for first, the stop comes before the program's next instruction, which might fork */
+	if (r == 0)
+		r = ptrace_interrupt(t->tid);
 	if (r == 0)
 		r = ptrace_cont(t->tid, dispatch ? 0 : sig);
 	t->held = false;
 	if (r == 0)
-		r = tracee_interrupt(tr, t);
+		r = tracee_wait_event(tr, t);
 	if (r == 0)
 		r = tracee_snapshot(tr, t);
 	return r == 0 && dispatch ? -EOPNOTSUPP : r;

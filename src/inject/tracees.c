@@ -60,8 +60,7 @@ struct tracee *tracees_leader(struct tracees *tr)
 	return NULL;
 }
 
-/* Wait for the EVENT_STOP that an interrupt asked for; what stops the thread before it is let by. */
-static int tracee_wait_event(struct tracees *tr, struct tracee *t)
+int tracee_wait_event(struct tracees *tr, struct tracee *t)
 {
 	for (;;) {
 		struct wait_status s;

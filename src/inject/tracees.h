@@ -103,6 +103,12 @@ int tracee_snapshot(struct tracees *tr, struct tracee *t);
  */
 int tracee_interrupt(struct tracees *tr, struct tracee *t);
 
+/**
+ * tracee_wait_event() - wait for the EVENT_STOP that an interrupt asked for; what comes before is let by
+ * Return: as tracee_interrupt()
+ */
+int tracee_wait_event(struct tracees *tr, struct tracee *t);
+
 /** tracees_write() - put bytes into the target, also where it may not write itself. 0 or -errno */
 int tracees_write(struct tracees *tr, uint64_t addr, const void *buf, size_t len);
 int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len);

@@ -45,6 +45,19 @@ def proc_children():
         return [int(p) for p in f.read().split()]
 
 
+def proc_tree(root):
+    """A process and all its descendants, as far as they are there; parents before children."""
+    found = [root]
+    for pid in found:
+        try:
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{tid}/children") as f:
+                    found += [int(p) for p in f.read().split()]
+        except OSError:
+            pass
+    return found
+
+
 def wait_for(what, seconds, condition):
     end = time.monotonic() + seconds
     while True:
@@ -70,6 +83,7 @@ class Test:
         self.img = os.path.join(directory, "img")
         self.deadline = time.monotonic() + victim.timeout
         self.pid, self.dead, self.gone_at = 0, 0.0, None
+        self.family = []  # the victim and its descendants, before the last dump
 
     def left(self):
         return max(0.1, self.deadline - time.monotonic())
@@ -173,6 +187,7 @@ class Test:
     def die(self, name):
         """A dump that ends the victim, up to its death."""
         at = time.monotonic()
+        self.family = proc_tree(self.pid)
         self.dump(name)
         status = self.reap_in_time()
         if status != -signal.SIGKILL:
@@ -181,7 +196,8 @@ class Test:
         self.after_death()
 
     def after_death(self):
-        """What outlives the victim is taken away, as a reboot would."""
+        """Its descendants are dead too; what outlives the victim is taken away, as a reboot would."""
+        self.nothing_left(self.family)
         if self.victim.gone:
             subprocess.run([self.victim.binary(), "gone"], cwd=self.dir, check=True)
 
@@ -200,13 +216,18 @@ class Test:
         if len(os.listdir(f"/proc/{self.pid}/task")) > 1:
             good += "Z"  # its first thread has ended, the others live: it could not be reaped
 
-        def free():
-            return not proc_tracer(self.pid) and (proc_state(self.pid) or "-") in good
-        try:
-            wait_for("free", 1, free)
-        except Failure:
-            raise Failure(f"pid {self.pid} is not as it was: state {proc_state(self.pid)}, traced by "
-                          f"{proc_tracer(self.pid)}") from None
+        def free(pid):
+            # what its descendants do they say themselves
+            return not proc_tracer(pid) and (pid != self.pid or (proc_state(pid) or "-") in good)
+        for pid in proc_tree(self.pid):
+            try:
+                wait_for("free", 1, lambda pid=pid: free(pid))
+            except Failure:
+                raise Failure(f"pid {pid} is not as it was: state {proc_state(pid)}, traced by "
+                              f"{proc_tracer(pid)}") from None
+
+    def stopped(self):
+        return [pid for pid in proc_tree(self.pid) if proc_state(pid) == "T"]
 
     def give_dead(self):
         tmp = os.path.join(self.dir, "dead.new")
@@ -227,17 +248,20 @@ class Test:
         self.go()
         self.verdict(self.reap_in_time())
 
-    def nothing_left(self):
-        """After a failed restore: no child of ours may be there for longer than its reaping takes."""
+    def nothing_left(self, family=None):
+        """After a failed restore: no child of ours, or none of these, lives for longer than its reaping."""
         end = time.monotonic() + 1
-        while proc_children():
+        while True:
             for pid in proc_children():
                 try:
                     os.waitpid(pid, os.WNOHANG)
                 except ChildProcessError:
                     pass
+            left = [p for p in proc_children() if family is None or p in family]
+            if not left:
+                return
             if time.monotonic() > end:
-                alive = ", ".join(f"{p} ({proc_state(p)})" for p in proc_children())
+                alive = ", ".join(f"{p} ({proc_state(p)})" for p in left)
                 raise Failure(f"processes left behind: {alive}")
             time.sleep(0.005)
 
@@ -331,11 +355,14 @@ def mode_fg(t):
 def mode_cycle(t):
     """What is restored is what was dumped: a second dump shows no difference."""
     t.start()
+    was_stopped = t.stopped()
     t.die("A")
     t.ckpt("restore", "-D", t.path("A"), "-d", "--frozen")
     t.dump("B", "-R")
     status, text = t.ckpt("diff", t.path("A"), t.path("B"), ok=False)
-    os.kill(t.pid, signal.SIGCONT)
+    for pid in t.stopped():
+        if pid == t.pid or pid not in was_stopped:
+            os.kill(pid, signal.SIGCONT)
     t.back()
     if status != 0 or text.strip():
         raise Failure(f"ckpt diff A B ({status_text(status)}):\n{text[:4000]}")
@@ -353,6 +380,7 @@ def mode_faults(t):
     reached = 0
     for n, fault in enumerate(text.split()):
         name = f"F{n}"
+        t.family = proc_tree(t.pid)
         at = time.monotonic()
         status, text = t.ckpt("dump", "-t", str(t.pid), "-D", t.path(name), *t.options(),
                               fault=fault, ok=False)

@@ -34,10 +34,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -154,6 +156,15 @@ static inline double victim_dead_s(void)
 	CHECK(read(fd, buf, sizeof(buf) - 1) > 0, "the file `dead` is empty");
 	close(fd);
 	return strtod(buf, NULL);
+}
+
+/* Memory that is still shared after a fork. */
+static inline void *victim_shared(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED, "mmap: %s", strerror(errno));
+	return p;
 }
 
 static inline pthread_t victim_thread(void *(*fn)(void *), void *arg)
