@@ -56,6 +56,13 @@ static void wait_phase(struct agent_ctl *ctl, uint32_t phase)
 		raw_syscall6(__NR_exit_group, 1, 0, 0, 0, 0, 0);
 }
 
+static void wait_gate(struct agent_prog *p, struct agent_ctl *ctl)
+{
+	while (!load(&p->gate))
+		futex(&p->gate, FUTEX_WAIT, 0);
+	wait_phase(ctl, 0);
+}
+
 /* The first failure is the one that is told; every thread then waits for the end. */
 static void fail(struct agent_prog *p, struct agent_ctl *ctl, long ret)
 {
@@ -101,6 +108,8 @@ static int run_step(struct agent_prog *p, struct agent_step *steps, struct agent
 		arrive(ctl);
 	} else if (s->op == AGENT_WAIT) {
 		wait_phase(ctl, a[0]);
+	} else if (s->op == AGENT_GATE) {
+		wait_gate(p, ctl);
 	} else if (s->op == AGENT_PARK) {
 		arrive(ctl);
 		park(ctl);

@@ -122,10 +122,11 @@ ProtobufCBinaryData msg_bytes(const void *data, size_t len);
 
 /* ------------------------------------------------------------------ restore: model -> plan */
 
-/* The parts of a thread's program. Tasks meet at the ends of MEMORY and of THREAD. */
+/* The parts of a thread's program. Tasks meet at the ends of EARLY and of THREAD. */
 enum plan_phase {
-	PLAN_EARLY,   /* leader: session, memory map, descriptors */
-	PLAN_PROCESS, /* leader, memory filled: what all threads share */
+	PLAN_EARLY,   /* leader: memory map */
+	PLAN_FILES,   /* leader, memory filled, all tasks made: directories, descriptors */
+	PLAN_PROCESS, /* leader: what all threads share */
 	PLAN_THREAD,  /* every thread: its own state; all threads exist */
 	PLAN_LATE,    /* leader, then every thread: what takes away rights, or starts clocks */
 	PLAN_LAST,    /* leader: what other threads' credentials would undo */

@@ -113,7 +113,7 @@ static void plan_reap(struct prog *prog, const struct prog_arg *who)
 		IMM(0));
 }
 
-static void plan_births(struct tree_plan *t, size_t maker, bool early)
+static void plan_births(struct tree_plan *t, size_t maker, enum birth_time when)
 {
 	struct thread_plan *first = &t->tasks[maker].threads[0];
 
@@ -123,7 +123,7 @@ static void plan_births(struct tree_plan *t, size_t maker, bool early)
 		struct clone_args how = {
 			.flags = b->flags, .exit_signal = (uint64_t)b->exit_signal};
 
-		if (b->maker != maker || b->early != early)
+		if (b->maker != maker || b->when != when)
 			continue;
 		plan_spawn(first, child, &how,
 			b->kind == BIRTH_BETWEEN  ? "tree: make who makes an orphan"
@@ -142,40 +142,40 @@ static bool dies_with_maker(const struct birth *b)
 	return b->maker != BIRTH_NONE && !b->orphan && b->kind != BIRTH_BETWEEN;
 }
 
-/* The makers of a tree share nothing with the restorer, so that a child costs little. */
-static void plan_forget(struct prog *prog)
-{
-	PROG_CALL(prog, "tree: forget the restorer's memory", SYS_munmap, IMM(0), PROG_AREA_START);
-	PROG_CALL(prog, "tree: forget the restorer's memory", SYS_munmap, PROG_AREA_END,
-		PROG_ABOVE_AREA(MM_TASK_SIZE_END));
-}
-
 static void plan_birth(struct plan *p, struct tree_plan *t, size_t i)
 {
 	const struct birth *b = &t->tree.v[i];
 	struct prog *prog = &t->tasks[i].threads[0].prog;
 
+	/* so that a child costs little */
 	if (i == 0 && t->n > 1)
-		plan_forget(prog);
+		mm_plan_forget(p, prog);
 	if (dies_with_maker(b))
 		PROG_CALL(prog, "tree: die with the maker", SYS_prctl, IMM(PR_SET_PDEATHSIG),
 			IMM(SIGKILL));
 	if (b->subreaper)
 		PROG_CALL(prog, "tree: adopt orphans", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
 			IMM(1));
-	plan_births(t, i, true);
+	plan_births(t, i, BIRTH_BEFORE_SESSION);
 	if (b->leads_session) {
 		PROG_CALL(prog, "tree: lead a session", SYS_setsid);
 		ctty_plan_lead(p, b->pid, prog);
 	} else if (b->group == GROUP_LEAD)
 		PROG_CALL(prog, "tree: lead a process group", SYS_setpgid, IMM(0), IMM(0));
-	plan_births(t, i, false);
-	if (b->kind == BIRTH_BETWEEN) {
+	plan_births(t, i, BIRTH_BARE);
+	if (b->kind == BIRTH_BETWEEN)
 		PROG_CALL(prog, "tree: leave the orphan", SYS_exit_group, IMM(0));
+}
+
+/* All tasks are there: they no longer depend on each other, and find their groups. */
+static void plan_join(struct plan *p, struct tree_plan *t, size_t i)
+{
+	const struct birth *b = &t->tree.v[i];
+	struct prog *prog = &t->tasks[i].threads[0].prog;
+
+	if (t->n == 1)
 		return;
-	}
-	if (t->n > 1)
-		add_meeting(prog, BARRIER_BORN, "wait: until all tasks are there");
+	add_meeting(prog, BARRIER_BORN, "wait: until all tasks are there");
 	if (dies_with_maker(b) && b->kind == BIRTH_TASK)
 		PROG_CALL(prog, "tree: no longer die with the maker", SYS_prctl,
 			IMM(PR_SET_PDEATHSIG), IMM(0));
@@ -187,6 +187,8 @@ static void plan_birth(struct plan *p, struct tree_plan *t, size_t i)
 			IMM(b->group == GROUP_OURS ? p->own_group : b->group_of));
 		prog_object(prog, "%d", b->group == GROUP_OURS ? p->own_group : b->group_of);
 	}
+	if (t->tree.n_leaders)
+		add_meeting(prog, BARRIER_JOINED, "wait: until all groups have their members");
 }
 
 /* Stand-ins end when all have joined; zombies must have ended before their parents go on. */
@@ -196,7 +198,7 @@ static void plan_ends(struct tree_plan *t, size_t i)
 	struct prog *prog = &t->tasks[i].threads[0].prog;
 	uint64_t told = 0;
 
-	for (size_t k = 0; k < t->n && t->n > 1; k++)
+	for (size_t k = 0; k < t->n && t->tree.n_leaders; k++)
 		if (t->tree.v[k].kind == BIRTH_LEADER && t->tree.v[k].parent == i)
 			plan_reap(prog, &IMM(t->tree.v[k].pid));
 	for (size_t k = 1; k < t->n; k++) {
@@ -230,13 +232,11 @@ static void plan_end(const struct birth *b, struct prog *prog)
 	prog_object(prog, "%d", WTERMSIG(status));
 }
 
-static void plan_ended(struct tree_plan *t, size_t i)
+static void plan_ended(struct plan *p, struct tree_plan *t, size_t i)
 {
-	struct prog *prog = &t->tasks[i].threads[0].prog;
-
-	add_meeting(prog, BARRIER_FILLED, "wait: until all groups have their members");
+	plan_join(p, t, i);
 	plan_ends(t, i);
-	plan_end(&t->tree.v[i], prog);
+	plan_end(&t->tree.v[i], &t->tasks[i].threads[0].prog);
 }
 
 /* ------------------------------------------------------------------ living */
@@ -279,8 +279,12 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
 	t->filled_step = first->prog.n;
-	add_meeting(&first->prog, BARRIER_FILLED, "wait: until memory is filled");
+	add_op(&first->prog, AGENT_ARRIVE, 0, "wait: until memory is filled");
+	add_op(&first->prog, AGENT_GATE, 0, "wait: until memory is filled");
+	plan_births(tree, at, BIRTH_FILLED);
+	plan_join(p, tree, at);
 	plan_ends(tree, at);
+	plan_scope(p, SCOPE_TASK, pid, PLAN_FILES, &first->prog);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_PROCESS, &first->prog);
 	plan_threads(t);
 	plan_own(p, first);
@@ -299,7 +303,7 @@ static void plan_one(struct plan *p, struct tree_plan *tree, size_t at)
 	if (t->birth->kind == BIRTH_BETWEEN)
 		return;
 	if (!task_plan_lives(t)) {
-		plan_ended(tree, at);
+		plan_ended(p, tree, at);
 		return;
 	}
 	plan_first(p, tree, at);

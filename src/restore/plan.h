@@ -15,8 +15,8 @@
 
 /* Barriers: the coordinator raises ctl->phase to let all threads pass. */
 enum plan_barrier {
-	BARRIER_BORN = 1,   /* of several tasks: all are there */
-	BARRIER_FILLED = 2, /* memory has its contents, groups have their members */
+	BARRIER_BORN = 1,   /* of several tasks: all are there, and have their memory */
+	BARRIER_JOINED = 2, /* where there are stand-ins for leaders: groups have their members */
 	BARRIER_TRACED = 3, /* every thread is traced */
 	BARRIER_OTHERS = 4  /* all threads but the first are at the end of their programs */
 };

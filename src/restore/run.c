@@ -3,10 +3,11 @@
  *
  * Order of events, C the coordinator, T the new tasks' threads:
  *   C  clone3 with set_tid; the child becomes the agent at once; C seizes it with EXITKILL
- *   T  first threads, of a tree: make their children; sessions, groups; BARRIER_BORN, at which C seizes them
- *   T  first threads: memory map, files
- *   C  fills the memory of each; BARRIER_FILLED
- *   T  first threads: what threads share; spawn the others; each: its own state
+ *   T  first threads: make their children; memory map; arrive
+ *   C  seizes and fills each that has arrived, and opens its gate
+ *   T  first threads: make the children with which they share pages; of several tasks: BARRIER_BORN
+ *   T  process groups (BARRIER_JOINED where leaders are dead), files, what threads share; spawn the others;
+ *      each: its own state
  *   C  seizes all; BARRIER_TRACED
  *   T  what takes rights away; BARRIER_OTHERS; all park
  *   C  the last switch (finish.c)
@@ -91,7 +92,6 @@ static int make_root(struct run *r)
 	int err;
 
 	wait_for_numbers(r);
-	r->area.ctl->wanted = (uint32_t)r->tree.tree.n_standing;
 	err = spawn_task(&spawn);
 	if (err == -EEXIST)
 		return fail_taken(r, root, spawn.pid);
@@ -185,25 +185,6 @@ static void find_made(struct run *r)
 	}
 }
 
-static int stage_born(struct run *r)
-{
-	int ret;
-
-	if (r->tree.n == 1)
-		return 0;
-	ret = wait_arrived(r, r->tree.tree.n_standing);
-	if (ret == 0)
-		ret = fault_point(r->op, "restore.tree");
-	if (ret < 0)
-		return ret;
-	find_made(r);
-	for (size_t i = 1; i < r->tree.n && ret == 0; i++)
-		if (task_plan_lives(r->tasks[i].plan))
-			ret = run_trace(r, &r->tasks[i], 0);
-	raise_phase(r, BARRIER_BORN);
-	return ret;
-}
-
 /* ------------------------------------------------------------------ memory */
 
 static int fill(struct run *r, struct run_task *t, unsigned workers)
@@ -212,7 +193,6 @@ static int fill(struct run *r, struct run_task *t, unsigned workers)
 	_cleanup_close_ int fd = -EBADF;
 	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
 
-	t->filled = true;
 	if (!pages)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
@@ -223,7 +203,15 @@ static int fill(struct run *r, struct run_task *t, unsigned workers)
 	return fill_fd(r->op, r->img, pages, fd, what, workers, &r->page_bytes);
 }
 
-/* Those whose memory is mapped. */
+static void open_gate(struct run *r, const struct run_task *t)
+{
+	struct agent_prog *prog = (void *)r->area.progs[t->plan->threads[0].id];
+
+	__atomic_store_n(&prog->gate, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &prog->gate, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* Those whose memory is mapped get their contents, and may make the children that are to share them. */
 static int fill_ready(struct run *r, unsigned workers)
 {
 	int ret = 0;
@@ -231,28 +219,42 @@ static int fill_ready(struct run *r, unsigned workers)
 	for (size_t i = 0; i < r->tree.n && ret == 0; i++) {
 		struct run_task *t = &r->tasks[i];
 
-		if (t->filled || !task_plan_lives(t->plan))
+		if (t->filled || !task_plan_lives(t->plan) ||
+			area_prog(&r->area, t->plan->threads[0].id)->at < t->plan->filled_step)
 			continue;
-		if (area_prog(&r->area, t->plan->threads[0].id)->at >= t->plan->filled_step)
+		t->filled = true;
+		if (i)
+			ret = run_trace(r, t, 0);
+		if (ret == 0)
 			ret = fill(r, t, workers);
+		open_gate(r, t);
 	}
 	return ret;
 }
 
-static int stage_fill(struct run *r)
+/* The tree grows; everyone arrives once when mapped, and, of several, once more when all are to be there. */
+static int stage_grow(struct run *r)
 {
 	unsigned workers = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
-	uint32_t all = r->arrivals + (uint32_t)r->tree.tree.n_standing, now;
+	uint32_t all =
+		(uint32_t)(r->tree.tree.n_tasks + (r->tree.n > 1 ? r->tree.tree.n_standing : 0));
 	int ret = fault_point(r->op, "restore.fill");
 
 	for (bool done = false; ret == 0 && !done;) {
-		now = load(&r->area.ctl->arrived);
-		ret = wait_news(r, all, now + 1);
+		ret = wait_news(r, all, load(&r->area.ctl->arrived) + 1);
 		done = ret == 1;
+		find_made(r);
 		if (ret >= 0)
 			ret = fill_ready(r, workers);
 	}
 	r->arrivals = all;
+	if (ret == 0)
+		ret = fault_point(r->op, "restore.tree");
+	raise_phase(r, BARRIER_BORN);
+	if (ret == 0 && r->tree.tree.n_leaders) {
+		ret = wait_arrived(r, r->tree.tree.n_standing);
+		raise_phase(r, BARRIER_JOINED);
+	}
 	return ret;
 }
 
@@ -262,7 +264,6 @@ static int stage_threads(struct run *r)
 {
 	int ret = fault_point(r->op, "restore.threads");
 
-	raise_phase(r, BARRIER_FILLED);
 	if (ret == 0)
 		ret = wait_arrived(r, r->tree.n_threads);
 	for (size_t i = 0; ret == 0 && i < r->tree.n; i++)
@@ -310,6 +311,7 @@ static void kill_tree(struct run *r)
 		sleepers_done(&r->tasks[i].sleepers);
 		if (r->tasks[i].traced)
 			kill(r->tasks[i].pid, SIGKILL);
+		open_gate(r, &r->tasks[i]);
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		find_made(r);
@@ -346,9 +348,7 @@ int run_tree(struct run *r)
 	if (ret == 0)
 		ret = fault_point(r->op, "restore.map");
 	if (ret == 0)
-		ret = stage_born(r);
-	if (ret == 0)
-		ret = stage_fill(r);
+		ret = stage_grow(r);
 	if (ret == 0)
 		ret = stage_threads(r);
 	if (ret == 0)

@@ -228,9 +228,9 @@ static int place(struct grow *g, size_t i)
 	s->stays = b->leads_session ? b->pid : s->born;
 	b->maker = b->parent;
 	if (s->born == parent->stays)
-		b->early = false;
+		b->when = BIRTH_BARE;
 	else if (s->born == parent->born)
-		b->early = true;
+		b->when = BIRTH_BEFORE_SESSION;
 	else
 		r = make_orphan(g, i, s->born);
 	return r;
@@ -312,7 +312,7 @@ static int share(struct grow *g, size_t i)
 			"it shares memory or files with one that is neither its parent nor its "
 			"sibling: such a tree can't be made again");
 	b->maker = sibling;
-	b->early = false;
+	b->when = BIRTH_BARE;
 	b->flags |= CLONE_PARENT;
 	b->exit_signal = 0; /* it is that of the maker */
 	return 0;
@@ -332,15 +332,15 @@ static int share_all(struct grow *g)
 /* ------------------------------------------------------------------ process groups */
 
 /* The group in which a maker's children are born, when those that lead one do. */
-static pid_t group_at_birth(const struct grow *g, size_t maker, bool early)
+static pid_t group_at_birth(const struct grow *g, size_t maker, enum birth_time when)
 {
 	while (maker != BIRTH_NONE) {
 		const struct birth *m = &g->tree->v[maker];
 
-		if (m->kind != BIRTH_BETWEEN && !early &&
+		if (m->kind != BIRTH_BETWEEN && when != BIRTH_BEFORE_SESSION &&
 			(m->leads_session || m->group == GROUP_LEAD))
 			return m->pid;
-		early = m->early;
+		when = m->when;
 		maker = m->flags & CLONE_PARENT ? m->parent : m->maker;
 	}
 	return OUTSIDE;
@@ -365,7 +365,7 @@ static int join_group(struct grow *g, size_t i)
 
 	if (b->leads_session || b->group == GROUP_LEAD)
 		return 0;
-	if (group_at_birth(g, b->maker, b->early) == (outside ? OUTSIDE : want))
+	if (group_at_birth(g, b->maker, b->when) == (outside ? OUTSIDE : want))
 		return 0;
 	b->group = outside ? GROUP_OURS : GROUP_JOIN;
 	b->group_of = want;
@@ -411,6 +411,7 @@ int tree_new(struct ckpt_op *op, const struct model *m, struct tree *ret)
 		r = join_all(&g);
 	for (size_t i = 0; i < t.n; i++) {
 		t.n_tasks += t.v[i].kind == BIRTH_TASK;
+		t.n_leaders += t.v[i].kind == BIRTH_LEADER;
 		t.n_standing += t.v[i].kind != BIRTH_BETWEEN;
 	}
 	free(g.pids);

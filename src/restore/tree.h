@@ -30,6 +30,13 @@ enum birth_kind {
 	BIRTH_BETWEEN /* makes an orphan, and ends at once */
 };
 
+/* When its maker makes it. */
+enum birth_time {
+	BIRTH_BARE,           /* with nothing of the program in its maker */
+	BIRTH_BEFORE_SESSION, /* the same, before the maker leads its own session */
+	BIRTH_FILLED          /* when the maker has its memory, as they share pages copy-on-write */
+};
+
 /* What a task does about its process group. */
 enum birth_group {
 	GROUP_INHERIT, /* it is born in it */
@@ -44,8 +51,8 @@ struct birth {
 	const Ckpt__Task *task; /* NULL of a stand-in */
 	size_t parent;          /* whose child it is in the end; BIRTH_NONE: ours */
 	size_t maker;           /* who calls clone3 for it; BIRTH_NONE: we */
-	bool early;             /* made before its maker leads its own session */
-	bool orphan;            /* its maker ends, and the parent gets it as a subreaper */
+	enum birth_time when;
+	bool orphan; /* its maker ends, and the parent gets it as a subreaper */
 	bool leads_session;
 	bool subreaper; /* it has to be one for the time being */
 	enum birth_group group;
@@ -58,6 +65,7 @@ struct tree {
 	struct birth *v; /* the tasks in the order of the model, [0] the root; then stand-ins */
 	size_t n, cap;
 	size_t n_tasks;    /* of kind BIRTH_TASK */
+	size_t n_leaders;  /* of kind BIRTH_LEADER */
 	size_t n_standing; /* that are there when all are made: all but BIRTH_BETWEEN */
 };
 

@@ -441,7 +441,7 @@ static void plan(
 {
 	const Ckpt__FdTable *m = (const void *)rec->msg;
 
-	if (phase == PLAN_EARLY)
+	if (phase == PLAN_FILES)
 		plan_put(p, m, prog);
 	plan_kinds(p, phase, (pid_t)rec->owner, m, prog);
 }

@@ -31,6 +31,9 @@ const char *mm_segment_wrong(const struct plan *p, const Ckpt__Vma *v);
 /** mm_plan_attach() - attach a segment. Return: how many mappings, from @first on, were done */
 size_t mm_plan_attach(struct plan *p, const Ckpt__Mm *mm, size_t first, struct prog *prog);
 
+/** mm_plan_forget() - unmap all that a task has of its maker, but the agent */
+void mm_plan_forget(const struct plan *p, struct prog *prog);
+
 /** mm_plan() - the steps of one phase; see struct res */
 void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog);
 

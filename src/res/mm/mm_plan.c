@@ -64,9 +64,9 @@ static void describe(struct prog *prog, const Ckpt__Vma *v)
 
 /* ------------------------------------------------------------------ EARLY: mappings */
 
-static void plan_clear(const struct vdso_host *vdso, struct prog *prog)
+void mm_plan_forget(const struct plan *p, struct prog *prog)
 {
-	uint64_t kept_end, kept = vdso_plan_keep(vdso, &kept_end);
+	uint64_t kept_end, kept = vdso_plan_keep(p->vdso, &kept_end);
 
 	PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, IMM(0), PROG_AREA_START);
 	PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, PROG_AREA_END,
@@ -314,7 +314,7 @@ static void plan_early(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 {
 	struct keys keys = keys_of(mm);
 
-	plan_clear(p->vdso, prog);
+	mm_plan_forget(p, prog);
 	plan_policies(mm, prog);
 	vdso_plan(p->vdso, mm, prog);
 	plan_keys_before(&keys, prog);

@@ -68,7 +68,7 @@ static void plan(
 
 	uint64_t cwd;
 
-	if (phase != PLAN_EARLY)
+	if (phase != PLAN_FILES)
 		return;
 	cwd = prog_data(prog, m->cwd, strlen(m->cwd) + 1);
 	/* the directory is named from the restorer's root, so it comes before the root */

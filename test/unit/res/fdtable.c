@@ -73,7 +73,7 @@ static void expect_plan(struct table *t, const char *want)
 		.msg = model_get(&t->model, &res_fdtable.type, 1)};
 
 	strbuf_add(&sb, "");
-	res_fdtable.plan(&t->plan, PLAN_EARLY, &rec, &prog);
+	res_fdtable.plan(&t->plan, PLAN_FILES, &rec, &prog);
 	for (size_t i = 0; i < prog.n; i++) {
 		const struct prog_step *s = &prog.steps[i];
 		const char *name = s->nr == SYS_dup3          ? "dup3"
