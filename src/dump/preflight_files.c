@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 
 #include "kernel/fdinfo.h"
+#include "kernel/mqueue.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "res/file/files.h"
@@ -27,8 +28,6 @@
 #include "util/fd.h"
 #include "util/str.h"
 #include "util/vec.h"
-
-#define MQUEUE_MAGIC 0x19800202 /* ipc/mqueue.c; in no header of the uapi before 5.14 */
 
 #define NOT_YET(what) what " are not saved yet"
 #define DEVICE_STATE  "the state of a device can't be saved"
@@ -102,8 +101,7 @@ static const struct file_kind kinds[] = {
 	{.resource = "file", .reason = NOT_YET("descriptors of this kind")},
 };
 
-static const struct look_kind kind_mqueue = {
-	"mqueue", CKPT_REFUSED, NOT_YET("POSIX message queues"), CLOSE_IT};
+static const struct look_kind kind_mqueue = {"mqueue", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_lock = {"lock", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_broken_lease = {"lock", CKPT_REFUSED,
 	"a lease that is being broken can't be saved", "let the program give the lease back"};

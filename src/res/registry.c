@@ -24,6 +24,7 @@ static const struct res *const table[] = {
 	&res_contents,
 	&res_file,
 	&res_lock,
+	&res_mqueue, /* before regular files, which it seems to be */
 	&res_shmem,
 	&res_sysvshm,
 	&res_regfile,
@@ -38,6 +39,7 @@ static const struct res *const table[] = {
 	&res_pidfd,
 	&res_fanotify,
 	&res_fdtable,
+	&res_mqnotify,
 	&res_sysvsem,
 	&res_sysvmsg,
 	&res_sigaction,

@@ -170,7 +170,7 @@ struct plan {
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;
 	bool describe;
-	/* Objects of System V that were made anew, see ipc_made_done(). */
+	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */
 	struct ipc_made *ipc_made;
 	size_t n_ipc_made, cap_ipc_made;
 };

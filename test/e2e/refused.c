@@ -1,11 +1,10 @@
 /*
  * e2e: args: tcp udp unix socketpair netlink io_uring userfaultfd mount
- * e2e: args: mqueue secretmem namespace many
+ * e2e: args: secretmem namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
  * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for mount: mount
- * e2e: refuse for mqueue: message queue
  * e2e: refuse for secretmem: secret
  * e2e: refuse for namespace: namespace
  * e2e: refuse for many: mount, socket, namespace
@@ -15,7 +14,6 @@
  */
 #include "victim.h"
 #include <linux/io_uring.h>
-#include <mqueue.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -72,13 +70,7 @@ static void refused_anon(const char *what)
 
 static void refused_other(const char *what)
 {
-	struct mq_attr attr = {.mq_maxmsg = 1, .mq_msgsize = 8};
-
-	if (!strcmp(what, "mqueue")) {
-		refused_may(mq_open("/ckpt-e2e-refused", O_RDWR | O_CREAT, 0600, &attr),
-			"message queues");
-		mq_unlink("/ckpt-e2e-refused");
-	} else if (!strcmp(what, "secretmem")) {
+	if (!strcmp(what, "secretmem")) {
 		refused_may(syscall(SYS_memfd_secret, 0), "memfd_secret");
 	} else if (!strcmp(what, "namespace")) {
 		MUST(open("/proc/self/ns/net", O_RDONLY));

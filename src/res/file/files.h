@@ -154,7 +154,7 @@ void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct 
 	struct prog *prog);
 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
-	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_inotify, res_lock, res_pidfd,
-	res_fanotify;
+	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_mqueue, res_inotify, res_lock,
+	res_pidfd, res_fanotify;
 
 #endif

@@ -4,8 +4,10 @@
 #include "res/ipc/ipc.h"
 
 #include <errno.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -17,6 +19,7 @@
 struct ipc_made {
 	enum sysvipc_kind kind;
 	int id;
+	char *name; /* owned; of a POSIX message queue, else NULL */
 };
 
 static const char *const removers[] = {
@@ -58,6 +61,24 @@ int ipc_taken(struct plan *p, enum sysvipc_kind kind, const char *what, const Ck
 		"%s: its id %d belongs to another one now", what, m->id);
 }
 
+static int room_for_one(struct plan *p)
+{
+	return vec_reserve(&p->ipc_made, &p->cap_ipc_made, p->n_ipc_made + 1, sizeof(*p->ipc_made));
+}
+
+int ipc_made_queue(struct plan *p, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy || room_for_one(p) < 0) {
+		mq_unlink(name);
+		free(copy);
+		return -ENOMEM;
+	}
+	p->ipc_made[p->n_ipc_made++] = (struct ipc_made){.name = copy};
+	return 0;
+}
+
 int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m,
 	pid_t creator, int (*get)(const void *arg), const void *arg)
 {
@@ -67,12 +88,11 @@ int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckp
 	if (m->id < 0)
 		return op_fail(p->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"%s: there is no id %d", what, m->id);
-	if (vec_reserve(&p->ipc_made, &p->cap_ipc_made, p->n_ipc_made + 1, sizeof(*p->ipc_made)) <
-		0)
+	if (room_for_one(p) < 0)
 		return op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s %d", what, m->id);
 	r = sysvipc_make(&who, kind, m->id, get, arg);
 	if (r == 0) {
-		p->ipc_made[p->n_ipc_made++] = (struct ipc_made){kind, m->id};
+		p->ipc_made[p->n_ipc_made++] = (struct ipc_made){kind, m->id, NULL};
 		return 0;
 	}
 	if (r == -EADDRINUSE)
@@ -118,17 +138,24 @@ bool ipc_asks(const struct collect *c)
 	return c->tree->sysvipc && first == c;
 }
 
+static void take_away(const struct ipc_made *m)
+{
+	if (m->name)
+		mq_unlink(m->name);
+	else if (m->kind == SYSVIPC_SHM)
+		shmctl(m->id, IPC_RMID, NULL);
+	else if (m->kind == SYSVIPC_SEM)
+		semctl(m->id, 0, IPC_RMID);
+	else
+		msgctl(m->id, IPC_RMID, NULL);
+}
+
 void ipc_made_done(struct plan *p, bool failed)
 {
-	for (size_t i = p->n_ipc_made; failed && i-- > 0;) {
-		int id = p->ipc_made[i].id;
-
-		if (p->ipc_made[i].kind == SYSVIPC_SHM)
-			shmctl(id, IPC_RMID, NULL);
-		else if (p->ipc_made[i].kind == SYSVIPC_SEM)
-			semctl(id, 0, IPC_RMID);
-		else
-			msgctl(id, IPC_RMID, NULL);
+	for (size_t i = p->n_ipc_made; i-- > 0;) {
+		if (failed)
+			take_away(&p->ipc_made[i]);
+		free(p->ipc_made[i].name);
 	}
 	free(p->ipc_made);
 	p->ipc_made = NULL;

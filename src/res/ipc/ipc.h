@@ -1,6 +1,6 @@
 /*
  * ipc.h - objects that live in an IPC namespace and outlive who made them: System V shared memory,
- * semaphores and message queues.
+ * semaphores and message queues; POSIX message queues.
  *
  * At a restore such an object may still be there, untouched, in use by others, or replaced by another
  * with the same id; or it is gone, and is made anew with its id, key, owner and creator.
@@ -33,6 +33,9 @@ bool ipc_perm_put(const Ckpt__IpcPerm *m, struct ipc_perm *perm);
  */
 int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m,
 	pid_t creator, int (*get)(const void *arg), const void *arg);
+
+/** ipc_made_queue() - note a POSIX message queue that was made; removed at once on failure. 0; -ENOMEM */
+int ipc_made_queue(struct plan *p, const char *name);
 
 /** ipc_taken() - op_fail(): the id belongs to another object now */
 int ipc_taken(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckpt__IpcPerm *m);

@@ -101,7 +101,8 @@ static int queue_look(int id, Ckpt__SysvQueue **ret)
 static bool is_wished(const struct collect *c, int id, const struct msqid_ds *ds)
 {
 	return wish_names(c->tree->sysvipc, "msg", id, ds->msg_perm.__key) ||
-	       (wish_tree(c->tree->sysvipc) && (ipc_user_inside(c, ds->msg_lspid) || ipc_user_inside(c, ds->msg_lrpid)));
+	       (wish_tree(c->tree->sysvipc) &&
+		       (ipc_user_inside(c, ds->msg_lspid) || ipc_user_inside(c, ds->msg_lrpid)));
 }
 
 static int add_queue(

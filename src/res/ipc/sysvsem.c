@@ -361,8 +361,7 @@ static int make(struct plan *p, const struct model_rec *rec)
 static void plan_undone(const Ckpt__SysvSemSet *s, struct prog *prog)
 {
 	for (size_t i = 0; i < s->n_undone; i++) {
-		struct sembuf op = {
-			(unsigned short)i, (short)-s->undone[i], SEM_UNDO | IPC_NOWAIT};
+		struct sembuf op = {(unsigned short)i, (short)-s->undone[i], SEM_UNDO | IPC_NOWAIT};
 
 		if (!s->undone[i])
 			continue;

@@ -9,7 +9,8 @@
 #include "res/res.h"
 
 extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits, res_prctl,
-	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures, res_ctty;
+	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures, res_ctty,
+	res_mqnotify;
 
 /**
  * ctty_plan_lead() - append that a new session leader takes the controlling terminal that it had
