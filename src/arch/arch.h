@@ -91,6 +91,26 @@ void arch_syscall_rewind(struct arch_regs *r);
  */
 void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret);
 
+/*
+ * With ARCH_STOP_REWINDS the kernel forgets, once a thread has run injected code, that a call of it was
+ * broken off: a handler that runs then would return to a call that is issued again, where the program
+ * is to see EINTR. So the thread is brought through its call's instruction once more.
+ */
+
+/**
+ * arch_syscall_reenter() - registers with which a thread comes into such a stop anew
+ * @r:     a broken-off call that is to be issued again, or continued
+ * @enter: to be put in before; the thread then goes into restart_syscall(2), which does nothing, or
+ *         continues the call
+ * @leave: of a call that is to be issued again: to be put in at the exit of that
+ * @stop:  to be put in at the stop
+ */
+void arch_syscall_reenter(const struct arch_regs *r, struct arch_regs *enter,
+	struct arch_regs *leave, struct arch_regs *stop);
+
+/** arch_syscall_handled() - the context that a handler is to return to, in such a stop */
+void arch_syscall_handled(const struct arch_regs *r, struct arch_regs *ret);
+
 /**
  * arch_regs_restored() - adapt registers of another life to a thread that has none of its memory in
  * the kernel: what the kernel would continue from there (restart_syscall) is issued anew

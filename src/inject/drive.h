@@ -23,9 +23,24 @@ int drive_step(struct tracee *t, int *sig);
 int drive_deliver(struct tracees *tr, struct tracee *t, int sig);
 
 /**
+ * drive_break_off() - make a thread's stop one within its own call, where the kernel forgets that
+ * @regs: of a thread in an EVENT_STOP, which are to be its own; nothing is done, if they are in no call
+ *        that goes on, or where the kernel does not forget (ARCH_STOP_REWINDS)
+ * @sig:  filled when it is a signal that stops the thread, before anything was done
+ * Return: 0, in an EVENT_STOP again; 1 a signal stop; -ESRCH it died; -errno
+ */
+int drive_break_off(pid_t tid, const struct arch_regs *regs, int *sig);
+
+/**
+ * drive_settle() - give a thread in an EVENT_STOP its own context, as if no code of ours had run
+ * Return: 0; as drive_deliver() for a signal that has come
+ */
+int drive_settle(struct tracees *tr, struct tracee *t);
+
+/**
  * drive_home() - from a syscall-exit-stop into an EVENT_STOP, where the thread's own registers lead
  * home by the signal path
- * Return: 0; -errno
+ * Return: as drive_settle()
  */
 int drive_home(struct tracees *tr, struct tracee *t);
 

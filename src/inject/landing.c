@@ -88,6 +88,16 @@ int slack_landing(struct tracees *tr, struct arch_regs *resume)
 	return tracees_write(tr, at, code, sizeof(code));
 }
 
+bool slack_on_landing(const struct tracees *tr, uint64_t addr)
+{
+	const struct landings *l = tr->landings;
+
+	for (size_t i = 0; l && i < l->n; i++)
+		if (addr >= l->v[i].start && addr < l->v[i].next)
+			return true;
+	return false;
+}
+
 void slack_landings_clear(struct tracees *tr)
 {
 	struct landings *l = tr->landings;

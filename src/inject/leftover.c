@@ -25,7 +25,7 @@ static bool in_leftover(struct tracees *tr, uint64_t ip)
 	uint64_t page = ip & ~(PAGE - 1);
 	uint8_t code[LOOK];
 
-	if (slack_holds(tr, ip))
+	if (slack_holds(tr, ip) || slack_on_landing(tr, ip))
 		return true;
 	if (page == tr->plain_page)
 		return false;

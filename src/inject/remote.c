@@ -208,8 +208,8 @@ static int leader_start(struct remote *m, struct tracee *t)
 		struct arch_regs entry;
 		int sig, r = slack_landing(m->tr, &t->resume);
 
-		if (r == 0 && !arch_stub_region(buf, m->leader_at, &region, t->sigmask, &t->resume,
-				      &entry))
+		if (r == 0 && !arch_stub_region(
+				      buf, m->leader_at, &region, t->sigmask, &t->resume, &entry))
 			r = -E2BIG;
 		if (r == 0)
 			r = tracees_write(m->tr, m->leader_at, buf, sizeof(buf));

@@ -56,6 +56,9 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from);
  */
 int slack_landing(struct tracees *tr, struct arch_regs *resume);
 
+/** slack_on_landing() - whether an address lies in a landing of ours */
+bool slack_on_landing(const struct tracees *tr, uint64_t addr);
+
 /* of slack_clear() */
 void slack_zero(struct tracees *tr, uint64_t start, uint64_t end);
 void slack_landings_clear(struct tracees *tr);

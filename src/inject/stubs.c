@@ -73,7 +73,7 @@ static int stub_look(struct stubs *m, size_t i, uint64_t at)
 		for (size_t k = 0, kept = 0; k < p->n; k++)
 			if (p->steps[k].wants_ret)
 				p->steps[k].ret = arch_stub_calls_result(&regs, kept++);
-		r = arch_regs_set(t->tid, &t->regs);
+		r = drive_settle(m->tr, t);
 		return r < 0 ? r : 1;
 	}
 	if (arch_ip(&regs) - at < ARCH_STUB_CALLS_SIZE)

@@ -243,6 +243,39 @@ void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret)
 	no_call(ret);
 }
 
+void arch_syscall_reenter(const struct arch_regs *r, struct arch_regs *enter,
+	struct arch_regs *leave, struct arch_regs *stop)
+{
+	*stop = *r;
+	arch_syscall_rewind(stop);
+	*enter = *stop;
+	enter->gp.regs[X8] = SYS_restart_syscall;
+	/* what the kernel finds at the end of the call, and undoes by itself */
+	*leave = *r;
+	leave->gp.regs[X8] = (uint64_t)r->nr;
+	no_call(leave);
+}
+
+/* Calls that a handler always ends, whatever its SA_RESTART. Source: signal(7). */
+static bool ends_at_handler(int64_t nr)
+{
+	static const long calls[] = {SYS_ppoll, SYS_pselect6, SYS_epoll_pwait, SYS_epoll_pwait2,
+		SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_msgrcv, SYS_msgsnd, SYS_semop,
+		SYS_semtimedop, SYS_io_getevents, SYS_io_pgetevents};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (calls[i] == nr)
+			return true;
+	return false;
+}
+
+void arch_syscall_handled(const struct arch_regs *r, struct arch_regs *ret)
+{
+	*ret = *r;
+	if (arch_syscall_restarts(r) || (arch_syscall_is_again(r) && ends_at_handler(r->nr)))
+		arch_syscall_ended(ret, -EINTR);
+}
+
 void arch_regs_restored(struct arch_regs *r)
 {
 	if (arch_syscall_restarts(r))

@@ -29,6 +29,7 @@
 #define SET_POE         0x40f
 #define SET_GCS         0x410
 #define ALIGN           8
+#define UNIT_MAX        16
 #define VECTOR_IS_WHOLE 1 /* flags of struct user_sve_header: SVE_PT_REGS_SVE */
 #define GCS_ENABLED     1 /* PR_SHADOW_STACK_ENABLE */
 
@@ -45,21 +46,30 @@ struct vector_header { /* struct user_sve_header, struct user_za_header */
 static const uint32_t kept[] = {SET_TLS, SET_TAGGED_ADDR, SET_PAC_ENABLED, SET_PACA_KEYS,
 	SET_PACG_KEYS, SET_SVE, NT_PRFPREG, SET_FPMR, SET_POE};
 
-/* Append one set. Return: 0, also where this machine has none such; -E2BIG; -errno of ptrace(2) */
+/* Append one set; the kernel takes lengths only in units of the set. Return: 0, also where this machine has none such; -E2BIG; -errno of ptrace(2) */
 static int append(pid_t tid, uint32_t type, uint8_t *buf, size_t cap, size_t *len)
 {
 	struct set s = {.type = type};
-	size_t room = cap - *len, n;
+	size_t room, n;
 	int r;
 
-	if (room <= sizeof(s) + ALIGN)
+	if (cap - *len <= sizeof(s) + UNIT_MAX)
 		return -E2BIG;
-	r = ptrace_getregset(tid, type, buf + *len + sizeof(s), room - sizeof(s) - ALIGN, &n);
+	room = (cap - *len - sizeof(s)) / UNIT_MAX * UNIT_MAX;
+	r = ptrace_getregset(tid, type, buf + *len + sizeof(s), room, &n);
 	if (r == -EINVAL || r == -ENODEV || r == -EIO)
 		return 0;
 	if (r < 0)
 		return r;
-	if (n >= room - sizeof(s) - ALIGN)
+	if (type == SET_SVE) { /* what the kernel tells is the longest that it could be */
+		struct vector_header h;
+
+		memcpy(&h, buf + *len + sizeof(s), sizeof(h));
+		if (h.size > n)
+			return -E2BIG;
+		n = h.size;
+	}
+	if (n > room - ALIGN)
 		return -E2BIG;
 	s.len = (uint32_t)n;
 	memcpy(buf + *len, &s, sizeof(s));

@@ -240,6 +240,18 @@ void arch_regs_resume(const struct arch_regs *r, struct arch_regs *ret)
 	ret->gp.orig_rax = -1;
 }
 
+/* This kernel decides from the registers alone. */
+void arch_syscall_reenter(const struct arch_regs *r, struct arch_regs *enter,
+	struct arch_regs *leave, struct arch_regs *stop)
+{
+	*enter = *leave = *stop = *r;
+}
+
+void arch_syscall_handled(const struct arch_regs *r, struct arch_regs *ret)
+{
+	*ret = *r;
+}
+
 void arch_regs_restored(struct arch_regs *r)
 {
 	if (arch_syscall_restarts(r))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inject/drive.h"
 #include "kernel/ptrace.h"
 #include "proto/regs.pb-c.h"
 #include "res/thread/thread.h"
@@ -53,6 +54,24 @@ int regs_general(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, struct arch
 	return 0;
 }
 
+/* A call that has to be broken off once more is, while all signals of the thread are blocked. A sleep has
+ * been (restore/sleep.c). */
+static int general_put(pid_t tid, uint64_t sigmask, const struct arch_regs *general)
+{
+	struct arch_regs enter, leave, stop = *general;
+	int sig, r = 0;
+
+	if (ARCH_STOP_REWINDS && arch_syscall_restarts(general))
+		arch_syscall_reenter(general, &enter, &leave, &stop);
+	else
+		r = drive_break_off(tid, general, &sig);
+	if (r > 0)
+		r = -EPROTO;
+	if (r == 0)
+		r = ptrace_setsigmask(tid, sigmask);
+	return r < 0 ? r : arch_regs_set(tid, &stop);
+}
+
 int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, const struct arch_regs *general)
 {
 	int r = arch_xstate_set(tid, m->extended.data, m->extended.len);
@@ -61,9 +80,7 @@ int regs_put(struct ckpt_op *op, pid_t tid, const Ckpt__Regs *m, const struct ar
 		return op_fail(op, CKPT_E_REFUSED, -r, "ptrace(PTRACE_SETREGSET)",
 			"the image may come from a CPU with other extensions",
 			"thread %d: extended registers", tid);
-	r = ptrace_setsigmask(tid, m->sigmask);
-	if (r == 0)
-		r = arch_regs_set(tid, general);
+	r = general_put(tid, m->sigmask, general);
 	if (r < 0)
 		return op_fail(op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_SETREGSET)", NULL,
 			"thread %d: registers", tid);
