@@ -13,6 +13,7 @@
 #define SLACK_ALIGN 64
 #define SLACK_MAX   8192
 #define STACK_LOOK  (128 * 1024)
+#define LEAST       (ARCH_STUB_REGION_SIZE + ARCH_STUB_CALLS_SIZE)
 #define STUB_MAX                                                                                   \
 	(ARCH_STUB_REGION_SIZE > ARCH_STUB_CALLS_SIZE ? ARCH_STUB_REGION_SIZE                      \
 						      : ARCH_STUB_CALLS_SIZE)
@@ -39,6 +40,8 @@ void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end)
 		tr->slack_end = vdso_end;
 		if (tr->slack_end - tr->slack_start > SLACK_MAX)
 			tr->slack_start = tr->slack_end - SLACK_MAX;
+		if (tr->slack_end - tr->slack_start < LEAST)
+			tr->slack_start = tr->slack_end = 0;
 	}
 }
 

@@ -21,7 +21,7 @@
 
 struct tracees;
 
-/** slack_find() - find the slack of a vdso; none is found where the mapping is no ELF image */
+/** slack_find() - find the slack of a vdso; none is found where it is no ELF image, or too small */
 void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end);
 
 /**

@@ -23,11 +23,11 @@ struct arch_regs {
 	uint64_t landing; /* of injected code, see arch_landing(); 0: none */
 };
 
-/* Bytes that one injected piece of code needs at most. */
+/* Bytes that one injected piece of code needs at most; one of each fits behind the vdso of Linux 6.1. */
 #define ARCH_STUB_CALLS_MAX   8
 #define ARCH_STUB_RESULTS_MAX 4
-#define ARCH_STUB_CALLS_SIZE  352
-#define ARCH_STUB_REGION_SIZE 384
+#define ARCH_STUB_CALLS_SIZE  288
+#define ARCH_STUB_REGION_SIZE 416
 #define ARCH_JUMP_SIZE        16
 #define ARCH_LANDING_SIZE     16
 
