@@ -26,7 +26,7 @@ static const struct {
 	{"/anon_hugepage", {"hugetlb", CKPT_SAVED, NULL, NULL}},
 	{"/dev/", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
 	{"/SYSV", {"sysvshm", CKPT_SAVED, NULL, NULL}},
-	{"/[aio]", {"aio", CKPT_REFUSED, NOT_YET("contexts of io_setup(2)"), NULL}},
+	{"/[aio]", {"aio", CKPT_SAVED, NULL, NULL}},
 	{"/secretmem", {"secretmem", CKPT_REFUSED, NOT_YET("mappings of memfd_secret(2)"), NULL}},
 	{"/dmabuf:", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
 	{"/drm mm object", {"device", CKPT_REFUSED, "memory of a GPU can't be saved", NULL}},

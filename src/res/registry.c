@@ -22,6 +22,7 @@ static const struct res *const table[] = {
 	&res_mm,
 	&res_pages,
 	&res_contents,
+	&res_aio,
 	&res_file,
 	&res_lock,
 	&res_mqueue, /* before regular files, which it seems to be */

@@ -14,7 +14,10 @@
 /* Of VmFlags: advice that was given, not facts that follow from the rest. */
 #define MM_FLAGS_KEPT (VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR)
 
-extern const struct res res_mm, res_pages, res_contents;
+extern const struct res res_mm, res_pages, res_contents, res_aio;
+
+/** aio_is_ring() - whether a mapping is the ring of an asynchronous I/O context */
+bool aio_is_ring(const struct vma *v);
 
 /**
  * mm_collect_vmas() - mappings and guard pages of c->maps into @mm; contents are wanted

@@ -79,7 +79,7 @@ static const char *vma_wrong(const struct plan *p, const Ckpt__Vma *v, uint64_t 
 
 	if (why)
 		return why;
-	if ((unsigned)v->kind > CKPT__VMA__KIND__VDSO)
+	if ((unsigned)v->kind > CKPT__VMA__KIND__OTHER)
 		return "its kind is not known to this build";
 	if (v->prot & ~(uint32_t)PROT_ALL)
 		return "its protection is not known to this build";

@@ -196,7 +196,7 @@ static size_t plan_map(struct plan *p, const Ckpt__Mm *mm, size_t first, struct 
 	const Ckpt__Vma *v = mm->vmas[first],
 			*next = first + 1 < mm->n_vmas ? mm->vmas[first + 1] : NULL;
 
-	if (v->kind == CKPT__VMA__KIND__VDSO)
+	if (v->kind == CKPT__VMA__KIND__VDSO || v->kind == CKPT__VMA__KIND__OTHER)
 		return 1;
 	if (mm_segment(p, v)) {
 		size_t n = mm_plan_attach(p, mm, first, prog);

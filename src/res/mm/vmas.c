@@ -142,6 +142,9 @@ static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
 		m->kind = CKPT__VMA__KIND__VDSO;
 		m->flags = 0;
 		m->name = strdup(v->path);
+	} else if (aio_is_ring(v)) {
+		m->kind = CKPT__VMA__KIND__OTHER;
+		m->name = strdup(v->path);
 	} else if (v->ino && !is_private_hugetlb(v)) {
 		m->kind = CKPT__VMA__KIND__FILE;
 		m->offset = v->pgoff_bytes;
@@ -175,13 +178,14 @@ static bool mergeable(const Ckpt__Vma *a, const Ckpt__Vma *b)
 	/* each part of an attached segment counts as an attachment */
 	if (a->shared && str_startswith(a->name, "/SYSV"))
 		return false;
-	return a->kind == b->kind && a->kind != CKPT__VMA__KIND__VDSO && a->end == b->start &&
-	       a->prot == b->prot && a->shared == b->shared && a->file == b->file &&
-	       a->flags == b->flags && a->pkey == b->pkey && a->growsdown == b->growsdown &&
-	       a->noreserve == b->noreserve && a->locked == b->locked &&
-	       a->lock_onfault == b->lock_onfault && a->sealed == b->sealed &&
-	       a->droppable == b->droppable && a->accounted == b->accounted &&
-	       a->page_bytes == b->page_bytes && strcmp(a->name, b->name) == 0;
+	return a->kind == b->kind && a->kind != CKPT__VMA__KIND__VDSO &&
+	       a->kind != CKPT__VMA__KIND__OTHER && a->end == b->start && a->prot == b->prot &&
+	       a->shared == b->shared && a->file == b->file && a->flags == b->flags &&
+	       a->pkey == b->pkey && a->growsdown == b->growsdown && a->noreserve == b->noreserve &&
+	       a->locked == b->locked && a->lock_onfault == b->lock_onfault &&
+	       a->sealed == b->sealed && a->droppable == b->droppable &&
+	       a->accounted == b->accounted && a->page_bytes == b->page_bytes &&
+	       strcmp(a->name, b->name) == 0;
 }
 
 static int collect_vma(struct vmas *s, const struct vma *v)

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <linux/perf_event.h>
 
 #include "dump/preflight.h"
 
@@ -71,7 +72,10 @@ static void make_plain(void)
 static void make_refused(void)
 {
 	char name[] = "/tmp/ckpt-unit-XXXXXX";
-	unsigned long aio = 0; /* its ring is a mapping */
+	struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_CPU_CLOCK};
+	int perf = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
 
 	move(socket(AF_UNIX, SOCK_STREAM, 0), FD_SOCKET);
 	move((int)syscall(SYS_fsopen, "tmpfs", 0), FD_MOUNT);
@@ -80,7 +84,7 @@ static void make_refused(void)
 	if (flock(FD_LOCK, LOCK_EX) < 0)
 		_exit(9);
 	move(open("/proc/self/ns/uts", O_RDONLY), FD_NS);
-	if (syscall(SYS_io_setup, 1, &aio) < 0)
+	if (mmap(NULL, 2 * 4096, PROT_READ, MAP_SHARED, perf, 0) == MAP_FAILED)
 		_exit(9);
 }
 
@@ -207,7 +211,7 @@ Test(preflight, all_offenders_are_named_at_once)
 	expect(&rep, FD_MOUNT, CKPT_REFUSED, "mount");
 	expect(&rep, FD_NS, CKPT_REFUSED, "namespace");
 	cr_assert(find(&rep, "mapping "));
-	cr_expect_str_eq(find(&rep, "mapping ")->resource, "aio");
+	cr_expect_str_eq(find(&rep, "mapping ")->resource, "perf");
 	for (size_t i = 0; i < rep.r.n; i++)
 		cr_expect_neq(rep.r.items[i].verdict, CKPT_SAVED, "a quick look keeps no saved");
 	cr_expect(preflight_refuse(&op, &rep) < 0);
@@ -217,7 +221,7 @@ Test(preflight, all_offenders_are_named_at_once)
 	cr_expect_eq(err.target, CKPT_TARGET_RUNNING);
 	cr_expect(strstr(err.object, "fd 30 socket:["));
 	cr_expect(strstr(err.object, "fd 31 "));
-	cr_expect(strstr(err.object, "/[aio]"));
+	cr_expect(strstr(err.object, "anon_inode:[perf_event]"));
 	ckpt_error_done(&err);
 }
 
