@@ -157,7 +157,7 @@ void epoll_plan_each(struct plan *p, enum plan_phase phase, const struct model_r
 
 	if (phase == PLAN_LATE)
 		plan_late(p, m, h, prog);
-	for (size_t i = 0; phase == PLAN_EARLY && i < m->n_items; i++)
+	for (size_t i = 0; phase == PLAN_FILES && i < m->n_items; i++)
 		if (m->items[i]->file && is_of(m->items[i], h->pid, h->first))
 			plan_add_lent(p, m->items[i], h->table, h->fd, prog);
 }

@@ -441,6 +441,8 @@ static void plan(
 {
 	const Ckpt__FdTable *m = (const void *)rec->msg;
 
+	if (phase == PLAN_EARLY)
+		return;
 	if (phase == PLAN_FILES)
 		plan_put(p, m, prog);
 	plan_kinds(p, phase, (pid_t)rec->owner, m, prog);
