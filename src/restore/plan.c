@@ -277,6 +277,7 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 	struct thread_plan *first = &t->threads[0];
 	uint64_t pid = (uint64_t)t->task->pid;
 
+	p->born_of = t->birth->when == BIRTH_FILLED ? tree->tree.v[t->birth->maker].pid : 0;
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
 	t->filled_step = first->prog.n;
 	add_op(&first->prog, AGENT_ARRIVE, 0, "wait: until memory is filled");

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <linux/sched.h>
 
+#include "res/mm/mm_inherit.h"
 #include "res/task/task.h"
 #include "util/vec.h"
 
@@ -329,6 +330,19 @@ static int share_all(struct grow *g)
 	return r;
 }
 
+/* Only fork(2) makes two tasks share private pages. */
+static void share_pages(struct grow *g, const struct model *m)
+{
+	for (size_t i = 1; i < g->n_pids; i++) {
+		struct birth *b = &g->tree->v[i];
+
+		if (b->kind == BIRTH_TASK && b->when == BIRTH_BARE && b->maker == b->parent &&
+			!(b->flags & CLONE_VM) &&
+			mm_shares_pages(m, g->tree->v[b->parent].pid, b->pid))
+			b->when = BIRTH_FILLED;
+	}
+}
+
 /* ------------------------------------------------------------------ process groups */
 
 /* The group in which a maker's children are born, when those that lead one do. */
@@ -407,6 +421,8 @@ int tree_new(struct ckpt_op *op, const struct model *m, struct tree *ret)
 	}
 	if (r == 0)
 		r = share_all(&g);
+	if (r == 0)
+		share_pages(&g, m);
 	if (r == 0)
 		r = join_all(&g);
 	for (size_t i = 0; i < t.n; i++) {

@@ -37,6 +37,9 @@ size_t mm_plan_attach(struct plan *p, const Ckpt__Mm *mm, size_t first, struct p
 /** mm_plan_forget() - unmap all that a task has of its maker, but the agent */
 void mm_plan_forget(const struct plan *p, struct prog *prog);
 
+/** mm_plan_mappings() - append the making of all mappings but the vdso, where nothing is yet */
+void mm_plan_mappings(struct plan *p, const Ckpt__Mm *mm, struct prog *prog);
+
 /** mm_plan() - the steps of one phase; see struct res */
 void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog);
 

@@ -18,6 +18,7 @@
 #include <linux/prctl.h>
 
 #include "res/mm/mm.h"
+#include "res/mm/mm_inherit.h"
 #include "res/mm/vdso.h"
 #include "util/str.h"
 #include "util/vec.h"
@@ -212,6 +213,12 @@ static size_t plan_map(struct plan *p, const Ckpt__Mm *mm, size_t first, struct 
 	return 1;
 }
 
+void mm_plan_mappings(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
+{
+	for (size_t i = 0; i < mm->n_vmas;)
+		i += plan_map(p, mm, i, prog);
+}
+
 /* ------------------------------------------------------------------ protection keys */
 
 /*
@@ -274,6 +281,7 @@ static void plan_keys_after(const Ckpt__Mm *mm, const struct keys *k, struct pro
 
 /* ------------------------------------------------------------------ beside the mappings */
 
+/* Who is born of the same program has its exe link: it can't be set while that is mapped. */
 static void plan_bounds(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 {
 	struct prctl_mm_map map = {.start_code = mm->start_code,
@@ -288,7 +296,7 @@ static void plan_bounds(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 		.env_start = mm->env_start,
 		.env_end = mm->env_end,
 		.auxv_size = mm->auxv.len,
-		.exe_fd = plan_fd(p, mm->exe_file)};
+		.exe_fd = p->born_of ? (uint32_t)-1 : (uint32_t)plan_fd(p, mm->exe_file)};
 	uint64_t auxv = prog_data(prog, mm->auxv.data, mm->auxv.len);
 	uint64_t at = prog_data(prog, &map, sizeof(map));
 
@@ -318,9 +326,16 @@ static void plan_early(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 	plan_policies(mm, prog);
 	vdso_plan(p->vdso, mm, prog);
 	plan_keys_before(&keys, prog);
-	for (size_t i = 0; i < mm->n_vmas;)
-		i += plan_map(p, mm, i, prog);
+	mm_plan_mappings(p, mm, prog);
 	plan_keys_after(mm, &keys, prog);
+	plan_bounds(p, mm, prog);
+}
+
+/* Keys and vdso are the parent's. */
+static void plan_early_inherited(struct plan *p, pid_t pid, const Ckpt__Mm *mm, struct prog *prog)
+{
+	plan_policies(mm, prog);
+	mm_plan_inherited(p, pid, mm, prog);
 	plan_bounds(p, mm, prog);
 }
 
@@ -388,7 +403,9 @@ void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 {
 	const Ckpt__Mm *mm = (const void *)rec->msg;
 
-	if (phase == PLAN_EARLY) {
+	if (phase == PLAN_EARLY && p->born_of) {
+		plan_early_inherited(p, (pid_t)rec->owner, mm, prog);
+	} else if (phase == PLAN_EARLY) {
 		plan_early(p, mm, prog);
 	} else if (phase == PLAN_PROCESS) {
 		plan_guards(mm, prog);
