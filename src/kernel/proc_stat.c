@@ -93,3 +93,10 @@ int proc_stat_read(int procfd, pid_t tid, struct proc_stat *ret)
 		return r == -ENOENT ? -ESRCH : r;
 	return proc_stat_parse(text, ret);
 }
+
+int proc_stat_of(pid_t pid, struct proc_stat *ret)
+{
+	_cleanup_close_ int procfd = proc_open(pid);
+
+	return procfd < 0 ? procfd : proc_stat_read(procfd, 0, ret);
+}

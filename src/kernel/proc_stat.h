@@ -56,4 +56,7 @@ int proc_stat_parse(const char *text, struct proc_stat *ret);
  */
 int proc_stat_read(int procfd, pid_t tid, struct proc_stat *ret);
 
+/** proc_stat_of() - the same of a pid or tid, whoever has it now. Return: as proc_stat_read() */
+int proc_stat_of(pid_t pid, struct proc_stat *ret);
+
 #endif

@@ -28,6 +28,7 @@ static const struct res *const table[] = {
 	&res_mqueue, /* before regular files, which it seems to be */
 	&res_shmem,
 	&res_sysvshm,
+	&res_procfd,
 	&res_regfile,
 	&res_pipe,
 	&res_pty,

@@ -386,7 +386,7 @@ static struct held *find_held(struct plan *p, pid_t pid, const Ckpt__FdTable *m,
 /* To all numbers of a description, in place of what held them. */
 static void plan_late(struct plan *p, const struct held *f, struct prog *prog)
 {
-	size_t step = f->res->file->late(p, f->file->rec, prog);
+	size_t step = f->res->file->late(p, f->file->rec, f->h.fd, prog);
 	const Ckpt__FdTable *m = f->h.table;
 
 	if (step == LATE_NONE)

@@ -76,9 +76,10 @@ struct file_ops {
 	/*
 	 * What only a task of the tree can open, when all of them exist: append the steps. open() gave
 	 * something to hold the number until then. May be NULL.
+	 * @held: the number, and what open() gave
 	 * Return: the step whose result is the new descriptor; LATE_NONE: this one was opened by open().
 	 */
-	size_t (*late)(struct plan *p, const struct model_rec *rec, struct prog *prog);
+	size_t (*late)(struct plan *p, const struct model_rec *rec, int held, struct prog *prog);
 	/* Append what one task that has it has to do with its descriptor number; pure. May be NULL. */
 	void (*plan)(struct plan *p, enum plan_phase phase, const struct model_rec *rec, int fd,
 		struct prog *prog);
@@ -155,6 +156,6 @@ void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct 
 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
 	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_mqueue, res_inotify, res_lock,
-	res_pidfd, res_fanotify;
+	res_pidfd, res_fanotify, res_procfd;
 
 #endif

@@ -23,7 +23,6 @@
 #include "kernel/proc_stat.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/pidfd.pb-c.h"
-#include "proto/task.pb-c.h"
 #include "res/file/files.h"
 #include "res/task/task.h"
 #include "util/cleanup.h"
@@ -40,16 +39,6 @@ static int line(char *key, char *value, void *arg)
 	const char *p = value;
 
 	return strcmp(key, "Pid") == 0 ? str_int(&p, &m->pid) : 0;
-}
-
-static int stat_of(pid_t pid, struct proc_stat *ret)
-{
-	_cleanup_close_ int procfd = -EBADF;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return procfd < 0 ? -ESRCH : proc_stat_read(procfd, 0, ret);
 }
 
 /* Whether one of several may be of another process, although the inode is the same (before 6.9). */
@@ -92,7 +81,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 			"pid %d (%s): %s: " FOREIGN_REASON, c->pid, c->tr->comm, l->at);
 	}
 	m->thread = fcntl(l->fd, F_GETFL) & PIDFD_THREAD;
-	if (m->pid > 0 && stat_of(m->pid, &st) == 0) {
+	if (m->pid > 0 && proc_stat_of(m->pid, &st) == 0) {
 		m->start_ticks = st.starttime_ticks;
 		m->comm = strdup(st.comm);
 	}
@@ -102,23 +91,6 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 }
 
 /* ---- restore ---- */
-
-static bool in_tree(const struct model *model, pid_t pid)
-{
-	const struct model_rec *rec;
-	size_t pos = 0;
-
-	while ((rec = model_next(model, &res_task.type, &pos))) {
-		const Ckpt__Task *t = (const void *)rec->msg;
-
-		if (t->pid == pid)
-			return true;
-		for (size_t i = 0; i < t->n_tids; i++)
-			if (t->tids[i] == pid)
-				return true;
-	}
-	return false;
-}
 
 static unsigned open_flags(const Ckpt__Pidfd *m, const Ckpt__File *f)
 {
@@ -170,7 +142,7 @@ static int open_outside(struct open_ctx *o, const Ckpt__Pidfd *m, const Ckpt__Fi
 	struct proc_stat st;
 
 	/* asked when it is open: it can't become another one any more */
-	if (fd < 0 || stat_of(m->pid, &st) < 0 || st.starttime_ticks != m->start_ticks)
+	if (fd < 0 || proc_stat_of(m->pid, &st) < 0 || st.starttime_ticks != m->start_ticks)
 		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL,
 			"say what the descriptor shall be: --fd N=null or close",
 			"a pidfd leads to process %d (%s) outside of the tree, which has ended since the "
@@ -189,16 +161,17 @@ static int open_pidfd(
 		return OPEN_NOTHING;
 	if (m->pid <= 0)
 		return open_dead(o, id, m, f);
-	return in_tree(o->model, m->pid) ? files_placeholder(o) : open_outside(o, m, f);
+	return task_in_tree(o->model, m->pid) ? files_placeholder(o) : open_outside(o, m, f);
 }
 
-static size_t late(struct plan *p, const struct model_rec *rec, struct prog *prog)
+static size_t late(struct plan *p, const struct model_rec *rec, int held, struct prog *prog)
 {
 	const Ckpt__Pidfd *m = (const void *)rec->msg;
 	const Ckpt__File *f = model_get(p->model, &res_file.type, rec->owner);
 	size_t step;
 
-	if (m->pid <= 0 || !in_tree(p->model, m->pid))
+	(void)held;
+	if (m->pid <= 0 || !task_in_tree(p->model, m->pid))
 		return LATE_NONE;
 	step = PROG_CALL(prog, "pidfd: open", SYS_pidfd_open, IMM(m->pid), IMM(open_flags(m, f)));
 	prog_object(prog, "%s %d", m->thread ? "thread" : "process", m->pid);

@@ -1,6 +1,6 @@
 /*
- * regfile.c - files that have a name: regular files, directories, character devices, and whatever
- * is open with O_PATH.
+ * regfile.c - files that have a name: regular files, directories, devices without a state of their own,
+ * and whatever is open with O_PATH.
  *
  * A file that no name leads to any more is saved with its contents. One that has lost the name by
  * which it was opened, but has another (a hard link), is looked for: the file system may know a name
@@ -24,11 +24,36 @@
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
 #include "util/str.h"
+#include "util/vec.h"
 
 #define DELETED      " (deleted)"
 #define MEM_MAJOR    1
+#define MISC_MAJOR   10
+#define MSR_MAJOR    202
+#define CPUID_MAJOR  203
 #define NAMES_MAX    100000 /* of a directory, that are looked through for a lost file */
 #define HANDLE_BYTES 128
+
+/* Devices that are the same for whoever opens them: all that a descriptor has is its position. */
+static bool has_no_state(dev_t rdev)
+{
+	static const struct {
+		unsigned maj, min;
+	} devices[] = {
+		{MISC_MAJOR, 183}, /* hwrng */
+		{MISC_MAJOR, 232}, /* kvm: what is made by it are descriptors of their own */
+		{MISC_MAJOR, 234}, /* btrfs-control */
+		{MISC_MAJOR, 237}, /* loop-control */
+	};
+
+	/* null, zero, full, random, urandom, kmsg; a processor's registers and features */
+	if (major(rdev) == MEM_MAJOR || major(rdev) == MSR_MAJOR || major(rdev) == CPUID_MAJOR)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
+		if (devices[i].maj == major(rdev) && devices[i].min == minor(rdev))
+			return true;
+	return false;
+}
 
 static bool match(const struct file_look *l)
 {
@@ -41,9 +66,10 @@ static bool match(const struct file_look *l)
 		return !(l->deleted && strncmp(l->link, "/memfd:", 7) == 0);
 	case S_IFDIR:
 		return true;
+	case S_IFBLK:
+		return true;
 	case S_IFCHR:
-		/* null, zero, full, random, urandom, kmsg: no state behind them */
-		return major(l->st.st_rdev) == MEM_MAJOR;
+		return has_no_state(l->st.st_rdev);
 	default:
 		return false;
 	}

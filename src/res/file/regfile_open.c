@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+#include <linux/magic.h>
 
 #include "kernel/build_id.h"
 #include "proto/fdtable.pb-c.h"
@@ -27,6 +30,7 @@
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
 #include "util/str.h"
+#include "util/vec.h"
 
 #define NS_PER_S 1000000000ULL
 /* Flags that are for the task to set (it gets the signals), or that are in our way. */
@@ -106,6 +110,21 @@ static bool changed(const Ckpt__RegFile *m, const struct stat *st, int fd, struc
 	       memcmp(id->bytes, m->build_id.data, id->len) != 0;
 }
 
+/* Files that the kernel makes up: a time of change says nothing. */
+static bool is_made_up(const struct stat *st, int fd)
+{
+	static const long types[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP2_SUPER_MAGIC,
+		CGROUP_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC, SECURITYFS_MAGIC, BPF_FS_MAGIC};
+	struct statfs fs;
+
+	if (major(st->st_dev) || fstatfs(fd, &fs) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (fs.f_type == types[i])
+			return true;
+	return false;
+}
+
 static int check_changed(
 	struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m, const struct stat *st, int fd)
 {
@@ -115,11 +134,11 @@ static int check_changed(
 	struct build_id now = {.len = 0};
 
 	if ((st->st_mode & S_IFMT) != (m->mode & S_IFMT) ||
-		(S_ISCHR(m->mode) && st->st_rdev != m->rdev))
+		((S_ISCHR(m->mode) || S_ISBLK(m->mode)) && st->st_rdev != m->rdev))
 		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL, "put back what it was",
 			"%s is another kind of file than it was", m->path);
 	if (!S_ISREG(m->mode) || m->flags & O_PATH || how == CKPT_CHANGED_IGNORE ||
-		!changed(m, st, fd, &now)) {
+		!changed(m, st, fd, &now) || is_made_up(st, fd)) {
 		op_debug(o->op, "file %llu: %s%s", (unsigned long long)id, m->path,
 			how == CKPT_CHANGED_IGNORE ? "" : ": as it was");
 		return 0;

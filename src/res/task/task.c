@@ -35,6 +35,23 @@ static Ckpt__Task *task_msg(const struct collect *c)
 	return m;
 }
 
+bool task_in_tree(const struct model *m, pid_t pid)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(m, &res_task.type, &pos))) {
+		const Ckpt__Task *t = (const void *)rec->msg;
+
+		if (t->pid == pid)
+			return true;
+		for (size_t i = 0; i < t->n_tids; i++)
+			if (t->tids[i] == pid)
+				return true;
+	}
+	return false;
+}
+
 int task_zombie(struct collect *c)
 {
 	Ckpt__Task *m = task_msg(c);

@@ -18,6 +18,9 @@ extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimit
  */
 void ctty_plan_lead(struct plan *p, pid_t pid, struct prog *prog);
 
+/** task_in_tree() - whether a pid or tid is of a task of the image */
+bool task_in_tree(const struct model *m, pid_t pid);
+
 /** task_zombie() - add the record of a task that has ended; c->stat is known. 0 or op_fail() */
 int task_zombie(struct collect *c);
 
