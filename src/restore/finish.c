@@ -22,25 +22,38 @@
 
 #define ZOMBIE_NS 2000000000ULL
 
-static int stop_thread(struct run *r, struct run_task *t, pid_t tid)
+static int fail_stop(struct run *r, const struct run_task *t, size_t i, int err)
 {
-	struct wait_status w;
-	int ret = ptrace_interrupt(tid);
-
-	if (ret == 0)
-		ret = ptrace_wait(tid, 0, &w);
-	if (ret < 0)
-		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_INTERRUPT)", NULL,
-			"pid %d: thread %d", t->pid, tid);
-	return wait_is_dead(&w) ? fail_dead(r, t, &w) : 0;
+	return op_fail(r->op, CKPT_E_SYSTEM, -err, "ptrace(PTRACE_INTERRUPT)", NULL,
+		"pid %d: thread %d", t->pid, t->plan->threads[i].tid);
 }
 
-static int stop_threads(struct run *r, struct run_task *t)
+/* All are asked before any is waited for, so that they come to their stops side by side. */
+static int ask_to_stop(struct run *r, struct run_task *t)
 {
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < t->plan->n; i++)
-		ret = stop_thread(r, t, t->plan->threads[i].tid);
+	for (size_t i = 0; ret == 0 && i < t->plan->n; i++) {
+		ret = ptrace_interrupt(t->plan->threads[i].tid);
+		if (ret < 0)
+			ret = fail_stop(r, t, i, ret);
+	}
+	return ret;
+}
+
+static int wait_stopped(struct run *r, struct run_task *t)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < t->plan->n; i++) {
+		struct wait_status w;
+
+		ret = ptrace_wait(t->plan->threads[i].tid, 0, &w);
+		if (ret < 0)
+			ret = fail_stop(r, t, i, ret);
+		else if (wait_is_dead(&w))
+			ret = fail_dead(r, t, &w);
+	}
 	return ret;
 }
 
@@ -283,8 +296,10 @@ static void let_go(struct run_task *t)
 
 int run_finish(struct run *r)
 {
-	int ret = each_task(r, stop_threads);
+	int ret = each_task(r, ask_to_stop);
 
+	if (ret == 0)
+		ret = each_task(r, wait_stopped);
 	if (ret == 0)
 		ret = each_task(r, enter_exit);
 	if (ret == 0)

@@ -38,6 +38,7 @@
 #include "restore/spawn.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/vec.h"
 
 #define NEEDS_PID "run as root: the same pid takes CAP_CHECKPOINT_RESTORE, see `ckpt check`"
 
@@ -332,6 +333,15 @@ static int adopt(const struct run *r)
 	return was;
 }
 
+static const struct {
+	const char *name;
+	int (*run)(struct run *r);
+} stages[] = {
+	{"grow", stage_grow},
+	{"threads", stage_threads},
+	{"finish", run_finish},
+};
+
 int run_tree(struct run *r)
 {
 	struct trace_span span = trace_begin(r->op->trace, "tree", r->tree.tree.v[0].pid, 0);
@@ -347,12 +357,12 @@ int run_tree(struct run *r)
 		ret = make_root(r);
 	if (ret == 0)
 		ret = fault_point(r->op, "restore.map");
-	if (ret == 0)
-		ret = stage_grow(r);
-	if (ret == 0)
-		ret = stage_threads(r);
-	if (ret == 0)
-		ret = run_finish(r);
+	for (size_t i = 0; i < ARRAY_SIZE(stages) && ret == 0; i++) {
+		struct trace_span part = trace_begin(r->op->trace, stages[i].name, 0, 0);
+
+		ret = stages[i].run(r);
+		trace_end(&part);
+	}
 	if (ret < 0)
 		kill_tree(r);
 	if (r->tree.n > 1)
