@@ -224,6 +224,7 @@ static int fill_ready(struct run *r, unsigned workers)
 			area_prog(&r->area, t->plan->threads[0].id)->at < t->plan->filled_step)
 			continue;
 		t->filled = true;
+		t->pid = t->plan->birth->pid; /* its maker may not have said so yet */
 		if (i)
 			ret = run_trace(r, t, 0);
 		if (ret == 0)

@@ -13,6 +13,7 @@
 #include "proto/pdeathsig.pb-c.h"
 #include "proto/regs.pb-c.h"
 #include "proto/sigaction.pb-c.h"
+#include "proto/task.pb-c.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 
@@ -43,14 +44,29 @@ static bool ignored_by_default(uint32_t sig)
 	return sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH;
 }
 
-/* Whether a signal would end the process, or stop it. There is one process in an image. */
+/* The root, if a thread is of it: its parent is the restore command; all others have theirs in the tree. */
+static const Ckpt__Task *root_with(const struct plan *p, uint64_t tid)
+{
+	size_t pos = 0;
+	const struct model_rec *rec = model_next(p->model, &res_task.type, &pos);
+	const Ckpt__Task *m = rec ? (const void *)rec->msg : NULL;
+
+	for (size_t i = 0; m && i < m->n_tids; i++)
+		if ((uint64_t)m->tids[i] == tid)
+			return m;
+	return NULL;
+}
+
+/* Whether a signal would end the root's process, or stop it. */
 static bool kills(const struct plan *p, uint64_t tid, uint32_t sig)
 {
 	const Ckpt__Regs *regs = model_get(p->model, &res_regs.type, tid);
-	size_t pos = 0;
-	const struct model_rec *rec = model_next(p->model, &res_sigaction.type, &pos);
-	const Ckpt__SigActions *m = rec ? (const void *)rec->msg : NULL;
+	const Ckpt__Task *root = root_with(p, tid);
+	const Ckpt__SigActions *m =
+		root ? model_get(p->model, &res_sigaction.type, (uint64_t)root->pid) : NULL;
 
+	if (!root)
+		return false;
 	if (ignored_by_default(sig) || (regs && sig && regs->sigmask & 1ULL << (sig - 1)))
 		return false;
 	for (size_t i = 0; m && i < m->n_actions; i++)
