@@ -123,7 +123,7 @@ LIB_SRC  := $(filter-out src/cli/%,$(HOST_SRC))
 AGENT_SRC := $(wildcard src/arch/$(ISA)/agent_entry.S) $(call find,src/agent,.c)
 UNIT_SRC := $(call find,test/unit,.c)
 # One victim per file
-E2E_SRC  := $(sort $(wildcard test/e2e/*.c))
+E2E_SRC  := $(sort $(shell grep -L 'e2e: isa:' test/e2e/*.c; grep -l 'e2e: isa: $(ISA)' test/e2e/*.c))
 
 obj = $(addprefix $(B)/obj/,$(addsuffix .o,$(basename $(1))))
 LIB_OBJ   := $(call obj,$(LIB_SRC)) $(PROTO_C:.c=.o)

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "inject/await.h"
+#include "inject/fragile.h"
 #include "kernel/proc_status.h"
 #include "kernel/ptrace.h"
 
@@ -61,6 +62,9 @@ static int own_context(struct tracees *tr, struct tracee *t, int sig)
 			arch_syscall_handled(&t->regs, &regs);
 		proc_status_done(&st);
 	}
+	if (fragile_put(t) < 0)
+		return -EIO;
+	fragile_drop(t);
 	return arch_regs_set(t->tid, &regs);
 }
 
@@ -152,6 +156,8 @@ int drive_settle(struct tracees *tr, struct tracee *t)
 	struct arch_regs now;
 	int sig, r = arch_regs_set(t->tid, &t->regs);
 
+	if (r == 0)
+		r = fragile_put(t);
 	if (r < 0 || !ARCH_STOP_REWINDS || !may_reenter(t))
 		return r;
 	r = drive_break_off(t->tid, &t->regs, &sig);

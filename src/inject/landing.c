@@ -57,7 +57,7 @@ static uint64_t take_new(struct tracees *tr, struct landings *l, const struct ar
 
 		if (!arch_landing_reaches(end, resume) || place_known(l, end))
 			continue;
-		start = end - slack_zeros_at_end(tr, &maps.v[i]);
+		start = end - slack_zeros_at_end(tr, &maps.v[i], ARCH_LANDING_SIZE);
 		if (end - start < ARCH_LANDING_SIZE)
 			continue;
 		l->v[l->n].start = l->v[l->n].next = start;

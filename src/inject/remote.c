@@ -21,6 +21,7 @@
 
 #include "inject/blob.h"
 #include "inject/drive.h"
+#include "inject/fragile.h"
 #include "inject/permit.h"
 #include "inject/slack.h"
 #include "inject/stubs.h"
@@ -285,7 +286,9 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 			return op_fail(tr->op, CKPT_E_SYSTEM, 0, "inject", NULL,
 				"%zu questions for each thread, of which a stub asks %d",
 				threads[i].n, ARCH_STUB_CALLS_MAX);
-	r = permit_batch(tr, whole, threads, &m.leader);
+	r = fragile_keep(tr);
+	if (r == 0)
+		r = permit_batch(tr, whole, threads, &m.leader);
 	if (r < 0)
 		return r;
 	t = &tr->v[m.leader];
@@ -296,6 +299,11 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 	t->held = !t->dead;
 	if (r == 0)
 		r = m.err;
+	if (r == -ENOSPC)
+		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject",
+			"try again when its threads are elsewhere",
+			"pid %d (%s) has no room for injected code near to where a thread is",
+			tr->pid, tr->comm);
 	if (r == -EOPNOTSUPP)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, NULL, "needs Linux 6.4",
 			"pid %d (%s) can't be asked for its state: a thread dispatches its system calls to "

@@ -32,10 +32,11 @@ void slack_find(struct tracees *tr, uint64_t vdso_start, uint64_t vdso_end);
 void slack_find_in_files(struct tracees *tr, const struct vma_list *maps);
 
 /**
- * slack_zeros_at_end() - zeros at the end of a mapping's last page, less some that keep a distance
- * Return: bytes, a multiple of 64; 0: none, or it is not code of a file.
+ * slack_zeros_at_end() - zeros at the end of a mapping's last page
+ * @distance: so many of them are left to what is in front; a power of 2
+ * Return: bytes, a multiple of @distance; 0: none, or it is not code of a file.
  */
-size_t slack_zeros_at_end(struct tracees *tr, const struct vma *v);
+size_t slack_zeros_at_end(struct tracees *tr, const struct vma *v, size_t distance);
 
 /** slack_holds() - whether an address lies in the slack */
 bool slack_holds(const struct tracees *tr, uint64_t addr);

@@ -20,7 +20,7 @@ static bool is_code_of_file(const struct vma *v)
 	return v->ino && v->path && v->path[0] == '/' && v->prot == (VMA_READ | VMA_EXEC);
 }
 
-size_t slack_zeros_at_end(struct tracees *tr, const struct vma *v)
+size_t slack_zeros_at_end(struct tracees *tr, const struct vma *v, size_t distance)
 {
 	uint8_t page[PAGE];
 	size_t n = 0;
@@ -29,7 +29,7 @@ size_t slack_zeros_at_end(struct tracees *tr, const struct vma *v)
 		return 0;
 	while (n < PAGE && page[PAGE - 1 - n] == 0)
 		n++;
-	return n > SLACK_ALIGN && n < PAGE ? ALIGN_DOWN(n - SLACK_ALIGN, (size_t)SLACK_ALIGN) : 0;
+	return n > distance ? ALIGN_DOWN(n - distance, distance) : 0;
 }
 
 void slack_find_in_files(struct tracees *tr, const struct vma_list *maps)
@@ -38,9 +38,10 @@ void slack_find_in_files(struct tracees *tr, const struct vma_list *maps)
 
 	for (size_t i = 0; i < maps->n; i++) {
 		const struct vma *v = &maps->v[i];
-		size_t n = slack_zeros_at_end(tr, v);
+		size_t n = slack_zeros_at_end(tr, v, SLACK_ALIGN);
 
-		if (n < LEAST || n <= best)
+		/* a whole page of zeros is no end of code */
+		if (n < LEAST || n <= best || n == PAGE - SLACK_ALIGN)
 			continue;
 		best = n;
 		tr->slack_start = v->end - n;

@@ -22,6 +22,7 @@
 
 #include "core/trace.h"
 #include "inject/await.h"
+#include "inject/fragile.h"
 #include "inject/heal.h"
 #include "inject/leftover.h"
 #include "inject/rewait.h"
@@ -259,6 +260,12 @@ static int hold_from(struct tracees *tr, size_t first)
 	return 0;
 }
 
+static void tracee_done(struct tracee *t)
+{
+	policy_done(&t->policy);
+	fragile_drop(t);
+}
+
 static void drop_dead(struct tracees *tr)
 {
 	size_t k = 0;
@@ -269,7 +276,7 @@ static void drop_dead(struct tracees *tr)
 				ptrace_reap(tr->v[i].tid);
 			else
 				tr->leader_dead = true;
-			policy_done(&tr->v[i].policy);
+			tracee_done(&tr->v[i]);
 		} else {
 			tr->v[k++] = tr->v[i];
 		}
@@ -378,7 +385,7 @@ static int seize_all(struct tracees *tr)
 static void tracees_free(struct tracees *tr)
 {
 	for (size_t i = 0; i < tr->n; i++)
-		policy_done(&tr->v[i].policy);
+		tracee_done(&tr->v[i]);
 	fd_close(tr->mem_fd);
 	fd_close(tr->proc_fd);
 	free(tr->seen);

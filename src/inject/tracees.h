@@ -40,6 +40,8 @@ struct tracee {
 	uint64_t left_ns;  /* ... so much is left */
 	uint64_t sigmask;
 	struct rseq_config rseq;
+	uint8_t *xstate; /* kept of it, see fragile.h; NULL: nothing */
+	size_t xstate_len;
 };
 
 struct tracees {

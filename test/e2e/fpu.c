@@ -3,6 +3,7 @@
  * mxcsr, the x87 stack and control word, and PKRU; different ones in each of five threads, which keep
  * them in registers while they spin; one has nothing but an unusual mxcsr.
  * Shows: Threads: "FPU and all xsave registers (AVX, AVX-512 where the CPU has it, PKRU)".
+ * e2e: isa: x86_64
  */
 #include "victim.h"
 

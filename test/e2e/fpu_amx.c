@@ -5,6 +5,7 @@
  * Shows: Threads: "FPU and all xsave registers"; what is not saved is refused by name.
  * e2e: args: idle live
  * e2e: refuse for live: AMX
+ * e2e: isa: x86_64
  */
 #include "victim.h"
 

@@ -17,22 +17,32 @@ __attribute__((noinline, aligned(4096))) static int prot_patched_text(void)
 	return 1;
 }
 
+#ifdef __aarch64__
+/* mov w0, #2; ret; and add w0, w0, #42; ret */
+static const unsigned char code_two[] = {0x40, 0, 0x80, 0x52, 0xc0, 3, 0x5f, 0xd6};
+static const unsigned char code_add[] = {0, 0xa8, 0, 0x11, 0xc0, 3, 0x5f, 0xd6};
+#else
+/* mov $2, %eax; ret; and lea 42(%rdi), %eax; ret */
+static const unsigned char code_two[] = {0xb8, 2, 0, 0, 0, 0xc3};
+static const unsigned char code_add[] = {0x8d, 0x47, 42, 0xc3};
+#endif
+
 /* Through a pointer that the compiler does not know. */
 static int (*volatile prot_patched)(void) = prot_patched_text;
 
 static void prot_patch(void)
 {
-	static const unsigned char code[] = {0xb8, 2, 0, 0, 0, 0xc3}; /* mov $2, %eax; ret */
 	void *page = (void *)((uintptr_t)prot_patched_text & ~(MM_PAGE - 1));
 
 	MUST(mprotect(page, MM_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC));
-	memcpy((void *)prot_patched_text, code, sizeof(code));
+	memcpy((void *)prot_patched_text, code_two, sizeof(code_two));
+	__builtin___clear_cache(
+		(char *)prot_patched_text, (char *)prot_patched_text + sizeof(code_two));
 	MUST(mprotect(page, MM_PAGE, PROT_READ | PROT_EXEC));
 }
 
 int main(int argc, char **argv)
 {
-	static const unsigned char code[] = {0x8d, 0x47, 42, 0xc3}; /* lea 42(%rdi), %eax; ret */
 	char *p[PROTS], *jit = mm_island(LEN, PROT_READ | PROT_WRITE);
 	struct mm_vma was[PROTS];
 	bool faults[PROTS];
@@ -46,7 +56,8 @@ int main(int argc, char **argv)
 		faults[i] = mm_touch(p[i], MM_READ) != 0;
 	}
 	CHECK(faults[0] && !faults[1] && !faults[3], "the test is broken");
-	memcpy(jit + MM_PAGE, code, sizeof(code));
+	memcpy(jit + MM_PAGE, code_add, sizeof(code_add));
+	__builtin___clear_cache(jit + MM_PAGE, jit + MM_PAGE + sizeof(code_add));
 	MUST(mprotect(jit, LEN, PROT_READ | PROT_EXEC));
 	CHECK(((int (*)(int))(jit + MM_PAGE))(1) == 43, "the test is broken");
 	CHECK(prot_patched() == 1, "the test is broken");

@@ -14,6 +14,15 @@
 #include <elf.h>
 #include <sys/auxv.h>
 
+/* Its name, and how the jump begins that is put there: ldr x17, 8 bytes on; jmp *0(%rip) */
+#ifdef __aarch64__
+#define VDSO_CLOCK "__kernel_clock_gettime"
+#define VDSO_JUMP  0x51, 0x00, 0x00, 0x58
+#else
+#define VDSO_CLOCK "__vdso_clock_gettime"
+#define VDSO_JUMP  0xff, 0x25
+#endif
+
 #define PARTS 8
 
 struct part {
@@ -127,10 +136,11 @@ static void vdso_make_foreign(char *base)
 /* After a restore the old code is where it was, and its functions begin with a jump. */
 static void vdso_expect_sent_on(char *base)
 {
+	static const unsigned char jump[] = {VDSO_JUMP};
 	const unsigned char *code = (void *)vdso_clock;
 
 	CHECK(base[EI_NIDENT - 1] & 1, "the old code is not there any more");
-	CHECK(code[0] == 0xff && code[1] == 0x25, "the old clock_gettime begins with %02x %02x",
+	CHECK(memcmp(code, jump, sizeof(jump)) == 0, "the old clock_gettime begins with %02x %02x",
 		code[0], code[1]);
 	CHECK(strcmp(mm_vma(base).name, "[vdso]"), "the old code is still the kernel's");
 }
@@ -156,7 +166,7 @@ int main(int argc, char **argv)
 	foreign = !strcmp(argv[1], "foreign");
 	if (!n || !base)
 		SKIP("this kernel gives no vdso");
-	clock = vdso_symbol(base, "__vdso_clock_gettime");
+	clock = vdso_symbol(base, VDSO_CLOCK);
 	if (!strcmp(argv[1], "moved")) {
 		delta = vdso_move(part, n);
 		clock = (void *)((char *)clock + delta);

@@ -3,6 +3,7 @@
  * zone, in four threads that spin in user code while they are dumped. Two of them leave the spin by
  * themselves; two are called out of it by a signal, so that rcx and rip are checked as well.
  * Shows: Threads: "general registers"; a stop in user code goes on at the very instruction.
+ * e2e: isa: x86_64
  */
 #include "victim.h"
 

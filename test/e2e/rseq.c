@@ -3,6 +3,7 @@
  * section over and over: each iteration either commits or is aborted, and both are counted; the sum
  * must come out exact, which it does not if a thread goes on inside a section that it was stopped in.
  * Shows: Threads: "rseq registration (also when stopped inside a critical section)".
+ * e2e: isa: x86_64
  */
 #include "victim.h"
 

@@ -22,11 +22,35 @@
 static const int seccomp_own[] = {SYS_read, SYS_write, SYS_close, SYS_openat, SYS_nanosleep,
 	SYS_exit, SYS_exit_group, SYS_futex, SYS_rt_sigtimedwait, SYS_rt_sigreturn,
 	SYS_clock_gettime, SYS_madvise};
-static const int seccomp_roomy[] = {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_rt_sigprocmask,
-	SYS_getpid, SYS_gettid, SYS_rt_sigaction, SYS_sigaltstack, SYS_prctl, SYS_brk,
-	SYS_getitimer, SYS_timer_gettime, SYS_timer_getoverrun, SYS_ioctl, SYS_socketpair,
-	SYS_sched_getattr, SYS_arch_prctl, SYS_getrlimit, SYS_prlimit64, SYS_umask, SYS_userfaultfd,
-	SYS_ioprio_get, SYS_membarrier, SYS_personality, SYS_capget};
+static const int seccomp_roomy[] = {
+	SYS_mmap,
+	SYS_munmap,
+	SYS_mprotect,
+	SYS_rt_sigprocmask,
+	SYS_getpid,
+	SYS_gettid,
+	SYS_rt_sigaction,
+	SYS_sigaltstack,
+	SYS_prctl,
+	SYS_brk,
+	SYS_getitimer,
+	SYS_timer_gettime,
+	SYS_timer_getoverrun,
+	SYS_ioctl,
+	SYS_socketpair,
+	SYS_sched_getattr,
+	SYS_getrlimit,
+	SYS_prlimit64,
+	SYS_umask,
+	SYS_userfaultfd,
+	SYS_ioprio_get,
+	SYS_membarrier,
+	SYS_personality,
+	SYS_capget,
+#ifdef SYS_arch_prctl
+	SYS_arch_prctl,
+#endif
+};
 
 static void seccomp_install(int roomy)
 {

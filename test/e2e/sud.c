@@ -6,6 +6,7 @@
  *
  * e2e: leave refused: syscall user dispatch
  * e2e: no again,cycle,kill,late: "dump -R" is refused
+ * e2e: isa: x86_64
  */
 #include "victim.h"
 

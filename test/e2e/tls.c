@@ -2,6 +2,7 @@
  * Holds: in four threads, thread-local values behind the fs base, and a gs base that points at a block
  * of the thread's own; one thread has both bases changed by arch_prctl and spins with them in use.
  * Shows: Threads: "fs/gs base and TLS".
+ * e2e: isa: x86_64
  */
 #include "victim.h"
 

@@ -16,6 +16,7 @@
  *   e2e: dump: may fail           what it does may make a dump fail, with a message and no image
  *   e2e: settle: SECONDS          to wait between ready and the dump (0.05)
  *   e2e: timeout: SECONDS         for the whole test (60)
+ *   e2e: isa: ISA                 for machines of this kind only (uname -m)
  *   e2e: cflags: FLAGS            more flags for the compiler
  *   e2e: session: inherit         started in the driver's session, not as a session's leader
  *   e2e: options: WORDS           more for every "ckpt dump"; @NAME is what the file NAME holds

@@ -17,6 +17,7 @@ class Victim:
         self.base, self.source, self.arg = base, source, arg
         self.name = base if arg is None else f"{base}-{arg}"
         self.settle, self.timeout = 0.05, 60.0
+        self.isa = os.uname().machine
         self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
         self.may_fail, self.leave_refused, self.gone, self.options = False, None, False, []
         self.devpts = False
@@ -36,6 +37,8 @@ class Victim:
             self.cflags = value.split()
         elif key == "session":
             self.session = value != "inherit"
+        elif key == "isa":
+            self.isa = value
         elif key == "leave refused":
             self.leave_refused = value
         elif key == "dump":
@@ -72,7 +75,7 @@ def victims_load():
         args = " ".join(re.findall(r"e2e: args: *([^*\n]*)", text)).split()
         for arg in args or [None]:
             found.append(Victim(file[:-2], source, arg, text))
-    return found
+    return [v for v in found if v.isa == os.uname().machine]
 
 
 def victim_build(victim):

@@ -26,6 +26,7 @@ enum { X0, X1, X2, X3, X4, X5, X8 = 8, X9, X10, X11, X12, X17 = 17, X19 = 19, SP
 #define INSN_SVC     0xd4000001U
 #define INSN_NOP     0xd503201fU
 #define BRANCH_REACH (1LL << 27)
+#define POOL_MAX     40
 
 /* Registers that the agent, a C function, may change, but for those that arguments stand in. */
 static const uint8_t lost_in_call[] = {6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 30};
@@ -36,6 +37,11 @@ struct code {
 	size_t len, cap;
 	uint32_t known; /* bit per register: holds value[] */
 	uint64_t value[GPRS];
+	unsigned n_pool; /* values that are loaded from behind the code */
+	struct {
+		size_t from;
+		uint64_t value;
+	} pool[POOL_MAX];
 };
 
 /* What does not fit is only counted. */
@@ -86,6 +92,32 @@ static void put_mov_fresh(struct code *c, unsigned reg, uint64_t imm, bool ones)
 	put_keep(c, reg, (rest & ~(0xffffULL << 16 * i)) | (imm & 0xffffULL << 16 * i), imm);
 }
 
+/* ldr from the pool: as long as three movs */
+static void put_load(struct code *c, unsigned reg, uint64_t imm)
+{
+	if (c->n_pool < POOL_MAX) {
+		c->pool[c->n_pool].from = c->len;
+		c->pool[c->n_pool++].value = imm;
+	}
+	put(c, 0x58000000U | reg);
+}
+
+static void put_pool(struct code *c)
+{
+	for (unsigned i = 0; i < c->n_pool; i++) {
+		size_t from = c->pool[i].from;
+		uint32_t insn;
+
+		if (c->len + sizeof(uint64_t) <= c->cap) {
+			memcpy(&insn, c->buf + from, sizeof(insn));
+			insn |= (uint32_t)(c->len - from) >> 2 << 5;
+			memcpy(c->buf + from, &insn, sizeof(insn));
+			memcpy(c->buf + c->len, &c->pool[i].value, sizeof(uint64_t));
+		}
+		c->len += sizeof(uint64_t);
+	}
+}
+
 static void put_mov(struct code *c, unsigned reg, uint64_t imm)
 {
 	unsigned zeros = halves_unlike(imm, 0), ones = halves_unlike(imm, ~0ULL);
@@ -93,6 +125,8 @@ static void put_mov(struct code *c, unsigned reg, uint64_t imm)
 
 	if ((c->known & 1U << reg) && halves_unlike(imm, c->value[reg]) <= (fresh ? fresh : 1))
 		put_keep(c, reg, c->value[reg], imm);
+	else if (fresh == 4)
+		put_load(c, reg, imm);
 	else
 		put_mov_fresh(c, reg, imm, ones < zeros);
 	c->known |= 1U << reg;
@@ -251,6 +285,7 @@ size_t arch_stub_calls(uint8_t *buf, uint64_t at, const struct arch_call *calls,
 	entry->gp.pc = at + c.len;
 	known_from(&c, entry);
 	put_calls(&c, calls, n, hold_at);
+	put_pool(&c);
 	if (!in_reach(at, resume->gp.pc) && !resume->landing)
 		return 0;
 	return c.len <= c.cap ? c.len : 0;
@@ -398,6 +433,7 @@ size_t arch_stub_region(uint8_t *buf, uint64_t at, const struct arch_region *reg
 	put_mov(&c, X8, SYS_rt_sigprocmask);
 	put_svc(&c);
 	put_resume(&c, resume);
+	put_pool(&c);
 	if (!in_reach(at, resume->gp.pc) && !resume->landing)
 		return 0;
 	return c.len <= c.cap ? c.len : 0;

@@ -26,8 +26,8 @@ struct arch_regs {
 /* Bytes that one injected piece of code needs at most; one of each fits behind the vdso of Linux 6.1. */
 #define ARCH_STUB_CALLS_MAX   8
 #define ARCH_STUB_RESULTS_MAX 4
-#define ARCH_STUB_CALLS_SIZE  288
-#define ARCH_STUB_REGION_SIZE 416
+#define ARCH_STUB_CALLS_SIZE  320
+#define ARCH_STUB_REGION_SIZE 384
 #define ARCH_JUMP_SIZE        16
 #define ARCH_LANDING_SIZE     16
 
@@ -35,5 +35,8 @@ struct arch_regs {
 
 /* Whether the kernel, at a stop within a system call, forgets how it would have gone on. */
 #define ARCH_STOP_REWINDS 1
+
+/* Whether an injected system call may lose some of them (arch_xstate_fragile()). */
+#define ARCH_XSTATE_IS_FRAGILE 1
 
 #endif

@@ -29,4 +29,7 @@ struct arch_regs {
 /* Whether the kernel, at a stop within a system call, forgets how it would have gone on. */
 #define ARCH_STOP_REWINDS 0
 
+/* Whether an injected system call may lose some of them (arch_xstate_fragile()). */
+#define ARCH_XSTATE_IS_FRAGILE 0
+
 #endif
