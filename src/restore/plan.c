@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <linux/ioprio.h>
 #include <linux/sched.h>
 
 #include "agent/abi.h"
@@ -19,6 +20,8 @@
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "util/vec.h"
+
+#define COMM_LEN 16
 
 #define THREAD_FLAGS                                                                               \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
@@ -125,6 +128,10 @@ static void plan_births(struct tree_plan *t, size_t maker, enum birth_time when)
 
 		if (b->maker != maker || b->when != when)
 			continue;
+		/* there is one to share when something has been set in it */
+		if (b->flags & CLONE_IO)
+			PROG_CALL(&first->prog, "tree: have an I/O context to share",
+				SYS_ioprio_set, IMM(IOPRIO_WHO_PROCESS), IMM(0), IMM(0));
 		plan_spawn(first, child, &how,
 			b->kind == BIRTH_BETWEEN  ? "tree: make who makes an orphan"
 			: b->kind == BIRTH_LEADER ? "tree: stand in for a dead leader"
@@ -179,9 +186,6 @@ static void plan_join(struct plan *p, struct tree_plan *t, size_t i)
 	if (dies_with_maker(b) && b->kind == BIRTH_TASK)
 		PROG_CALL(prog, "tree: no longer die with the maker", SYS_prctl,
 			IMM(PR_SET_PDEATHSIG), IMM(0));
-	if (b->subreaper && b->kind == BIRTH_TASK)
-		PROG_CALL(prog, "tree: no longer adopt", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
-			IMM(0));
 	if (b->group == GROUP_JOIN || b->group == GROUP_OURS) {
 		PROG_CALL(prog, "tree: join a process group", SYS_setpgid, IMM(0),
 			IMM(b->group == GROUP_OURS ? p->own_group : b->group_of));
@@ -201,6 +205,9 @@ static void plan_ends(struct tree_plan *t, size_t i)
 	for (size_t k = 0; k < t->n && t->tree.n_leaders; k++)
 		if (t->tree.v[k].kind == BIRTH_LEADER && t->tree.v[k].parent == i)
 			plan_reap(prog, &IMM(t->tree.v[k].pid));
+	if (t->tree.v[i].subreaper) /* what it was itself is a resource of its own */
+		PROG_CALL(prog, "tree: no longer adopt", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
+			IMM(0));
 	for (size_t k = 1; k < t->n; k++) {
 		if (t->tree.v[k].kind != BIRTH_ZOMBIE || t->tree.v[k].parent != i)
 			continue;
@@ -234,8 +241,17 @@ static void plan_end(const struct birth *b, struct prog *prog)
 
 static void plan_ended(struct plan *p, struct tree_plan *t, size_t i)
 {
+	const struct birth *b = &t->tree.v[i];
+	struct prog *prog = &t->tasks[i].threads[0].prog;
+	char comm[COMM_LEN] = {0};
+
 	plan_join(p, t, i);
 	plan_ends(t, i);
+	if (b->task) {
+		snprintf(comm, sizeof(comm), "%s", b->task->comm);
+		PROG_CALL(prog, "tree: its name", SYS_prctl, IMM(PR_SET_NAME),
+			DATA(prog_data(prog, comm, sizeof(comm))));
+	}
 	plan_end(&t->tree.v[i], &t->tasks[i].threads[0].prog);
 }
 
