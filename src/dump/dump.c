@@ -169,6 +169,9 @@ static void log_records(const struct dump *d)
 static int stage_collect(struct dump *d)
 {
 	int r = collect_all(&d->collect, &d->tree);
+
+	if (r == 0)
+		r = tree_complete(&d->tree);
 	stage_say(&d->stage, "%zu records", d->model.n);
 	log_records(d);
 	return r;

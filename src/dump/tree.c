@@ -282,6 +282,28 @@ static int look(struct tree *t, size_t at)
 	return r < 0 ? r : n;
 }
 
+int tree_complete(const struct tree *t)
+{
+	struct proc_children found = {0};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->n; i++) {
+		struct tree_task *k = &t->v[i];
+
+		if (!k->tr || !k->tr->ran_on)
+			continue;
+		found.n = 0;
+		r = children(k, &found);
+		for (size_t c = 0; r == 0 && c < found.n; c++)
+			if (!known(t, found.v[c]))
+				r = op_fail(t->op, CKPT_E_TARGET, EAGAIN, NULL, "try again",
+					"pid %d (%s) has forked pid %d while it was looked at",
+					k->pid, k->tr->comm, found.v[c]);
+	}
+	proc_children_done(&found);
+	return r;
+}
+
 static int seize_descendants(struct tree *t)
 {
 	int found, r = 0;
@@ -323,6 +345,9 @@ static int sort(struct tree *t)
 	free(t->v);
 	t->v = v;
 	t->cap = t->n;
+	memset(t->slots, 0, t->n_slots * sizeof(*t->slots));
+	for (size_t i = 0; i < t->n; i++)
+		t->slots[slot_of(t, v[i].pid)] = i + 1;
 	return 0;
 }
 

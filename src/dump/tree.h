@@ -36,6 +36,13 @@ struct tree {
  */
 int tree_seize(struct ckpt_op *op, pid_t root, struct tree *ret);
 
+/**
+ * tree_complete() - whether all are still all, when everything has been asked
+ * Where we were too slow a thread has run on for a moment, and may have forked.
+ * Return: 0; negative after op_fail()
+ */
+int tree_complete(const struct tree *t);
+
 /** tree_release() - let all go on where they were, or with @stop be stopped by SIGSTOP; and free */
 void tree_release(struct tree *t, bool stop);
 

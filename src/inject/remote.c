@@ -5,8 +5,11 @@
  * fill it (a rendezvous, see arch_stub_region()), run the agent there, unmap, unblock, go home. While
  * it waits at its second rendezvous the other threads run small stubs of their own, whose calls write
  * into the region, and that wait at their end, for an instant, to be taken out. The leader is driven
- * from system-call stop to system-call stop. If we die, there are no stops, the second rendezvous is
- * not answered, the others' wait is over, and every thread ends in its own context.
+ * from system-call stop to system-call stop, but in between the two rendezvous: there it runs freely, and
+ * the last of its calls is such a wait too. (Two stops for each of a hundred calls would cost a
+ * millisecond; where a seccomp filter does not allow the wait, that is what it costs.) If we die, there
+ * are no stops, the second rendezvous is not answered, the waits are over, and every thread ends in its
+ * own context.
  *
  * Numbered events at which a signal may come: (1) before the leader's first call: it is delivered
  * natively and the stub begun anew; (2) after it: blocked, save SIGKILL and SIGSTOP; (3) in a
@@ -15,10 +18,12 @@
 #include "inject/remote.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "inject/await.h"
 #include "inject/blob.h"
 #include "inject/drive.h"
 #include "inject/fragile.h"
@@ -42,8 +47,13 @@ struct remote {
 	uint64_t region; /* where the target mapped it */
 	uint64_t hold_off, steps_off, whole_off, threads_off;
 	size_t leader; /* its index; its own thread's questions are asked by the agent too */
+	bool free;     /* the agent runs without stops */
 	int err;       /* first failure; the leader is still brought home */
 };
+
+#define NOT_MADE     INT64_MIN /* result of a call that is yet to be made */
+#define AWAIT_ROUNDS 8         /* about a millisecond; then it is stopped wherever it is */
+#define TRIES        3         /* then with stops, which can't come too late */
 
 /* ---- the region's layout: code, how long to hold | program, steps, data of all | stack ---- */
 
@@ -54,9 +64,18 @@ static const struct prog *leader_prog(const struct remote *m)
 	return m->threads ? &m->threads[m->leader] : &none;
 }
 
+/* The questions, the wait for us, the second rendezvous. */
 static size_t steps_count(const struct remote *m)
 {
-	return m->whole->n + leader_prog(m)->n + 1;
+	return m->whole->n + leader_prog(m)->n + m->free + 1;
+}
+
+static uint64_t last_ret_at(const struct remote *m)
+{
+	size_t last = m->whole->n + leader_prog(m)->n - 1;
+
+	return m->region + m->steps_off + last * sizeof(struct agent_step) +
+	       offsetof(struct agent_step, ret);
 }
 
 static void layout(struct remote *m)
@@ -109,6 +128,13 @@ static int fill(struct remote *m)
 		prog_lower(leader_prog(m),
 			&(struct prog_place){.data = m->region + thread_data_off(m, m->leader)},
 			steps + m->whole->n);
+	if (m->free) {
+		steps[nsteps - 3].ret = NOT_MADE;
+		steps[nsteps - 2] = (struct agent_step){.op = AGENT_SYSCALL,
+			.expect = AGENT_EXPECT_ANY,
+			.nr = SYS_ppoll,
+			.args = {0, 0, m->region + m->hold_off, 0, 0}};
+	}
 	steps[nsteps - 1] = (struct agent_step){.op = AGENT_ASK, .args = {1}};
 	memcpy(buf + m->whole_off, m->whole->data, m->whole->data_len);
 	for (size_t i = 0; m->threads && i < m->tr->n; i++)
@@ -170,6 +196,76 @@ static int threads_run(struct remote *m)
 
 /* ---- the leader ---- */
 
+/* Whether all questions seem to have been asked. */
+static bool agent_seems_done(const struct remote *m)
+{
+	int64_t ret = NOT_MADE;
+
+	return tracees_read(m->tr, last_ret_at(m), &ret, sizeof(ret)) < 0 || ret != NOT_MADE;
+}
+
+/*
+ * It has stopped. Return: 1 it is in its wait for us, and leaves it; 0 not yet there; -EAGAIN it has
+ * waited in vain, and is in its own context again, where it may have run on a little; -errno
+ */
+static int agent_look(struct remote *m, struct tracee *t)
+{
+	struct arch_regs regs;
+	int r = arch_regs_get(t->tid, &regs);
+
+	if (r < 0)
+		return r;
+	if (arch_ip(&regs) - m->region < m->code_size && arch_syscall_nr(&regs) == SYS_ppoll) {
+		arch_syscall_ended(&regs, 0);
+		r = arch_regs_set(t->tid, &regs);
+		return r < 0 ? r : 1;
+	}
+	if (arch_ip(&regs) - m->region < m->size || slack_holds(m->tr, arch_ip(&regs)))
+		return 0;
+	m->tr->ran_on = true;
+	r = tracee_snapshot(m->tr, t);
+	return r < 0 ? r : -EAGAIN;
+}
+
+/* From behind the first rendezvous to the wait before the second one. Return: 0; else as agent_look() */
+static int agent_run(struct remote *m, struct tracee *t)
+{
+	unsigned rounds = 0;
+	int r = ptrace_cont(t->tid, 0);
+
+	while (r == 0 && rounds < AWAIT_ROUNDS && !agent_seems_done(m))
+		await_progress(&rounds);
+	if (r == 0)
+		r = ptrace_interrupt(t->tid);
+	while (r == 0) {
+		struct wait_status s;
+		bool asked = true; /* for a stop that is yet to come */
+
+		r = await_stop(t->tid, &s);
+		if (r < 0)
+			break;
+		if (wait_is_dead(&s)) {
+			t->dead = true;
+			return -ESRCH;
+		}
+		if (s.kind == WAIT_EVENT_STOP || s.kind == WAIT_GROUP_STOP) {
+			r = agent_look(m, t);
+			if (r != 0)
+				break;
+			m->tr->group_stopped |= s.kind == WAIT_GROUP_STOP;
+			asked = false;
+		}
+		/* SIGSTOP can't be blocked; it has its effect when we let go */
+		r = ptrace_cont(t->tid, s.kind == WAIT_SIGNAL_STOP ? s.sig : 0);
+		/* asked for while it stands, the next stop would come before it gets any further */
+		if (r == 0 && !asked) {
+			await_progress(&rounds);
+			r = ptrace_interrupt(t->tid);
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
 /* The leader stands at the entry of a rendezvous. */
 static int rendezvous(struct remote *m, struct tracee *t, const struct arch_regs *at)
 {
@@ -193,7 +289,9 @@ static int rendezvous(struct remote *m, struct tracee *t, const struct arch_regs
 		return 0; /* not answered: the region goes */
 	r = arch_regs_get(t->tid, &regs);
 	arch_syscall_ret_set(&regs, AGENT_ASK_ANSWER);
-	return r < 0 ? r : arch_regs_set(t->tid, &regs);
+	if (r == 0)
+		r = arch_regs_set(t->tid, &regs);
+	return r < 0 || !m->free ? r : agent_run(m, t);
 }
 
 static int leader_start(struct remote *m, struct tracee *t)
@@ -292,9 +390,12 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 	if (r < 0)
 		return r;
 	t = &tr->v[m.leader];
-	layout(&m);
-	t->held = false;
-	r = leader_run(&m, t);
+	for (unsigned i = 0; i == 0 || r == -EAGAIN; i++) {
+		m.free = t->may_hold && i < TRIES && whole->n;
+		layout(&m);
+		t->held = false;
+		r = leader_run(&m, t);
+	}
 	permit_end(tr);
 	t->held = !t->dead;
 	if (r == 0)

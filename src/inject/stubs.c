@@ -79,6 +79,7 @@ static int stub_look(struct stubs *m, size_t i, uint64_t at)
 	if (arch_ip(&regs) - at < ARCH_STUB_CALLS_SIZE)
 		return 0;
 	/* we were too slow: it has gone home by itself, and has run on a little */
+	m->tr->ran_on = true;
 	r = tracee_snapshot(m->tr, t);
 	return r < 0 ? r : stub_start(m, i, at);
 }

@@ -64,8 +64,9 @@ struct tracees {
 	struct wait_seen *seen;          /* by tid; see wait.h */
 	size_t n_seen;
 	bool filtered; /* a thread's calls are subject to seccomp: ask no more than is needed */
-	bool dies;     /* it is to be killed after all went well */
-	bool big;      /* much memory in few mappings: tracees_kill() helps to free it */
+	bool ran_on; /* a thread has run in its own context since it was seized: it may have forked */
+	bool dies;   /* it is to be killed after all went well */
+	bool big;    /* much memory in few mappings: tracees_kill() helps to free it */
 };
 
 /**
