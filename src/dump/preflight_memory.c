@@ -31,7 +31,7 @@ static const struct {
 	{"/dmabuf:", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
 	{"/drm mm object", {"device", CKPT_REFUSED, "memory of a GPU can't be saved", NULL}},
 	{"/i915", {"device", CKPT_REFUSED, "memory of a GPU can't be saved", NULL}},
-	{"anon_inode:[io_uring]", {"io_uring", CKPT_REFUSED, NOT_YET("io_uring rings"), NULL}},
+	{"anon_inode:[io_uring]", {"io_uring", CKPT_SAVED, NULL, NULL}},
 	{"anon_inode:[perf_event]", {"perf", CKPT_REFUSED, NOT_YET("perf buffers"), NULL}},
 	{"anon_inode:", {"mapping", CKPT_REFUSED, NOT_YET("mappings of this kind"), NULL}},
 	{"socket:", {"socket", CKPT_REFUSED, NOT_YET("packet rings of sockets"), NULL}},

@@ -40,6 +40,7 @@ static const struct res *const table[] = {
 	&res_inotify,
 	&res_pidfd,
 	&res_fanotify,
+	&res_iouring,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,

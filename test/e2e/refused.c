@@ -1,8 +1,7 @@
 /*
- * e2e: args: tcp udp unix socketpair netlink io_uring userfaultfd mount
+ * e2e: args: tcp udp unix socketpair netlink userfaultfd mount
  * e2e: args: secretmem namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
- * e2e: refuse for io_uring: io_uring
  * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for mount: mount
  * e2e: refuse for secretmem: secret
@@ -13,7 +12,6 @@
  * Shows: "What is not saved yet is refused by name, all offenders at once, before anything is touched."
  */
 #include "victim.h"
-#include <linux/io_uring.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -57,11 +55,7 @@ static void refused_socket(const char *what)
 
 static void refused_anon(const char *what)
 {
-	struct io_uring_params params = {0};
-
-	if (!strcmp(what, "io_uring")) {
-		refused_may(syscall(SYS_io_uring_setup, 4, &params), "io_uring");
-	} else if (!strcmp(what, "userfaultfd")) {
+	if (!strcmp(what, "userfaultfd")) {
 		refused_may(syscall(SYS_userfaultfd, O_CLOEXEC), "userfaultfd");
 	} else if (!strcmp(what, "mount")) {
 		refused_may(syscall(SYS_fsopen, "tmpfs", 0), "fsopen");

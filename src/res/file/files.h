@@ -100,6 +100,12 @@ int files_placeholder(struct open_ctx *o);
 /** files_of_vma() - the id of the file behind a mapping; made on first use. 0 or after op_fail() */
 int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id);
 
+/** iouring_is_vma() - whether a mapping is of an io_uring ring */
+bool iouring_is_vma(const struct vma *v);
+
+/** iouring_offset() - where in the memory that it is saved as */
+uint64_t iouring_offset(const struct vma *v);
+
 /** files_of_exe() - the id of /proc/PID/exe */
 int files_of_exe(struct collect *c, uint32_t *ret_id);
 
@@ -156,6 +162,6 @@ void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct 
 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
 	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_mqueue, res_inotify, res_lock,
-	res_pidfd, res_fanotify, res_procfd;
+	res_pidfd, res_fanotify, res_procfd, res_iouring;
 
 #endif

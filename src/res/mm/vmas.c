@@ -145,6 +145,11 @@ static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
 	} else if (aio_is_ring(v)) {
 		m->kind = CKPT__VMA__KIND__OTHER;
 		m->name = strdup(v->path);
+	} else if (iouring_is_vma(v)) { /* it will be shared anonymous memory */
+		m->kind = CKPT__VMA__KIND__FILE;
+		m->offset = iouring_offset(v);
+		m->name = strdup("/dev/zero");
+		return file_of(s, v, &m->file);
 	} else if (v->ino && !is_private_hugetlb(v)) {
 		m->kind = CKPT__VMA__KIND__FILE;
 		m->offset = v->pgoff_bytes;

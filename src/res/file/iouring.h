@@ -1,0 +1,42 @@
+/*
+ * iouring.h - between the two halves of the resource iouring: dump and restore.
+ */
+#ifndef CKPT_RES_FILE_IOURING_H
+#define CKPT_RES_FILE_IOURING_H
+
+#include "res/file/files.h"
+#include "util/vec.h"
+
+#define IOURING_RINGS_BYTES (4UL << 20) /* room for the rings; the requests lie behind it */
+#define IOURING_SQE_BYTES   64
+#define IOURING_CQE_BYTES   16
+#define IOURING_ENTRIES_MAX 32768
+
+/* The beginning of the rings: struct io_rings of the kernel, as sq_off and cq_off tell it. */
+struct iouring_head {
+	uint32_t sq_head, sq_tail, cq_head, cq_tail;
+	uint32_t sq_mask, cq_mask, sq_entries, cq_entries;
+	uint32_t sq_dropped, sq_flags, cq_flags, cq_overflow;
+	uint32_t unused[4];
+};
+
+#define IOURING_CQES_AT sizeof(struct iouring_head)
+
+/* Where the list of requests lies: behind the completions, on a line of the cache. */
+static inline uint64_t iouring_list_at(uint32_t cq_entries)
+{
+	return ALIGN_UP(IOURING_CQES_AT + (uint64_t)cq_entries * IOURING_CQE_BYTES, 64);
+}
+
+/** iouring_open() - file_ops.open of a ring */
+int iouring_open(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);
+
+/** iouring_opened_all() - file_ops.opened_all of a ring: the files that are registered with it */
+int iouring_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd);
+
+/** iouring_plan() - file_ops.plan of a ring: the buffers that are registered with it */
+void iouring_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec, int fd,
+	struct prog *prog);
+
+#endif
