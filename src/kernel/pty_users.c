@@ -126,7 +126,9 @@ static int look_at(struct look *l)
 	memset(l->other, 0, l->s->n * sizeof(*l->other));
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = tell(l, terminal_of(l, fds[i]), fds[i]);
-	if (r != 0 || !st.tty_nr || major(st.tty_nr) != MAJOR_PTS)
+	/* of a zombie it is still told, though it has let go of all */
+	if (r != 0 || st.state == 'Z' || st.state == 'X' || !st.tty_nr ||
+		major(st.tty_nr) != MAJOR_PTS)
 		return r;
 	which = find(l->s, minor(st.tty_nr), NULL);
 	return which == NOT_ASKED_FOR || l->other[which] ? 0 : tell(l, which, -1);

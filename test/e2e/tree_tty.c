@@ -1,6 +1,7 @@
 /*
  * e2e: args: session given-up nested hang-up
  * e2e: devpts: own
+ * e2e: timeout: 8
  *
  * Holds: a terminal that is the controlling one of a session of children: a foreground and a background
  *        process group, a line that is typed in part; members that have given it up, or were there before
