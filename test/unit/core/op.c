@@ -256,6 +256,45 @@ Test(trace, spans_become_a_chrome_trace)
 	json_decref(root);
 }
 
+Test(op, an_error_of_what_was_only_tried)
+{
+	struct ckpt_error err;
+	struct ckpt_op op, tried;
+
+	op_init(&op, NULL);
+	op_init(&tried, NULL);
+	op_target(&op, CKPT_TARGET_RUNNING);
+	op_fail(&tried, CKPT_E_TARGET, ESRCH, "waitid", "advice", "pid %d", 12);
+	cr_assert_eq(op_adopt(&op, &tried), -ESRCH);
+	op_done(&tried, &err);
+	cr_expect_eq(err.kind, CKPT_OK, "it has been moved");
+	op_done(&op, &err);
+	cr_expect_eq(err.kind, CKPT_E_TARGET);
+	cr_expect_eq(err.err, ESRCH);
+	cr_expect_str_eq(err.object, "pid 12");
+	cr_expect_str_eq(err.call, "waitid");
+	cr_expect_str_eq(err.advice, "advice");
+	cr_expect_eq(err.target, CKPT_TARGET_RUNNING);
+	ckpt_error_done(&err);
+}
+
+/* What has failed before counts. */
+Test(op, an_adopted_error_is_not_the_first)
+{
+	struct ckpt_error err;
+	struct ckpt_op op, tried;
+
+	op_init(&op, NULL);
+	op_init(&tried, NULL);
+	op_fail(&op, CKPT_E_REFUSED, 0, NULL, NULL, "first");
+	op_fail(&tried, CKPT_E_SYSTEM, EIO, NULL, NULL, "second");
+	cr_assert_eq(op_adopt(&op, &tried), -EIO);
+	op_done(&tried, NULL);
+	op_done(&op, &err);
+	cr_expect_str_eq(err.object, "first");
+	ckpt_error_done(&err);
+}
+
 Test(trace, without_a_trace_nothing_happens)
 {
 	struct trace_span s = trace_begin(NULL, "x", 1, 1);
