@@ -120,13 +120,13 @@ static void plan_births(struct tree_plan *t, size_t maker, enum birth_time when)
 {
 	struct thread_plan *first = &t->tasks[maker].threads[0];
 
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = t->tree.v[maker].made; i != BIRTH_NONE; i = t->tree.v[i].made_next) {
 		const struct birth *b = &t->tree.v[i];
 		struct thread_plan *child = &t->tasks[i].threads[0];
 		struct clone_args how = {
 			.flags = b->flags, .exit_signal = (uint64_t)b->exit_signal};
 
-		if (b->maker != maker || b->when != when)
+		if (b->when != when)
 			continue;
 		/* there is one to share when something has been set in it */
 		if (b->flags & CLONE_IO)
@@ -208,7 +208,7 @@ static void plan_ends(struct tree_plan *t, size_t i)
 	if (t->tree.v[i].subreaper) /* what it was itself is a resource of its own */
 		PROG_CALL(prog, "tree: no longer adopt", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
 			IMM(0));
-	for (size_t k = 1; k < t->n; k++) {
+	for (size_t k = 1; k < t->n && t->tree.n_zombies; k++) {
 		if (t->tree.v[k].kind != BIRTH_ZOMBIE || t->tree.v[k].parent != i)
 			continue;
 		PROG_CALL(prog, "tree: let a child end", SYS_waitid, IMM(P_PID),

@@ -407,6 +407,29 @@ static int join_all(struct grow *g)
 
 /* ------------------------------------------------------------------ all of it */
 
+static void count(struct tree *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		t->n_tasks += t->v[i].kind == BIRTH_TASK;
+		t->n_zombies += t->v[i].kind == BIRTH_ZOMBIE;
+		t->n_leaders += t->v[i].kind == BIRTH_LEADER;
+		t->n_standing += t->v[i].kind != BIRTH_BETWEEN;
+	}
+}
+
+/* Who makes whom, in the order of the image. */
+static void list_made(struct tree *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		t->v[i].made = t->v[i].made_next = BIRTH_NONE;
+	for (size_t i = t->n; i-- > 1;) {
+		if (t->v[i].maker == BIRTH_NONE)
+			continue;
+		t->v[i].made_next = t->v[t->v[i].maker].made;
+		t->v[t->v[i].maker].made = i;
+	}
+}
+
 int tree_new(struct ckpt_op *op, const struct model *m, struct tree *ret)
 {
 	struct tree t = {0};
@@ -425,11 +448,8 @@ int tree_new(struct ckpt_op *op, const struct model *m, struct tree *ret)
 		share_pages(&g, m);
 	if (r == 0)
 		r = join_all(&g);
-	for (size_t i = 0; i < t.n; i++) {
-		t.n_tasks += t.v[i].kind == BIRTH_TASK;
-		t.n_leaders += t.v[i].kind == BIRTH_LEADER;
-		t.n_standing += t.v[i].kind != BIRTH_BETWEEN;
-	}
+	count(&t);
+	list_made(&t);
 	free(g.pids);
 	free(g.seek);
 	if (r < 0)

@@ -58,6 +58,7 @@ struct birth {
 	enum birth_group group;
 	pid_t group_of;
 	uint64_t flags; /* of clone3 */
+	size_t made, made_next; /* the first that it makes, the next that its maker makes; or BIRTH_NONE */
 	int exit_signal;
 };
 
@@ -65,6 +66,7 @@ struct tree {
 	struct birth *v; /* the tasks in the order of the model, [0] the root; then stand-ins */
 	size_t n, cap;
 	size_t n_tasks;    /* of kind BIRTH_TASK */
+	size_t n_zombies;  /* of kind BIRTH_ZOMBIE */
 	size_t n_leaders;  /* of kind BIRTH_LEADER */
 	size_t n_standing; /* that are there when all are made: all but BIRTH_BETWEEN */
 };
