@@ -1,11 +1,13 @@
 /*
- * e2e: args: private key gone changed removed removed-key readonly exec twice part protected locked huge shared
+ * e2e: args: private first key gone changed removed removed-key
+ * e2e: args: readonly exec twice part protected locked huge shared
  * e2e: gone for gone,changed: yes
  * e2e: no cycle,faults for shared: a stranger is there, and changes it
  *
  * Holds: a segment of System V shared memory, attached in one of many ways; its size is no multiple of
- * a page. private, key: it outlives the process; gone: it is not there any more at the restore.
- * changed: somebody has written to it meanwhile. shared: a stranger has it attached too, and changes it while the process is dead.
+ * a page. private, key: it outlives the process; first: its id is 0; gone: it is not there any more at
+ * the restore; changed: somebody has written to it meanwhile; shared: a stranger has it attached too, and
+ * changes it while the process is dead.
  * Shows: Memory: "System V shared memory": contents, id, key, mode, owner, creator, attachments.
  */
 #include "mm.h"
@@ -68,10 +70,21 @@ static void make(void)
 	int flags = IPC_CREAT | IPC_EXCL | 0640 | (is("huge") ? SHM_HUGETLB : 0);
 	struct shmid_ds ds;
 
+	if (is("first")) {
+		int fd = open("/proc/sys/kernel/shm_next_id", O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			SKIP("ids can't be chosen here: %s", strerror(errno));
+		close(fd);
+	}
 	id = shmget(keyed ? KEY : IPC_PRIVATE, len, flags);
 	if (id < 0 && is("huge"))
 		SKIP("no huge pages: %s", strerror(errno));
 	CHECK(id >= 0, "shmget: %s", strerror(errno));
+	if (is("first") && id != 0) {
+		MUST(shmctl(id, IPC_RMID, NULL));
+		SKIP("the id 0 is taken");
+	}
 	MUST(shmctl(id, IPC_STAT, &ds));
 	ds.shm_perm.uid = 1234;
 	ds.shm_perm.gid = 5678;

@@ -57,6 +57,12 @@ static bool is_private_hugetlb(const struct vma *v)
 	       str_eq(v->path, "/anon_hugepage");
 }
 
+/* The first segment of System V shared memory has the id 0, and so has its inode. */
+static bool has_file(const struct vma *v)
+{
+	return (v->ino || (v->path && *v->path == '/')) && !is_private_hugetlb(v);
+}
+
 /* A flag's bit may lie above those that protobuf-c's bool has. */
 static bool has(const struct vma *v, uint64_t flag)
 {
@@ -150,7 +156,7 @@ static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
 		m->offset = iouring_offset(v);
 		m->name = strdup("/dev/zero");
 		return file_of(s, v, &m->file);
-	} else if (v->ino && !is_private_hugetlb(v)) {
+	} else if (has_file(v)) {
 		m->kind = CKPT__VMA__KIND__FILE;
 		m->offset = v->pgoff_bytes;
 		m->name = strdup(v->path ? v->path : "");
