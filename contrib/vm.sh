@@ -53,14 +53,13 @@ apt_arm64() {
 # The / of an aarch64 guest: once. Its directories are where this tree and its machine are seen.
 arm64_root() {
 	local root=$dir/root-aarch64 package
+	mkdir -p "$root"/{run,dev,proc,sys,tmp,root,hostfs} "$root$top" "$root$dir"
 	[ -e "$root/done" ] && return
 	# shellcheck disable=SC2086 # a list of words
 	apt-get -qq -y --download-only install $arm64_packages >&2
-	mkdir -p "$root"
 	for package in "$dir"/apt-arm64/archives/*.deb; do
 		dpkg -x "$package" "$root"
 	done
-	mkdir -p "$root"/{run,dev,proc,sys,tmp,root,hostfs} "$root$top" "$root$dir"
 	ln -sf dash "$root/bin/sh"
 	touch "$root/done"
 }

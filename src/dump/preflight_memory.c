@@ -8,7 +8,9 @@
 #include "dump/preflight_look.h"
 
 #include <string.h>
+#include <unistd.h>
 
+#include "image/image.h"
 #include "kernel/proc_maps.h"
 #include "util/str.h"
 #include "util/vec.h"
@@ -51,6 +53,8 @@ static const struct {
 };
 
 static const struct look_kind kind_memory = {"memory", CKPT_SAVED, NULL, NULL};
+static const struct look_kind kind_pages = {"process", CKPT_REFUSED,
+	"this kernel's pages are not of 4 KiB, which is not supported yet", NULL};
 static const struct look_kind kind_compat = {
 	"process", CKPT_REFUSED, "32-bit programs are not saved yet", NULL};
 
@@ -106,7 +110,10 @@ int look_memory(struct look *l)
 	if (r < 0)
 		return look_fail(
 			l, r, l->report->deep ? "read /proc/PID/smaps" : "read /proc/PID/maps");
-	r = look_mappings(l, &list);
+	if (sysconf(_SC_PAGESIZE) != IMAGE_PAGE_BYTES)
+		r = look_found(l, &kind_pages, "pid %d (%s)", l->pid, l->comm);
+	if (r == 0)
+		r = look_mappings(l, &list);
 	vma_list_done(&list);
 	return r;
 }

@@ -28,6 +28,7 @@ static int let_run(struct tracees *tr, struct tracee *t)
 
 	while (r == 0 && fragile(t) && now_ns() < deadline) {
 		t->held = false;
+		tr->ran_on = true;
 		r = ptrace_cont(t->tid, 0);
 		nanosleep(&doze, NULL);
 		if (r == 0)

@@ -97,6 +97,9 @@ static int stage_load(struct restore *s)
 	}
 	if (r == 0)
 		r = image_open(s->op, dir, &s->img);
+	if (r == 0 && sysconf(_SC_PAGESIZE) != IMAGE_PAGE_BYTES)
+		r = op_fail(s->op, CKPT_E_REFUSED, 0, NULL, NULL,
+			"this kernel's pages are not of 4 KiB, which is not supported yet");
 	if (r == 0)
 		r = model_load(s->op, s->img, res_types(), &s->model);
 	if (r < 0)

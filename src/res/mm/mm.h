@@ -12,7 +12,8 @@
 #define MM_TASK_SIZE_END ARCH_TASK_SIZE_END
 
 /* Of VmFlags: advice that was given, not facts that follow from the rest. */
-#define MM_FLAGS_KEPT (VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR)
+#define MM_FLAGS_KEPT                                                                              \
+	(VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR | VMF_BT)
 
 extern const struct res res_mm, res_pages, res_contents, res_aio;
 

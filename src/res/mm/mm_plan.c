@@ -41,6 +41,9 @@
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
+#ifndef PROT_BTI
+#define PROT_BTI 0x10 /* asm/mman.h of aarch64 */
+#endif
 #define HUGE_SHIFT 26 /* MAP_HUGE_SHIFT */
 
 static const struct {
@@ -67,14 +70,14 @@ static void describe(struct prog *prog, const Ckpt__Vma *v)
 
 void mm_plan_forget(const struct plan *p, struct prog *prog)
 {
-	uint64_t kept_end, kept = vdso_plan_keep(p->vdso, &kept_end);
+	uint64_t kept_end, top, kept = vdso_plan_keep(p->vdso, &kept_end, &top);
 
 	PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, IMM(0), PROG_AREA_START);
 	PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, PROG_AREA_END,
 		PROG_ABOVE_AREA(kept ? kept : MM_TASK_SIZE_END));
 	if (kept)
 		PROG_CALL(prog, "mm: forget the restorer's memory", SYS_munmap, IMM(kept_end),
-			IMM(MM_TASK_SIZE_END - kept_end));
+			IMM(top - kept_end));
 }
 
 static int map_flags(const Ckpt__Vma *v)
@@ -132,12 +135,18 @@ static void plan_advice(const Ckpt__Vma *v, uint64_t end, struct prog *prog)
 	}
 }
 
+/* Code that takes indirect branches only where it says so (aarch64). */
+static uint32_t guarded(const Ckpt__Vma *v)
+{
+	return v->flags & VMF_BT ? PROT_BTI : 0;
+}
+
 static void plan_mmap(struct plan *p, const Ckpt__Vma *v, uint64_t end, int prot, struct prog *prog)
 {
 	int fd = v->kind == CKPT__VMA__KIND__FILE ? plan_fd(p, v->file) : -1;
 
 	PROG_CALL_EQ(prog, "mm: map", v->start, SYS_mmap, IMM(v->start), IMM(end - v->start),
-		IMM(prot), IMM(map_flags(v)), IMM((int64_t)fd), IMM(v->offset));
+		IMM(prot | guarded(v)), IMM(map_flags(v)), IMM((int64_t)fd), IMM(v->offset));
 	prog_object(prog, "%llx-%llx %s", (unsigned long long)v->start, (unsigned long long)end,
 		v->name);
 }
@@ -185,7 +194,7 @@ static size_t plan_accounted(struct plan *p, const Ckpt__Mm *mm, size_t first, s
 		if (part->prot == (v->prot | PROT_WRITE))
 			continue;
 		PROG_CALL(prog, "mm: protect", SYS_mprotect, IMM(part->start),
-			IMM(part->end - part->start), IMM(part->prot));
+			IMM(part->end - part->start), IMM(part->prot | guarded(part)));
 		describe(prog, part);
 	}
 	return n;

@@ -211,6 +211,7 @@ int vdso_host_read(struct vdso_host *ret)
 			h.code_len = vdso_code_len(h.code, part->size);
 		}
 	}
+	h.top = maps.n ? maps.v[maps.n - 1].end : 0;
 	vma_list_done(&maps);
 	*ret = h;
 	return 0;

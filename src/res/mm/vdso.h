@@ -22,7 +22,8 @@ struct vdso_part {
 struct vdso_host {
 	struct vdso_part parts[VDSO_PARTS_MAX]; /* ascending */
 	size_t n;                               /* 0: this kernel has none */
-	uint64_t start;                         /* of the first part, in this process */
+	uint64_t start;                         /* of the first part, in this process ... */
+	uint64_t top;                           /* ... where no mapping reaches higher than this */
 	uint64_t size;                          /* from the first part to the end of the last */
 	const uint8_t *code; /* of [vdso], without the slack behind it; borrowed */
 	size_t code_len;
@@ -64,9 +65,10 @@ unsigned vdso_patch(
 /**
  * vdso_plan_keep() - the part of a fork's memory that its vdso is made of
  * @ret_end: its end
+ * @ret_top: end of all of the fork's memory
  * Return: its start; 0: a vdso is mapped anew, nothing has to be kept for it.
  */
-uint64_t vdso_plan_keep(const struct vdso_host *host, uint64_t *ret_end);
+uint64_t vdso_plan_keep(const struct vdso_host *host, uint64_t *ret_end, uint64_t *ret_top);
 
 /**
  * vdso_plan() - the steps that give a task the vdso of @mm, in an empty address space

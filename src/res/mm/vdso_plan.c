@@ -109,14 +109,17 @@ static bool on_ours(const struct vdso_host *h, uint64_t at)
 
 static uint64_t room_find(const struct vdso_host *h, const Ckpt__Mm *mm)
 {
-	uint64_t at = vdso_room(mm, h->size);
+	/* how large an address space is differs between kernels: what has room for us does for it */
+	uint64_t at =
+		ARCH_VDSO_MAP_NR < 0 ? room_below(mm, h->size, h->top) : vdso_room(mm, h->size);
 
 	return on_ours(h, at) ? room_below(mm, h->size, h->start) : at;
 }
 
-uint64_t vdso_plan_keep(const struct vdso_host *h, uint64_t *ret_end)
+uint64_t vdso_plan_keep(const struct vdso_host *h, uint64_t *ret_end, uint64_t *ret_top)
 {
 	*ret_end = h->start + h->size;
+	*ret_top = h->top;
 	return ARCH_VDSO_MAP_NR < 0 && h->n ? h->start : 0;
 }
 
