@@ -45,6 +45,13 @@ int leftover_leave(struct tracees *tr, struct tracee *t)
 	int r = 0;
 
 	while (r == 0 && in_leftover(tr, arch_ip(&t->regs))) {
+		/* it would run on a little in its own context, and nobody has sent it SIGCONT */
+		if (tr->group_stopped)
+			return op_fail(tr->op, CKPT_E_REFUSED, EBUSY, NULL,
+				"let it go on for a moment (SIGCONT) first",
+				"pid %d (%s): thread %d is stopped in code of a dump that was killed in "
+				"the midst",
+				tr->pid, tr->comm, t->tid);
 		if (now_ns() > deadline)
 			return -EBUSY;
 		t->held = false;
