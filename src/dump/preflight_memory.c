@@ -12,6 +12,7 @@
 
 #include "image/image.h"
 #include "kernel/proc_maps.h"
+#include "res/file/files.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -45,13 +46,14 @@ static const struct {
 	uint64_t flags;
 	struct look_kind kind;
 } flagged[] = {
-	{VMF_UM | VMF_UW | VMF_UI,
-		{"userfaultfd", CKPT_REFUSED, NOT_YET("mappings under userfaultfd(2)"), NULL}},
 	{VMF_IO | VMF_PF, {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
 	{VMF_SS, {"shadow stack", CKPT_REFUSED, NOT_YET("shadow stacks"), NULL}},
 	{VMF_MT, {"memory tags", CKPT_REFUSED, NOT_YET("tagged mappings"), NULL}},
 };
 
+static const struct look_kind kind_uffd = {"userfaultfd", CKPT_REFUSED,
+	"it is registered with a userfaultfd of another process, or one of several",
+	"let the program unregister it"};
 static const struct look_kind kind_memory = {"memory", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_pages = {"process", CKPT_REFUSED,
 	"this kernel's pages are not of 4 KiB, which is not supported yet", NULL};
@@ -86,6 +88,10 @@ static int look_mappings(struct look *l, const struct vma_list *list)
 	for (size_t i = 0; i < list->n; i++) {
 		const struct vma *v = &list->v[i];
 		const struct look_kind *kind = mapping_kind(v);
+
+		if (!kind && v->vmflags & (VMF_UM | VMF_UW | VMF_UI) &&
+			userfaultfd_count(l->procfd) != 1)
+			kind = &kind_uffd;
 
 		bytes += v->end - v->start;
 		if (v->path && str_eq(v->path, "[stack]") && v->end <= 1ULL << 32)

@@ -41,6 +41,7 @@ static const struct res *const table[] = {
 	&res_pidfd,
 	&res_fanotify,
 	&res_iouring,
+	&res_userfaultfd,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,

@@ -1,8 +1,7 @@
 /*
- * e2e: args: tcp udp unix socketpair netlink userfaultfd mount
+ * e2e: args: tcp udp unix socketpair netlink mount
  * e2e: args: secretmem namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
- * e2e: refuse for userfaultfd: userfaultfd
  * e2e: refuse for mount: mount
  * e2e: refuse for secretmem: secret
  * e2e: refuse for namespace: namespace
@@ -55,9 +54,7 @@ static void refused_socket(const char *what)
 
 static void refused_anon(const char *what)
 {
-	if (!strcmp(what, "userfaultfd")) {
-		refused_may(syscall(SYS_userfaultfd, O_CLOEXEC), "userfaultfd");
-	} else if (!strcmp(what, "mount")) {
+	if (!strcmp(what, "mount")) {
 		refused_may(syscall(SYS_fsopen, "tmpfs", 0), "fsopen");
 	}
 }

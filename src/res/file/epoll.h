@@ -15,22 +15,4 @@ int epoll_open(
 void epoll_plan_each(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 	const struct file_holder *h, struct prog *prog);
 
-/* A number of a table; NULL: it is not open */
-static inline const Ckpt__Fd *fdtable_entry(const Ckpt__FdTable *t, uint32_t fd)
-{
-	for (size_t i = 0; t && i < t->n_fds; i++)
-		if (t->fds[i]->fd == fd)
-			return t->fds[i];
-	return NULL;
-}
-
-/* The first number of a description */
-static inline const Ckpt__Fd *fdtable_entry_of(const Ckpt__FdTable *t, uint32_t file)
-{
-	for (size_t i = 0; t && i < t->n_fds; i++)
-		if (t->fds[i]->file == file)
-			return t->fds[i];
-	return NULL;
-}
-
 #endif

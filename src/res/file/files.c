@@ -341,6 +341,22 @@ static void plan_owner(const Ckpt__File *f, int fd, struct prog *prog)
 	}
 }
 
+const Ckpt__Fd *fdtable_entry(const Ckpt__FdTable *t, uint32_t fd)
+{
+	for (size_t i = 0; t && i < t->n_fds; i++)
+		if (t->fds[i]->fd == fd)
+			return t->fds[i];
+	return NULL;
+}
+
+const Ckpt__Fd *fdtable_entry_of(const Ckpt__FdTable *t, uint32_t file)
+{
+	for (size_t i = 0; t && i < t->n_fds; i++)
+		if (t->fds[i]->file == file)
+			return t->fds[i];
+	return NULL;
+}
+
 int files_placeholder(struct open_ctx *o)
 {
 	int fd = open("/", O_PATH | O_CLOEXEC);

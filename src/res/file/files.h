@@ -100,6 +100,15 @@ int files_placeholder(struct open_ctx *o);
 /** files_of_vma() - the id of the file behind a mapping; made on first use. 0 or after op_fail() */
 int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id);
 
+/** userfaultfd_count() - how many of them a process has; procfd: /proc/PID */
+unsigned userfaultfd_count(int procfd);
+
+/** fdtable_entry() - a number of a table; NULL: it is not open. @t may be NULL */
+const struct Ckpt__Fd *fdtable_entry(const struct Ckpt__FdTable *t, uint32_t fd);
+
+/** fdtable_entry_of() - the first number of a description; NULL: it has none there */
+const struct Ckpt__Fd *fdtable_entry_of(const struct Ckpt__FdTable *t, uint32_t file);
+
 /** iouring_is_vma() - whether a mapping is of an io_uring ring */
 bool iouring_is_vma(const struct vma *v);
 
@@ -162,6 +171,6 @@ void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct 
 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
 	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_mqueue, res_inotify, res_lock,
-	res_pidfd, res_fanotify, res_procfd, res_iouring;
+	res_pidfd, res_fanotify, res_procfd, res_iouring, res_userfaultfd;
 
 #endif

@@ -41,8 +41,9 @@ static int refuse(struct collect *c, const struct vma *v, const char *why)
 
 static int check_kind(struct collect *c, const struct vma *v)
 {
-	if (v->vmflags & (VMF_UM | VMF_UW | VMF_UI))
-		return refuse(c, v, "is registered with a userfaultfd, which can't be saved yet");
+	if (v->vmflags & (VMF_UM | VMF_UW | VMF_UI) && userfaultfd_count(c->proc_fd) != 1)
+		return refuse(c, v,
+			"is registered with a userfaultfd of another process, or one of several");
 	if (v->vmflags & (VMF_IO | VMF_PF))
 		return refuse(c, v, "is memory of a device, which can't be saved");
 	if (v->vmflags & VMF_SS)
@@ -174,7 +175,7 @@ static int want_pages(struct collect *c, const struct vma *v, const Ckpt__Vma *m
 		.fd = -EBADF,
 		.start = v->start,
 		.end = v->end,
-		.keep_zero = m->kind == CKPT__VMA__KIND__FILE,
+		.keep_zero = m->kind == CKPT__VMA__KIND__FILE || has(v, VMF_UM),
 		.resident_bytes = v->anonymous_bytes + v->swap_bytes + v->hugetlb_bytes};
 
 	if (m->kind == CKPT__VMA__KIND__VDSO || m->shared || m->droppable || !w.resident_bytes)
