@@ -21,7 +21,7 @@
 #include "util/cleanup.h"
 #include "util/fd.h"
 
-#define TRIES 64 /* somebody else may make an object between our choice and our making */
+#define TRIES 16 /* somebody else may make an object between our choice and our making */
 
 static const char *const next_id[] = {
 	[SYSVIPC_SHM] = "/proc/sys/kernel/shm_next_id",
@@ -72,6 +72,7 @@ int sysvipc_as(const struct sysvipc_actor *who, int (*act)(void *arg), void *arg
 
 struct making {
 	enum sysvipc_kind kind;
+	int fd; /* of the file by which the id is chosen */
 	int id;
 	int (*get)(const void *arg);
 	const void *arg;
@@ -87,25 +88,26 @@ static void take_away(enum sysvipc_kind kind, int id)
 		msgctl(id, IPC_RMID, NULL);
 }
 
-static int make(void *arg)
-{
-	const struct making *m = arg;
-	int id = m->get(m->arg);
-
-	if (id < 0)
-		return -errno;
-	if (id == m->id)
-		return 0;
-	take_away(m->kind, id);
-	return -EADDRINUSE;
-}
-
 static int choose(int fd, int id)
 {
 	char text[16];
 	int n = snprintf(text, sizeof(text), "%d", id);
 
 	return pwrite(fd, text, (size_t)n, 0) == n ? 0 : -errno;
+}
+
+/* Chosen at the last moment: whoever makes an object between the two calls gets the id. */
+static int make(void *arg)
+{
+	const struct making *m = arg;
+	int r = choose(m->fd, m->id), id = r < 0 ? r : m->get(m->arg);
+
+	if (id < 0)
+		return r < 0 ? r : -errno;
+	if (id == m->id)
+		return 0;
+	take_away(m->kind, id);
+	return -EADDRINUSE;
 }
 
 /*
@@ -115,17 +117,14 @@ static int choose(int fd, int id)
 int sysvipc_make(const struct sysvipc_actor *who, enum sysvipc_kind kind, int id,
 	int (*get)(const void *arg), const void *arg)
 {
-	struct making m = {.kind = kind, .id = id, .get = get, .arg = arg};
 	_cleanup_close_ int fd = open(next_id[kind], O_WRONLY | O_CLOEXEC);
+	struct making m = {.kind = kind, .fd = fd, .id = id, .get = get, .arg = arg};
 	int r = -EADDRINUSE;
 
 	if (fd < 0 || flock(fd, LOCK_EX) < 0)
 		return -errno;
-	for (int i = 0; i < TRIES && r == -EADDRINUSE; i++) {
-		r = choose(fd, id);
-		if (r == 0)
-			r = sysvipc_as(who, make, &m);
-	}
+	for (int i = 0; i < TRIES && r == -EADDRINUSE; i++)
+		r = sysvipc_as(who, make, &m);
 	return r;
 }
 
