@@ -112,6 +112,7 @@ static int look_all(struct look *l)
 		look_cgroup,
 		look_files,
 		look_memory,
+		look_ipc,
 	};
 	int r = 0;
 

@@ -78,6 +78,7 @@ int look_fail(struct look *l, int err, const char *what);
  */
 int look_task(struct look *l);
 int look_threads(struct look *l);
+int look_ipc(struct look *l);
 int look_namespaces(struct look *l);
 int look_cgroup(struct look *l);
 int look_files(struct look *l);

@@ -134,3 +134,57 @@ int sysvipc_choosable(void)
 
 	return fd < 0 ? -errno : 0;
 }
+
+/* ------------------------------------------------------------------ those that are there */
+
+union semun {
+	int val;
+	struct semid_ds *buf;
+	struct seminfo *info;
+};
+
+static int top_place(enum sysvipc_kind kind)
+{
+	struct seminfo sem;
+	struct msginfo msg;
+
+	if (kind == SYSVIPC_SEM)
+		return semctl(0, 0, SEM_INFO, (union semun){.info = &sem});
+	return msgctl(0, MSG_INFO, (struct msqid_ds *)&msg);
+}
+
+int sysvipc_next(enum sysvipc_kind kind, int *place)
+{
+	for (int top = top_place(kind); *place <= top;) {
+		int at = (*place)++;
+		struct semid_ds sem;
+		struct msqid_ds msg;
+		int id = kind == SYSVIPC_SEM ? semctl(at, 0, SEM_STAT, (union semun){.buf = &sem})
+					     : msgctl(at, MSG_STAT, &msg);
+
+		if (id >= 0)
+			return id;
+	}
+	return -1;
+}
+
+static bool set_used_by(int id, pid_t pid)
+{
+	struct semid_ds ds;
+
+	if (semctl(id, 0, IPC_STAT, (union semun){.buf = &ds}) < 0)
+		return false;
+	for (unsigned long i = 0; i < ds.sem_nsems; i++)
+		if (semctl(id, (int)i, GETPID) == pid)
+			return true;
+	return false;
+}
+
+bool sysvipc_used_by(enum sysvipc_kind kind, int id, pid_t pid)
+{
+	struct msqid_ds ds;
+
+	if (kind == SYSVIPC_SEM)
+		return set_used_by(id, pid);
+	return msgctl(id, IPC_STAT, &ds) == 0 && (ds.msg_lspid == pid || ds.msg_lrpid == pid);
+}

@@ -43,4 +43,16 @@ int sysvipc_make(const struct sysvipc_actor *who, enum sysvipc_kind kind, int id
 /** sysvipc_choosable() - whether ids can be chosen. Return: 0; -errno of open(2) for writing */
 int sysvipc_choosable(void);
 
+/**
+ * sysvipc_next() - iterate over the semaphore sets or message queues of the IPC namespace
+ * @kind:  not shared memory, which is found by its mappings
+ * @place: 0 at the start
+ * Those that may not be read are passed over.
+ * Return: an id; -1 at the end.
+ */
+int sysvipc_next(enum sysvipc_kind kind, int *place);
+
+/** sysvipc_used_by() - whether a process was the last to use a set, any semaphore of it, or a queue */
+bool sysvipc_used_by(enum sysvipc_kind kind, int id, pid_t pid);
+
 #endif

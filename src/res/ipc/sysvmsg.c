@@ -133,15 +133,13 @@ static int add_queue(
 
 static int collect_queues(struct collect *c, Ckpt__SysvMsg *m)
 {
-	struct msginfo info;
 	size_t cap = 0;
-	int top = msgctl(0, MSG_INFO, (struct msqid_ds *)&info), r = 0;
+	int place = 0, id, r = 0;
 
-	for (int i = 0; r == 0 && i <= top; i++) {
+	while (r == 0 && (id = sysvipc_next(SYSVIPC_MSG, &place)) >= 0) {
 		struct msqid_ds ds;
-		int id = msgctl(i, MSG_STAT, &ds);
 
-		if (id >= 0 && is_wished(c, id, &ds))
+		if (msgctl(id, IPC_STAT, &ds) == 0 && is_wished(c, id, &ds))
 			r = add_queue(c, m, &cap, id, &ds);
 	}
 	return r;

@@ -36,7 +36,6 @@ union semun {
 	int val;
 	struct semid_ds *buf;
 	unsigned short *array;
-	struct seminfo *info;
 };
 
 /* ---- what the kernel says ---- */
@@ -132,17 +131,14 @@ static int add_set(struct collect *c, Ckpt__SysvSem *m, size_t *cap, Ckpt__SysvS
 
 static int collect_sets(struct collect *c, Ckpt__SysvSem *m)
 {
-	struct seminfo info;
 	size_t cap = 0;
-	int top = semctl(0, 0, SEM_INFO, (union semun){.info = &info}), r = 0;
+	int place = 0, id, r = 0;
 
-	for (int i = 0; r == 0 && i <= top; i++) {
-		struct semid_ds ds;
+	while (r == 0 && (id = sysvipc_next(SYSVIPC_SEM, &place)) >= 0) {
 		Ckpt__SysvSemSet *s = NULL;
-		int id = semctl(i, 0, SEM_STAT, (union semun){.buf = &ds});
 
-		if (id < 0 || set_look(id, &s) < 0)
-			continue; /* none in this place, or not for our eyes */
+		if (set_look(id, &s) < 0)
+			continue; /* gone meanwhile */
 		if (is_wished(c, s))
 			r = add_set(c, m, &cap, s);
 		else

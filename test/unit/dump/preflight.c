@@ -9,7 +9,9 @@
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -307,4 +309,41 @@ Test(preflight, a_process_that_is_not_there)
 	op_done(&op, &err);
 	cr_expect_eq(err.kind, CKPT_E_TARGET);
 	ckpt_error_done(&err);
+}
+
+static void make_ipc(void)
+{
+	int set = semget(IPC_PRIVATE, 2, IPC_CREAT | 0600);
+	int queue = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+
+	if (semctl(set, 1, SETVAL, 3) < 0 || msgsnd(queue, &(long){7}, 0, IPC_NOWAIT) < 0)
+		_exit(9);
+}
+
+Test(preflight, semaphores_and_queues_that_stay)
+{
+	pid_t pid = start(make_ipc);
+	struct ckpt_op op;
+	struct preflight_report deep, quick;
+	const struct ckpt_explain_item *set, *queue;
+	int id;
+
+	op_init(&op, NULL);
+	cr_assert_eq(preflight_deep(&op, pid, &deep), 0);
+	cr_assert_eq(preflight(&op, pid, &quick), 0);
+	stop(pid);
+	set = find(&deep, "System V semaphores ");
+	queue = find(&deep, "System V message queue ");
+	cr_assert(set && queue);
+	cr_expect_eq(set->verdict, CKPT_WARNED);
+	cr_expect_eq(queue->verdict, CKPT_WARNED);
+	cr_assert_eq(sscanf(set->object, "System V semaphores %d", &id), 1);
+	cr_expect_eq(semctl(id, 1, GETVAL), 3, "another set");
+	semctl(id, 0, IPC_RMID);
+	cr_assert_eq(sscanf(queue->object, "System V message queue %d", &id), 1);
+	msgctl(id, IPC_RMID, NULL);
+	cr_expect_null(find(&quick, "System V"), "they cost too much for a quick look");
+	preflight_done(&deep);
+	preflight_done(&quick);
+	op_done(&op, NULL);
 }
