@@ -38,12 +38,14 @@
 #include "restore/spawn.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/parallel.h"
 #include "util/vec.h"
 
 #define NEEDS_PID "run as root: the same pid takes CAP_CHECKPOINT_RESTORE, see `ckpt check`"
 
 #define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 #define LOOK_NS       20000000L /* how often a waiting coordinator looks whether a task died */
+#define FILLS_WORTH   2         /* memories that are filled by a thread more */
 #define ZOMBIE_NS     2000000000ULL
 
 /* ------------------------------------------------------------------ making the root */
@@ -188,11 +190,13 @@ static void find_made(struct run *r)
 
 /* ------------------------------------------------------------------ memory */
 
-static int fill(struct run *r, struct run_task *t, unsigned workers)
+static int fill(struct run *r, struct run_task *t)
 {
 	const Ckpt__Pages *pages = model_get(r->plan->model, &res_pages.type, t->pid);
 	_cleanup_close_ int fd = -EBADF;
 	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
+	uint64_t bytes = 0;
+	int ret;
 
 	if (!pages)
 		return 0;
@@ -201,7 +205,9 @@ static int fill(struct run *r, struct run_task *t, unsigned workers)
 	if (fd < 0)
 		return op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path);
 	snprintf(what, sizeof(what), "%s: memory", task_plan_name(t->plan, name));
-	return fill_fd(r->op, r->img, pages, fd, what, workers, &r->page_bytes);
+	ret = fill_fd(r->op, r->img, pages, fd, what, r->workers, &bytes);
+	__atomic_add_fetch(&r->page_bytes, bytes, __ATOMIC_RELAXED);
+	return ret;
 }
 
 static void open_gate(struct run *r, const struct run_task *t)
@@ -212,9 +218,21 @@ static void open_gate(struct run *r, const struct run_task *t)
 	syscall(SYS_futex, &prog->gate, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* Those whose memory is mapped get their contents, and may make the children that are to share them. */
-static int fill_ready(struct run *r, unsigned workers)
+/* Of several threads at once. A gate stays shut when something has failed. */
+static void fill_one(void *arg, size_t i)
 {
+	struct run *r = arg;
+	struct run_task *t = r->ready[i];
+
+	t->failed = fill(r, t) < 0;
+	if (!t->failed)
+		open_gate(r, t);
+}
+
+/* Those whose memory is mapped get their contents, and may make the children that are to share them. */
+static int fill_ready(struct run *r)
+{
+	size_t n = 0;
 	int ret = 0;
 
 	for (size_t i = 0; i < r->tree.n && ret == 0; i++) {
@@ -225,19 +243,20 @@ static int fill_ready(struct run *r, unsigned workers)
 			continue;
 		t->filled = true;
 		t->pid = t->plan->birth->pid; /* its maker may not have said so yet */
+		r->ready[n++] = t;
 		if (i)
 			ret = run_trace(r, t, 0);
-		if (ret == 0)
-			ret = fill(r, t, workers);
-		open_gate(r, t);
 	}
+	if (ret == 0)
+		parallel_each_of(n, FILLS_WORTH, fill_one, r);
+	for (size_t i = 0; i < n && ret == 0; i++)
+		ret = r->ready[i]->failed ? -EIO : 0;
 	return ret;
 }
 
 /* The tree grows; everyone arrives once when mapped, and, of several, once more when all are to be there. */
 static int stage_grow(struct run *r)
 {
-	unsigned workers = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
 	uint32_t all =
 		(uint32_t)(r->tree.tree.n_tasks + (r->tree.n > 1 ? r->tree.tree.n_standing : 0));
 	int ret = fault_point(r->op, "restore.fill");
@@ -247,7 +266,7 @@ static int stage_grow(struct run *r)
 		done = ret == 1;
 		find_made(r);
 		if (ret >= 0)
-			ret = fill_ready(r, workers);
+			ret = fill_ready(r);
 	}
 	r->arrivals = all;
 	if (ret == 0)
@@ -348,9 +367,14 @@ int run_tree(struct run *r)
 	struct trace_span span = trace_begin(r->op->trace, "tree", r->tree.tree.v[0].pid, 0);
 	int ret = fault_point(r->op, "restore.fork"), was;
 
+	r->workers = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
 	r->tasks = calloc(r->tree.n, sizeof(*r->tasks));
-	if (!r->tasks)
+	r->ready = calloc(r->tree.n, sizeof(*r->ready));
+	if (!r->tasks || !r->ready) {
+		free(r->tasks);
+		free(r->ready);
 		return op_fail(r->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the tasks");
+	}
 	for (size_t i = 0; i < r->tree.n; i++)
 		r->tasks[i].plan = &r->tree.tasks[i];
 	was = adopt(r);
@@ -369,6 +393,7 @@ int run_tree(struct run *r)
 	if (r->tree.n > 1)
 		prctl(PR_SET_CHILD_SUBREAPER, was);
 	free(r->tasks);
+	free(r->ready);
 	trace_end(&span);
 	return ret;
 }

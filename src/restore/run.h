@@ -16,7 +16,8 @@ struct run_task {
 	const struct task_plan *plan;
 	pid_t pid;     /* 0: it is not known to exist */
 	size_t traced; /* of plan->threads, the first so many are traced by us */
-	bool filled;   /* its memory has its contents */
+	bool filled;   /* its memory has its contents, ... */
+	bool failed;   /* ... unless it could not be given them */
 	bool stops;    /* it is left stopped */
 	struct sleepers sleepers;
 };
@@ -26,7 +27,9 @@ struct run {
 	const struct image *img;
 	struct plan *plan;
 	struct tree_plan tree;
-	struct run_task *tasks; /* one per tree.tasks; [0] is the root */
+	struct run_task *tasks;  /* one per tree.tasks; [0] is the root */
+	struct run_task **ready; /* room for as many: those that are just being filled */
+	unsigned workers;        /* that may fill the memory of one task */
 	struct area area;
 	uint32_t arrivals;                 /* waited for so far, over all barriers */
 	const struct timens_offsets *time; /* of a time namespace for them, or NULL */

@@ -11,12 +11,13 @@
 
 #include "util/vec.h"
 
-#define PIECE       8
-#define WORTH       128 /* things for which a thread more is made */
+#define LIGHT       128 /* things of a few microseconds for which a thread more is made */
+#define PIECES      16  /* in so many pieces they are dealt out */
 #define HELPERS_MAX 3
 
 struct work {
 	size_t n, next; /* next is taken atomically */
+	size_t piece;
 	void (*each)(void *arg, size_t i);
 	void *arg;
 };
@@ -26,25 +27,25 @@ static void *run(void *arg)
 	struct work *w = arg;
 	size_t from;
 
-	while ((from = __atomic_fetch_add(&w->next, PIECE, __ATOMIC_RELAXED)) < w->n)
-		for (size_t i = from; i < MIN(from + PIECE, w->n); i++)
+	while ((from = __atomic_fetch_add(&w->next, w->piece, __ATOMIC_RELAXED)) < w->n)
+		for (size_t i = from; i < MIN(from + w->piece, w->n); i++)
 			w->each(w->arg, i);
 	return NULL;
 }
 
-static size_t helpers_wanted(size_t n)
+static size_t helpers_wanted(size_t n, size_t worth)
 {
 	cpu_set_t set;
 	size_t cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
-	size_t useful = MIN(n / WORTH, cpus - 1);
+	size_t useful = MIN(n / worth, cpus - 1);
 
 	return MIN(useful, (size_t)HELPERS_MAX);
 }
 
-void parallel_each(size_t n, void (*each)(void *arg, size_t i), void *arg)
+void parallel_each_of(size_t n, size_t worth, void (*each)(void *arg, size_t i), void *arg)
 {
-	struct work w = {.n = n, .each = each, .arg = arg};
-	size_t wanted = n < WORTH ? 0 : helpers_wanted(n), made = 0;
+	struct work w = {.n = n, .piece = MAX(worth / PIECES, (size_t)1), .each = each, .arg = arg};
+	size_t wanted = n < worth ? 0 : helpers_wanted(n, worth), made = 0;
 	pthread_t helpers[HELPERS_MAX];
 	sigset_t all, before;
 
@@ -58,4 +59,9 @@ void parallel_each(size_t n, void (*each)(void *arg, size_t i), void *arg)
 	run(&w);
 	while (made > 0)
 		pthread_join(helpers[--made], NULL);
+}
+
+void parallel_each(size_t n, void (*each)(void *arg, size_t i), void *arg)
+{
+	parallel_each_of(n, LIGHT, each, arg);
 }
