@@ -111,6 +111,12 @@ enum ckpt_changed_files {
 	CKPT_CHANGED_IGNORE
 };
 
+enum ckpt_cgroups {
+	CKPT_CGROUPS_KEEP = 0, /* back into a group that is still there, else a warning */
+	CKPT_CGROUPS_MAKE,     /* make a group that is gone anew, with what was set in it */
+	CKPT_CGROUPS_IGNORE    /* all stay in the groups of the caller */
+};
+
 struct ckpt_restore_req {
 	struct ckpt_common common;
 	const char *dir; /* of the image; or NULL and crid */
@@ -119,6 +125,7 @@ struct ckpt_restore_req {
 	bool frozen;         /* leave every task stopped until SIGCONT */
 	const char *pidfile; /* write the root's pid here, or NULL */
 	enum ckpt_changed_files changed_files;
+	enum ckpt_cgroups cgroups;
 	bool new_ptys;          /* a terminal whose number is taken gets another */
 	bool json;              /* of ckpt_plan(): one JSON object instead of the text for people */
 	const char *const *fds; /* NULL-terminated "N=inherit[:M]|path:FILE|null|close", or NULL */

@@ -159,6 +159,8 @@ static int look_at(struct ckpt_op *op, pid_t pid, bool deep, struct preflight_re
 		r = look_terminals(&l);
 	free(tree.v);
 	free(tree.pipes);
+	free(tree.cgroup);
+	mount_list_done(&tree.mounts);
 	look_terminals_done(&tree);
 	ret->r.total_ns = now_ns() - start;
 	return r;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "dump/preflight.h"
+#include "kernel/mountinfo.h"
 #include "res/file/files.h"
 
 /* One end of a pipe. */
@@ -37,6 +38,8 @@ struct look_tree {
 	size_t n_pipes, cap_pipes;
 	struct terminal_end *terminals;
 	size_t n_terminals, cap_terminals;
+	struct mount_list mounts; /* read when first needed */
+	char *cgroup;             /* text of the cgroup file that was looked at last, owned */
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
 };
 

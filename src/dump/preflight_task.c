@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/cgroup.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "kernel/proc_children.h"
@@ -43,8 +44,9 @@ static const struct look_kind kind_own_files = {"thread", CKPT_REFUSED,
 	"it has a descriptor table of its own (unshare), which is not saved yet", NULL};
 static const struct look_kind kind_own_fs = {"thread", CKPT_REFUSED,
 	"it has a working directory of its own (unshare), which is not saved yet", NULL};
-static const struct look_kind kind_cgroup = {"cgroup", CKPT_WARNED,
-	"not saved: at restore it is in the cgroup of the restore command", NULL};
+static const struct look_kind kind_frozen = {"cgroup", CKPT_REFUSED,
+	"it is frozen: nothing in it can be stopped, nor run",
+	"thaw it: 0 into its cgroup.freeze, or THAWED into its freezer.state"};
 
 /* The name of another process, for the text only: "?" when it is gone. */
 static void comm_of(pid_t pid, char *comm, size_t len)
@@ -266,18 +268,35 @@ int look_namespaces(struct look *l)
 	return 0;
 }
 
+/* Only version 2 and the freezer of version 1 can freeze; the root group never is. */
+static bool is_frozen(struct look_tree *t, const struct cgroup_at *at)
+{
+	_cleanup_close_ int fd = -EBADF;
+
+	if ((*at->hierarchy && !strstr(at->hierarchy, "freezer")) || !at->path[1])
+		return false;
+	if (!t->mounts.n && mountinfo_read(&t->mounts) < 0)
+		return false;
+	fd = cgroup_open(&t->mounts, at->hierarchy, at->path);
+	return fd >= 0 && cgroup_is_frozen(fd);
+}
+
 int look_cgroup(struct look *l)
 {
-	_cleanup_close_ int self = proc_open(0);
-	_cleanup_free_ char *theirs = NULL, *ours = NULL;
-	const char *v2;
+	_cleanup_cgroups_ struct cgroup_list list = {0};
+	_cleanup_free_ char *text = NULL;
+	int r = 0;
 
-	if (self < 0 || file_read_at(self, "cgroup", &ours, NULL) < 0 ||
-		file_read_at(l->procfd, "cgroup", &theirs, NULL) < 0)
+	if (file_read_at(l->procfd, "cgroup", &text, NULL) < 0)
 		return 0; /* a kernel without cgroups */
-	if (str_eq(theirs, ours))
+	if (l->tree->cgroup && str_eq(l->tree->cgroup, text))
+		return 0; /* that of the process before: told already */
+	if (cgroup_parse(text, &list) < 0)
 		return 0;
-	v2 = strstr(theirs, "0::");
-	v2 = v2 ? v2 + 3 : theirs;
-	return look_found(l, &kind_cgroup, "cgroup %.*s", (int)strcspn(v2, "\n"), v2);
+	free(l->tree->cgroup);
+	l->tree->cgroup = TAKE_PTR(text);
+	for (size_t i = 0; i < list.n && r == 0; i++)
+		if (is_frozen(l->tree, &list.v[i]))
+			r = look_found(l, &kind_frozen, "cgroup %s", list.v[i].path);
+	return r;
 }

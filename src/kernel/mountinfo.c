@@ -16,12 +16,26 @@
 
 #define ESCAPED " \t\n\\#"
 
+/* What stands behind " - ": type, source, options. */
+static int parse_type(const char *tail, struct mount_entry *m)
+{
+	int type = 0, type_end = 0, opts = 0, opts_end = 0;
+
+	if (sscanf(tail, " - %n%*s%n %*s %n%*s%n", &type, &type_end, &opts, &opts_end) < 0 ||
+		!opts_end)
+		opts = opts_end = type = type_end = 0;
+	m->type = strndup(tail + type, (size_t)(type_end - type));
+	m->options = strndup(tail + opts, (size_t)(opts_end - opts));
+	return m->type && m->options ? 0 : -ENOMEM;
+}
+
 /* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw" */
 static int parse_line(const char *line, struct mount_entry *m)
 {
 	const char *end = strchrnul(line, '\n');
 	_cleanup_free_ char *copy = strndup(line, (size_t)(end - line));
 	int root = 0, root_end = 0, point = 0, point_end = 0;
+	const char *tail;
 
 	if (!copy)
 		return -ENOMEM;
@@ -35,7 +49,8 @@ static int parse_line(const char *line, struct mount_entry *m)
 		return -ENOMEM;
 	str_unescape(m->root, ESCAPED);
 	str_unescape(m->point, ESCAPED);
-	return 0;
+	tail = strstr(copy + point_end, " - ");
+	return parse_type(tail ? tail : "", m);
 }
 
 int mountinfo_parse(const char *text, struct mount_list *ret)
@@ -66,6 +81,8 @@ void mount_list_done(struct mount_list *list)
 	for (size_t i = 0; i < list->n; i++) {
 		free(list->v[i].root);
 		free(list->v[i].point);
+		free(list->v[i].type);
+		free(list->v[i].options);
 	}
 	free(list->v);
 	*list = (struct mount_list){0};

@@ -12,6 +12,8 @@ struct mount_entry {
 	unsigned dev_major, dev_minor; /* of the file system, as in st_dev of most */
 	char *root;                    /* the directory of the file system that is mounted */
 	char *point;                   /* where, seen from the root directory of the process */
+	char *type;    /* of the file system: "ext4"; "" where the line ends before */
+	char *options; /* of the file system: "rw,cpu,cpuacct"; "" likewise */
 };
 
 /* In the order of the file: a mount stands behind the one that it covers. */

@@ -76,6 +76,13 @@ static const struct option_name changed_names[] = {
 	{NULL, 0},
 };
 
+static const struct option_name cgroups_names[] = {
+	{"keep", CKPT_CGROUPS_KEEP},
+	{"make", CKPT_CGROUPS_MAKE},
+	{"ignore", CKPT_CGROUPS_IGNORE},
+	{NULL, 0},
+};
+
 static const struct option_name shell_names[] = {
 	{"bash", SHELL_BASH},
 	{"zsh", SHELL_ZSH},
@@ -235,6 +242,14 @@ static const struct option_row row_table[] = {
 		.metavar = "HOW",
 		.dflt = "refuse for mapped executables and libraries, warn for data",
 		.help = "when a file changed since the dump: refuse, warn or ignore"},
+	{.verbs = VERB_RESTORE,
+		.name = "cgroups",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_restore_req, cgroups),
+		.names = cgroups_names,
+		.metavar = "HOW",
+		.dflt = "keep: back into groups that are still there, else a warning",
+		.help = "control groups: keep; make those that are gone anew; or ignore all"},
 	{.verbs = VERB_RESTORE,
 		.name = "fd",
 		.type = OPT_STRINGS,

@@ -54,6 +54,8 @@ static const struct res *const table[] = {
 	&res_rlimits,
 	&res_userptrs,
 	&res_sigaltstack,
+	&res_cgroupdir,
+	&res_cgroup,
 	&res_threadname,
 	&res_personality,
 	&res_pendingshared,

@@ -135,6 +135,7 @@ enum plan_phase {
 
 struct vdso_host; /* res/mm/vdso.h */
 struct ipc_made;  /* res/ipc/ipc.c */
+struct cgroups;   /* res/task/cgroup_put.c */
 
 struct plan_file {
 	uint64_t id;
@@ -174,6 +175,7 @@ struct plan {
 	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */
 	struct ipc_made *ipc_made;
 	size_t n_ipc_made, cap_ipc_made;
+	struct cgroups *cgroups; /* groups to be put into, see cgroup_done(); NULL: none */
 };
 
 /** plan_override() - what the user says of a task's descriptor, or NULL */

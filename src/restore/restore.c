@@ -283,6 +283,7 @@ int restore_run(
 	r = stages_run(&s);
 	fd_close(s.pidfile);
 	ipc_made_done(&s.plan, r < 0);
+	cgroup_done(&s.plan, r < 0);
 	restore_done(&s);
 	ret->total_ns = now_ns() - start;
 	if (r == 0 && !req->detach) {

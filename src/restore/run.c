@@ -33,6 +33,7 @@
 #include "core/trace.h"
 #include "kernel/ptrace.h"
 #include "res/mm/mm.h"
+#include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
 #include "restore/spawn.h"
@@ -90,7 +91,8 @@ static int make_root(struct run *r)
 		.entry = r->area.entry,
 		.prog = r->area.progs[root->threads[0].id],
 		.stack = r->area.first_stack,
-		.time = r->time};
+		.time = r->time,
+		.cgroup = cgroup_root(r->plan, task_plan_alive(root)->tid)};
 	char name[TASK_NAME_LEN];
 	int err;
 
@@ -246,6 +248,8 @@ static int fill_ready(struct run *r)
 		r->ready[n++] = t;
 		if (i)
 			ret = run_trace(r, t, 0);
+		if (ret == 0)
+			ret = cgroup_place(r->plan, t->pid, task_plan_alive(t->plan)->tid);
 	}
 	if (ret == 0)
 		parallel_each_of(n, FILLS_WORTH, fill_one, r);
@@ -296,6 +300,21 @@ static int stage_threads(struct run *r)
 	raise_phase(r, BARRIER_OTHERS);
 	if (ret == 0)
 		ret = wait_arrived(r, r->tree.tree.n_tasks);
+	return ret;
+}
+
+/* Threads that are in other control groups than the first of their process. */
+static int stage_cgroups(struct run *r)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < r->tree.n; i++) {
+		const struct run_task *t = &r->tasks[i];
+
+		for (size_t k = 0; task_plan_lives(t->plan) && k < t->plan->n && ret == 0; k++)
+			ret = cgroup_place_thread(r->plan, t->pid, task_plan_alive(t->plan)->tid,
+				t->plan->threads[k].tid);
+	}
 	return ret;
 }
 
@@ -359,6 +378,7 @@ static const struct {
 } stages[] = {
 	{"grow", stage_grow},
 	{"threads", stage_threads},
+	{"cgroups", stage_cgroups},
 	{"finish", run_finish},
 };
 

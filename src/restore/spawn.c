@@ -59,6 +59,10 @@ static int clone_patient(const struct spawn *s)
 	uint64_t deadline = now_ns() + ZOMBIE_NS;
 	struct timespec doze = {.tv_nsec = 1000000};
 
+	if (s->cgroup >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)s->cgroup;
+	}
 	for (;;) {
 		long ret = syscall(SYS_clone3, &args, sizeof(args));
 		int err = ret < 0 ? errno : 0;
@@ -66,6 +70,12 @@ static int clone_patient(const struct spawn *s)
 		if (ret == 0) {
 			forget_thread();
 			arch_agent_start(s->entry, s->prog, s->stack);
+		}
+		if (err && err != EEXIST && args.flags & CLONE_INTO_CGROUP) {
+			args.flags &=
+				~CLONE_INTO_CGROUP; /* it is put there later, or told why not */
+			args.cgroup = 0;
+			continue;
 		}
 		if (err != EEXIST || now_ns() > deadline || !spawn_is_zombie(pid))
 			return -err;

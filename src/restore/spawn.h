@@ -14,6 +14,7 @@ struct spawn {
 	pid_t pid;                         /* that it must have */
 	uint64_t entry, prog, stack;       /* the agent, its program, the top of its stack */
 	const struct timens_offsets *time; /* of a time namespace of its own, or NULL */
+	int cgroup; /* directory of the group of version 2 to be born in; negative: ours */
 };
 
 /**

@@ -10,7 +10,7 @@
 
 extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimits, res_prctl,
 	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures, res_ctty,
-	res_mqnotify;
+	res_mqnotify, res_cgroup, res_cgroupdir;
 
 /**
  * ctty_plan_lead() - append that a new session leader takes the controlling terminal that it had
@@ -23,6 +23,25 @@ bool task_in_tree(const struct model *m, pid_t pid);
 
 /** task_zombie() - add the record of a task that has ended; c->stat is known. 0 or op_fail() */
 int task_zombie(struct collect *c);
+
+/**
+ * cgroup_root() - the group of version 2 in which the first task is to be born
+ * Return: a directory, owned by the plan; -1: that of this command, or there is none.
+ */
+int cgroup_root(struct plan *p, pid_t alive);
+
+/**
+ * cgroup_place() - put a process that exists into its groups, with all threads that it has
+ * @alive: its first thread that will not have ended
+ * Return: 0, also after a warning; negative after op_fail(): only where all groups were asked for.
+ */
+int cgroup_place(struct plan *p, pid_t pid, pid_t alive);
+
+/** cgroup_place_thread() - one thread, into those where the rest of its process is not; likewise */
+int cgroup_place_thread(struct plan *p, pid_t pid, pid_t alive, pid_t tid);
+
+/** cgroup_done() - forget the groups; a restore that failed takes away those that it made */
+void cgroup_done(struct plan *p, bool failed);
 
 /**
  * posixtimers_queue() - whether a pending signal is that of a timer in the model, which will queue it

@@ -25,6 +25,10 @@ Test(mountinfo, parses)
 	cr_expect_str_eq(l.v[2].root, "/sub/dir");
 	cr_expect_str_eq(l.v[2].point, "/mnt/bind");
 	cr_expect_eq(l.v[2].dev_minor, 27);
+	cr_expect_str_eq(l.v[0].type, "ext4");
+	cr_expect_str_eq(l.v[0].options, "rw,discard");
+	cr_expect_str_eq(l.v[1].type, "tmpfs");
+	cr_expect_str_eq(l.v[1].options, "rw,size=4k");
 	mount_list_done(&l);
 }
 
