@@ -291,6 +291,21 @@ static int note_undone(Ckpt__SysvSemSet *s, const Ckpt__SysvSemSet *now, pid_t p
 	return 1;
 }
 
+/* Whether the end of some task of the image, one of several, has undone something. */
+static bool was_undone(const struct plan *p, const Ckpt__SysvSemSet *s, const Ckpt__SysvSemSet *now)
+{
+	for (size_t i = 0; i < s->n_values; i++) {
+		const Ckpt__SysvSem *m =
+			s->values[i] == now->values[i]
+				? NULL
+				: model_get(p->model, &res_sysvsem.type, now->pids[i]);
+
+		if (m && m->undo && m->dies)
+			return true;
+	}
+	return false;
+}
+
 static bool equal(const Ckpt__SysvSemSet *a, const Ckpt__SysvSemSet *b)
 {
 	return memcmp(a->values, b->values, a->n_values * sizeof(*a->values)) == 0 &&
@@ -316,6 +331,12 @@ static int take_set(struct plan *p, Ckpt__SysvSemSet *s, const Ckpt__SysvSemSet 
 	r = pid ? note_undone(s, now, pid) : 0;
 	if (r < 0)
 		return op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, WHAT " %d", s->perm->id);
+	if (r == 0 && was_undone(p, s, now))
+		op_warn(p->op,
+			WHAT
+			" %d: what each process was to undo at its end (SEM_UNDO) can't be told "
+			"apart: nothing will be undone",
+			s->perm->id);
 	if (r == 0)
 		r = put_values(p, s);
 	return r < 0 ? r : put_owner(p, s);

@@ -196,7 +196,7 @@ static int segment_fd(struct open_ctx *o, const Ckpt__SysvShm *m)
 	if (p == NOWHERE)
 		return op_fail_errno(o->op, errno, "shmat", WHAT " %d", m->perm->id);
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)p,
-		(unsigned long)(p + len));
+		(unsigned long)p + (unsigned long)len);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	err = errno;
 	shmdt(p);
