@@ -1,9 +1,8 @@
 /*
  * e2e: args: tcp udp unix socketpair netlink mount
- * e2e: args: secretmem namespace many
+ * e2e: args: namespace many
  * e2e: refuse for tcp,udp,unix,socketpair,netlink: socket
  * e2e: refuse for mount: mount
- * e2e: refuse for secretmem: secret
  * e2e: refuse for namespace: namespace
  * e2e: refuse for many: mount, socket, namespace
  *
@@ -54,16 +53,13 @@ static void refused_socket(const char *what)
 
 static void refused_anon(const char *what)
 {
-	if (!strcmp(what, "mount")) {
+	if (!strcmp(what, "mount"))
 		refused_may(syscall(SYS_fsopen, "tmpfs", 0), "fsopen");
-	}
 }
 
 static void refused_other(const char *what)
 {
-	if (!strcmp(what, "secretmem")) {
-		refused_may(syscall(SYS_memfd_secret, 0), "memfd_secret");
-	} else if (!strcmp(what, "namespace")) {
+	if (!strcmp(what, "namespace")) {
 		MUST(open("/proc/self/ns/net", O_RDONLY));
 	} else if (!strcmp(what, "child")) {
 		child = MUST(fork());

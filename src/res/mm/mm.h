@@ -15,7 +15,10 @@
 #define MM_FLAGS_KEPT                                                                              \
 	(VMF_DC | VMF_WF | VMF_DD | VMF_MG | VMF_HG | VMF_NH | VMF_SR | VMF_RR | VMF_BT)
 
-extern const struct res res_mm, res_pages, res_contents, res_aio;
+extern const struct res res_mm, res_pages, res_contents, res_aio, res_secrets;
+
+/** secrets_is_vma() - whether a mapping is of memory of memfd_secret(2) */
+bool secrets_is_vma(const struct vma *v);
 
 /** aio_is_ring() - whether a mapping is the ring of an asynchronous I/O context */
 bool aio_is_ring(const struct vma *v);

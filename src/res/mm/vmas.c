@@ -161,6 +161,8 @@ static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
 		m->kind = CKPT__VMA__KIND__FILE;
 		m->offset = v->pgoff_bytes;
 		m->name = strdup(v->path ? v->path : "");
+		if (secrets_is_vma(v)) /* by itself */
+			m->locked = m->lock_onfault = false;
 		return file_of(s, v, &m->file);
 	} else if (name) {
 		m->name = strndup(name, strlen(name) - 1);
