@@ -1,12 +1,13 @@
 /*
- * e2e: args: plain tmpfile sparse linked replaced renamed orphan
+ * e2e: args: plain tmpfile sparse linked replaced renamed orphan nofollow
  *
  * Holds: plain: a deleted file, open for reading and writing by one description and read-only by
  *        another, with mode, owner and times of its own; tmpfile: an O_TMPFILE file, to be linked
  *        later; sparse: a deleted file of 3 GiB with three pages in it; linked: a file whose name is
  *        gone, but which has another; replaced: a deleted file under whose name there is a new one;
  *        renamed: a file that has another name now; orphan: a deleted file of a directory that is gone
- *        as well, as the one above it is, and that is open too.
+ *        as well, as the one above it is, and that is open too; nofollow: a deleted file in /dev/shm that
+ *        was opened with O_NOFOLLOW, as mkstemp() of Python and shm_open() do, twice, and by O_PATH.
  * Shows: Files: "O_TMPFILE, deleted with contents, hard-linked elsewhere".
  */
 #include "fds.h"
@@ -166,12 +167,34 @@ static void deleted_orphan(void)
 		"a file can be made in a directory that is gone");
 }
 
+static void deleted_nofollow(void)
+{
+	char name[64];
+	int fd, again, path;
+
+	snprintf(name, sizeof(name), "/dev/shm/ckpt-e2e-%d", getpid());
+	fd = MUST(open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+	again = MUST(open(name, O_RDONLY | O_NOFOLLOW));
+	path = MUST(open(name, O_PATH | O_NOFOLLOW));
+	MUST(unlink(name));
+	fds_put(fd, 8, 0, LEN);
+	handshake(fd, again);
+	fds_expect(fd, &was, false, "file opened with O_NOFOLLOW");
+	fds_expect(again, &was_ro, false, "file opened with O_NOFOLLOW again");
+	CHECK(fcntl(fd, F_GETFL) & O_NOFOLLOW, "O_NOFOLLOW is gone: flags %o", fcntl(fd, F_GETFL));
+	fds_expect_read(again, 8, 0, LEN, "file opened with O_NOFOLLOW");
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", path);
+	again = MUST(open(name, O_RDONLY));
+	fds_expect_read(again, 8, 0, LEN, "the file that O_PATH leads to");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct victim_case cases[] = {{"plain", deleted_plain},
 		{"tmpfile", deleted_tmpfile}, {"sparse", deleted_sparse},
 		{"linked", deleted_linked}, {"replaced", deleted_replaced},
-		{"renamed", deleted_renamed}, {"orphan", deleted_orphan}};
+		{"renamed", deleted_renamed}, {"orphan", deleted_orphan},
+		{"nofollow", deleted_nofollow}};
 
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

@@ -177,16 +177,38 @@ static int open_named(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
 
 /* ---- files without a name ---- */
 
+/*
+ * Opens what a descriptor leads to with other flags, O_NOFOLLOW too: that flag stays in F_GETFL, and with
+ * it a link of /proc cannot be opened, or O_PATH opens the link itself. By handle it can, but not every
+ * file system has handles (overlayfs); there the flag is lost, which means nothing any more.
+ */
+static int reopen(int fd, int flags)
+{
+	struct {
+		struct file_handle head;
+		unsigned char bytes[MAX_HANDLE_SZ];
+	} handle = {.head.handle_bytes = MAX_HANDLE_SZ};
+	char path[48];
+	int mount, again;
+
+	if (flags & O_NOFOLLOW &&
+		name_to_handle_at(fd, "", &handle.head, &mount, AT_EMPTY_PATH) == 0) {
+		again = open_by_handle_at(fd, &handle.head, flags);
+		if (again >= 0)
+			return again;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, flags & ~O_NOFOLLOW);
+}
+
 /* Another description of a file that has been made already. */
 static int open_again(struct open_ctx *o, const Ckpt__RegFile *m, int first)
 {
 	int flags = (int)m->flags & ~(LATER | TMPFILE_FLAG), fd;
-	char path[48];
 
 	if (S_ISREG(m->mode))
 		flags &= ~O_DIRECTORY;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", first);
-	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);
+	fd = reopen(first, flags | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return op_fail(
 			o->op, CKPT_E_SYSTEM, errno, "open", NULL, "deleted file %s", m->path);
