@@ -5,14 +5,20 @@ A program is one file of this folder, with markers in its first lines:
   real: build: COMMAND    run once before; {source} and {build} (a directory) are replaced
   real: run: COMMAND      the program itself; its directory is its own, stdout a plain file
   real: threads: fixed    it has the same threads all the time, so the ids are compared
+  real: needs: COMMAND... other programs that it starts; without one of them it is skipped
+  real: steps: N          that it makes between two dumps (25), for programs whose steps are long
 It prints a line "ROW WORKER STEP X" for every step: rows count over all workers, steps within one,
 and X(ROW) = (X(ROW-1) * 6364136223846793005 + 1442695040888963407 + ROW) mod 2^64, in 16 hex digits.
 When the file `stop` appears, it checks everything that it holds, prints "end ROWS X", and exits with 0.
+
+A program may be the root of a tree. Dumps come at random moments (--seed makes them the same again);
+when one kills, all that the root has started is waited for as well, since the pids are needed again.
 
 What a program holds that ckpt does not save yet is a skip, with the reason that ckpt gives.
 """
 import argparse
 import os
+import random
 import re
 import shlex
 import shutil
@@ -31,7 +37,8 @@ from victims import BUILD  # noqa: E402
 
 MASK = (1 << 64) - 1
 REFUSED = 3  # ckpt's exit status: the target holds something that cannot be saved
-STEPS = 25  # that a program has to make between two dumps
+STEPS = 25  # that a program has to make between two dumps, where it does not say another number
+PAUSE_S = 0.3  # a dump comes at a random moment of this time after the last step
 VMA_DRIFT = 64  # mappings that a program may have more at the end than after its start
 
 
@@ -45,6 +52,7 @@ class Program:
             head = f.read(2000)
         self.markers = dict(re.findall(r"real: (\w+): *(.*)", head))
         self.build = os.path.join(BUILD, "real")
+        self.steps = int(self.markers.get("steps", STEPS))
 
     def command(self, marker):
         text = self.markers[marker].replace("{source}", self.source).replace("{build}", self.build)
@@ -56,6 +64,9 @@ class Program:
         return [os.path.realpath(found) if marker == "run" else found] + words[1:]
 
     def prepare(self):
+        for needed in self.markers.get("needs", "").split():
+            if not shutil.which(needed):
+                raise Skip(f"{needed} is not installed")
         os.makedirs(self.build, exist_ok=True)
         if "build" not in self.markers:
             return
@@ -72,6 +83,16 @@ def interpreter(words):
     return words
 
 
+def no_children():
+    """Reaps what became ours when its parent died; true when there is nobody left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
 class Run:
     """One program through its rounds."""
 
@@ -81,6 +102,8 @@ class Run:
         self.img = os.path.join(directory, "img")
         self.pid = 0
         self.times = []
+        self.refusals = 0  # of dumps that were then tried again
+        self.random = random.Random(opts.seed)
 
     def start(self):
         words = interpreter(self.program.command("run"))
@@ -90,7 +113,7 @@ class Run:
                                     stderr=out, start_new_session=True)
         proc.returncode = 0  # this file waits for it by pid, Popen must not
         self.pid = proc.pid
-        self.wait_lines(STEPS)
+        self.wait_lines(self.program.steps)
 
     def lines(self):
         with open(self.out, "rb") as f:
@@ -137,10 +160,12 @@ class Run:
 
     def dump(self, *more):
         """A state that is only there at times, such as a lock held for a moment, is tried again."""
+        time.sleep(self.random.random() * PAUSE_S)
         for _ in range(50):
             status, text, seconds = self.ckpt("dump", "-t", str(self.pid), "-D", self.img, *more)
             if status != REFUSED:
                 break
+            self.refusals += 1
             time.sleep(0.013)
         if status == REFUSED:
             raise Skip(text.splitlines()[-1] if text else "refused without a reason")
@@ -152,7 +177,7 @@ class Run:
         """A dump that lets the program go on."""
         stood = self.lines()
         self.dump("-R")
-        self.wait_lines(stood + STEPS)
+        self.wait_lines(stood + self.program.steps)
         shutil.rmtree(self.img)
 
     def die(self):
@@ -160,6 +185,7 @@ class Run:
         status = wait_for("the program's death after the dump", 20, lambda: self.reap(os.WNOHANG))
         if status != -signal.SIGKILL:
             raise Failure(f"the program ended by itself: {status_text(status)}")
+        wait_for("the death of the whole tree", 20, no_children)
         return seconds
 
     def round(self):
@@ -171,7 +197,7 @@ class Run:
             raise Failure(f"restore: {status_text(status)}\n{text}")
         if self.threads() != threads:
             raise Failure(f"the threads differ: {threads} before, {self.threads()} now")
-        self.wait_lines(stood + STEPS)
+        self.wait_lines(stood + self.program.steps)
         shutil.rmtree(self.img)
         self.times.append((dump_s, restore_s))
 
@@ -182,6 +208,7 @@ class Run:
         status = wait_for("the program's end", 60, lambda: [s for s in [self.reap(os.WNOHANG)] if s is not None])[0]
         if status != 0:
             raise Failure(f"the program ended with {status_text(status)}")
+        wait_for("the end of all that it has started", 20, no_children)
         self.check_output()
 
     def check_output(self):
@@ -260,6 +287,8 @@ def run_one(program, opts):
         if run.times:
             took = (f", dump {middle([t[0] for t in run.times]) * 1000:.0f} ms,"
                     f" restore {middle([t[1] for t in run.times]) * 1000:.0f} ms")
+        if run.refusals:
+            took += f", {run.refusals} dumps refused and tried again"
         print(f"ok      {program.name} ({opts.rounds} rounds, {lines} lines{took})", flush=True)
     elif word == "skipped":
         print(f"skipped {program.name}: {text}", flush=True)
@@ -270,7 +299,7 @@ def run_one(program, opts):
             for line in f.readlines()[-10:]:
                 print("    | " + line.rstrip())
         print(f"    state: {proc_state(run.pid) if run.pid else 'never started'}; kept: {directory}")
-        print(f"    again: {os.path.relpath(__file__)} --rounds {opts.rounds} {program.name}", flush=True)
+        print(f"    again: {os.path.relpath(__file__)} --rounds {opts.rounds} --seed {opts.seed} {program.name}", flush=True)
     if word != "failed":
         shutil.rmtree(directory, ignore_errors=True)
     return word
@@ -279,7 +308,8 @@ def run_one(program, opts):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("names", nargs="*", help="programs, as their files are called (all)")
-    p.add_argument("--rounds", type=int, default=4, help="dumps and restores in a row; 0: undisturbed (4)")
+    p.add_argument("--rounds", type=int, default=5, help="dumps and restores in a row; 0: undisturbed (5)")
+    p.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of the moments of dumps")
     p.add_argument("--goon", action="store_true", help="only dumps that let the program go on")
     p.add_argument("--dir", default=os.path.join(BUILD, "real-run"), help="where the programs run")
     opts = p.parse_args()
