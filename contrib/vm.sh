@@ -186,7 +186,7 @@ aarch64)
 	apt_arm64
 	arm64_root
 	root=$dir/root-aarch64 busybox=$dir/root-aarch64/bin/busybox
-	machine=(-accel tcg -M virt,gic-version=3 -cpu "${VM_CPU:-max,pauth-impdef=on,sve128=on}" -smp 1
+	machine=(-accel tcg -M 'virt,gic-version=3' -cpu "${VM_CPU:-max,pauth-impdef=on,sve128=on}" -smp 1
 		-fsdev 'local,id=tree,path=/,security_model=none,readonly=on,multidevs=remap'
 		-device 'virtio-9p-pci,fsdev=tree,mount_tag=tree')
 	append='mitigations=off'

@@ -145,6 +145,9 @@ bool arch_landing_needed(uint64_t start, uint64_t end, const struct arch_regs *r
 /** arch_landing_reaches() - whether a landing at @landing can */
 bool arch_landing_reaches(uint64_t landing, const struct arch_regs *resume);
 
+/** arch_landing_at() - where that of @resume is */
+uint64_t arch_landing_at(const struct arch_regs *resume);
+
 /** arch_landing() - write one that will be at @at, and have the code for @resume end there */
 void arch_landing(uint8_t *buf, uint64_t at, struct arch_regs *resume);
 

@@ -9,6 +9,7 @@
 
 #include "inject/await.h"
 #include "inject/fragile.h"
+#include "inject/slack.h"
 #include "kernel/proc_status.h"
 #include "kernel/ptrace.h"
 
@@ -83,6 +84,8 @@ int drive_deliver(struct tracees *tr, struct tracee *t, int sig)
 		r = tracee_wait_event(tr, t);
 	if (r == 0)
 		r = tracee_snapshot(tr, t);
+	if (r == 0)
+		r = drive_anew(tr, t);
 	return r == 0 && dispatch ? -EOPNOTSUPP : r;
 }
 
@@ -102,6 +105,32 @@ static int stop_of(pid_t tid, enum wait_kind kind, int *sig)
 	return s.kind == kind ? 0 : s.kind == WAIT_SIGNAL_STOP ? 1 : -EPROTO;
 }
 
+/* From an EVENT_STOP into a call and out of it, broken off. @leave: registers at its exit, or NULL. */
+static int through_call(
+	pid_t tid, const struct arch_regs *enter, const struct arch_regs *leave, int *sig)
+{
+	int r = arch_regs_set(tid, enter);
+
+	if (r == 0)
+		r = ptrace_syscall(tid, 0);
+	if (r == 0)
+		r = stop_of(tid, WAIT_SYSCALL_STOP, sig);
+	if (r == 0)
+		r = ptrace_interrupt(tid);
+	if (r == 0)
+		r = ptrace_syscall(tid, 0);
+	if (r == 0)
+		r = stop_of(tid, WAIT_SYSCALL_STOP, sig);
+	if (r == 0 && leave)
+		r = arch_regs_set(tid, leave);
+	if (r == 0)
+		r = ptrace_interrupt(
+			tid); /* any stop takes an interrupt away that was asked for before */
+	if (r == 0)
+		r = ptrace_cont(tid, 0);
+	return r ? r : stop_of(tid, WAIT_EVENT_STOP, sig);
+}
+
 /*
  * At the exit of restart_syscall the registers say that the thread's own call was broken off, and the
  * kernel finds them so on its way to the stop. Should we die before: a sleep is continued; another call
@@ -116,30 +145,30 @@ int drive_break_off(pid_t tid, const struct arch_regs *regs, int *sig)
 	if (!ARCH_STOP_REWINDS || (!again && !arch_syscall_restarts(regs)))
 		return 0;
 	arch_syscall_reenter(regs, &enter, &leave, &stop);
-	r = arch_regs_set(tid, &enter);
-	if (r == 0)
-		r = ptrace_syscall(tid, 0);
-	if (r == 0)
-		r = stop_of(tid, WAIT_SYSCALL_STOP, sig);
-	if (r == 0)
-		r = ptrace_interrupt(tid);
-	if (r == 0)
-		r = ptrace_syscall(tid, 0);
-	if (r == 0)
-		r = stop_of(tid, WAIT_SYSCALL_STOP, sig);
-	if (r == 0 && again)
-		r = arch_regs_set(tid, &leave);
-	if (r == 0)
-		r = ptrace_interrupt(
-			tid); /* any stop takes an interrupt away that was asked for before */
-	if (r == 0)
-		r = ptrace_cont(tid, 0);
-	if (r == 0)
-		r = stop_of(tid, WAIT_EVENT_STOP, sig);
+	r = through_call(tid, &enter, again ? &leave : NULL, sig);
 	if (r || again)
 		return r;
 	r = arch_regs_get(tid, &leave);
 	return r < 0 || !arch_syscall_restarts(&leave) ? r : arch_regs_set(tid, &stop);
+}
+
+int drive_anew(struct tracees *tr, struct tracee *t)
+{
+	struct arch_regs enter, leave, stop;
+	uint64_t at;
+	int sig, r;
+
+	if (!ARCH_STOP_REWINDS || !t->continues || !t->anew)
+		return 0;
+	arch_syscall_reenter(&t->regs, &enter, &leave, &stop);
+	enter = stop;
+	r = slack_bounce(tr, &stop, &at);
+	if (r < 0)
+		return r;
+	arch_ip_set(&enter, at);
+	r = through_call(t->tid, &enter, &leave, &sig);
+	slack_unbounce(tr, at);
+	return r == 1 ? drive_deliver(tr, t, sig) : r;
 }
 
 /* Whether restart_syscall from the thread's own code goes through. */

@@ -32,6 +32,14 @@ int drive_deliver(struct tracees *tr, struct tracee *t, int sig);
 int drive_break_off(pid_t tid, const struct arch_regs *regs, int *sig);
 
 /**
+ * drive_anew() - have a call be issued again that this kernel is about to continue by restart_syscall(2),
+ * which the thread's filters do not allow (heal.h): it looks at the pc only, so the thread takes a way
+ * round into the call
+ * Return: 0; -ENOSPC no room for that; as drive_deliver() for a signal that has come
+ */
+int drive_anew(struct tracees *tr, struct tracee *t);
+
+/**
  * drive_settle() - give a thread in an EVENT_STOP its own context, as if no code of ours had run
  * Return: 0; as drive_deliver() for a signal that has come
  */

@@ -88,6 +88,31 @@ int slack_landing(struct tracees *tr, struct arch_regs *resume)
 	return tracees_write(tr, at, code, sizeof(code));
 }
 
+int slack_bounce(struct tracees *tr, const struct arch_regs *to, uint64_t *ret_at)
+{
+	uint8_t code[ARCH_LANDING_SIZE];
+	struct arch_regs regs = *to;
+	int r;
+
+	if (!arch_landing_needed(tr->slack_start, tr->slack_end, to)) {
+		*ret_at = slack_take(tr, sizeof(code), 0);
+		if (!*ret_at)
+			return -ENOSPC;
+		arch_landing(code, *ret_at, &regs);
+		return tracees_write(tr, *ret_at, code, sizeof(code));
+	}
+	r = slack_landing(tr, &regs);
+	*ret_at = arch_landing_at(&regs);
+	return r;
+}
+
+/* A landing goes with the others. */
+void slack_unbounce(struct tracees *tr, uint64_t at)
+{
+	if (slack_holds(tr, at))
+		slack_zero(tr, at, at + ARCH_LANDING_SIZE);
+}
+
 bool slack_on_landing(const struct tracees *tr, uint64_t addr)
 {
 	const struct landings *l = tr->landings;

@@ -57,6 +57,14 @@ uint64_t slack_take(struct tracees *tr, size_t want, uint64_t from);
  */
 int slack_landing(struct tracees *tr, struct arch_regs *resume);
 
+/**
+ * slack_bounce() - put code somewhere that does nothing but go to @to
+ * @ret_at: its address; slack_unbounce() takes it away
+ * Return: as slack_landing().
+ */
+int slack_bounce(struct tracees *tr, const struct arch_regs *to, uint64_t *ret_at);
+void slack_unbounce(struct tracees *tr, uint64_t at);
+
 /** slack_on_landing() - whether an address lies in a landing of ours */
 bool slack_on_landing(const struct tracees *tr, uint64_t addr);
 

@@ -22,6 +22,7 @@
 
 #include "core/trace.h"
 #include "inject/await.h"
+#include "inject/drive.h"
 #include "inject/fragile.h"
 #include "inject/heal.h"
 #include "inject/leftover.h"
@@ -393,6 +394,20 @@ static void tracees_free(struct tracees *tr)
 	free(tr);
 }
 
+/* After the measurement, which counts how often a thread has slept. */
+static int all_anew(struct tracees *tr)
+{
+	for (size_t i = 0; i < tr->n; i++) {
+		int r = tr->v[i].dead ? 0 : drive_anew(tr, &tr->v[i]);
+
+		if (r < 0)
+			return op_fail(tr->op, CKPT_E_TARGET, -r, "ptrace", NULL,
+				"pid %d (%s): thread %d: its sleep", tr->pid, tr->comm,
+				tr->v[i].tid);
+	}
+	return 0;
+}
+
 int tracees_seize(
 	struct ckpt_op *op, pid_t pid, uint64_t vdso_start, uint64_t vdso_end, struct tracees **ret)
 {
@@ -416,6 +431,11 @@ int tracees_seize(
 		return r;
 	}
 	waits_measure(tr);
+	r = all_anew(tr);
+	if (r < 0) {
+		tracees_release(tr, false);
+		return r;
+	}
 	*ret = tr;
 	return 0;
 }

@@ -200,6 +200,11 @@ bool arch_landing_reaches(uint64_t landing, const struct arch_regs *resume)
 	return in_reach(landing, resume->gp.pc);
 }
 
+uint64_t arch_landing_at(const struct arch_regs *resume)
+{
+	return resume->landing;
+}
+
 void arch_landing(uint8_t *buf, uint64_t at, struct arch_regs *resume)
 {
 	const uint32_t code[2] = {

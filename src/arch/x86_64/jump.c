@@ -24,6 +24,11 @@ bool arch_landing_reaches(uint64_t landing, const struct arch_regs *resume)
 	return true;
 }
 
+uint64_t arch_landing_at(const struct arch_regs *resume)
+{
+	return 0;
+}
+
 void arch_landing(uint8_t *buf, uint64_t at, struct arch_regs *resume)
 {
 }
