@@ -44,6 +44,7 @@ static const struct res *const table[] = {
 	&res_fanotify,
 	&res_iouring,
 	&res_userfaultfd,
+	&res_bpfmap,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,
