@@ -43,6 +43,8 @@ clang-format          clang-format
 cppcheck              cppcheck
 shellcheck            shellcheck
 strace                strace
+vim                   vim
+less                  less
 gdb                   gdb
 '
 

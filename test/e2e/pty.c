@@ -110,10 +110,16 @@ static void pty_write(int fd, const char *text, size_t len)
 /* One read gives exactly this. */
 static void pty_read(int fd, const char *want, size_t len, const char *what)
 {
+	struct pollfd p = {fd, POLLIN, 0};
 	char buf[8192];
 	ssize_t got;
+	int n = 0;
 
-	CHECK(pty_events(fd) & POLLIN, "%s: nothing to read", what);
+	MUST(poll(&p, 1, 3000));
+	CHECK(p.revents & POLLIN, "%s: nothing to read", what);
+	/* the rest of it may still be on its way */
+	for (int i = 0; i < 100 && ioctl(fd, FIONREAD, &n) == 0 && n < (int)len; i++)
+		usleep(1000);
 	got = read(fd, buf, sizeof(buf));
 	CHECK(got == (ssize_t)len && !memcmp(buf, want, len),
 		"%s: expected %zu '%.*s', got %zd '%.*s'", what, len, (int)len, want, got,
@@ -331,6 +337,8 @@ static void pty_stopped(bool by_call)
 		MUST(tcflow(s, TCOOFF));
 	else
 		pty_write(m, "\x13", 1);
+	for (int i = 0; i < 3000 && pty_events(s) & POLLOUT; i++)
+		usleep(1000);
 	CHECK(write(s, "x", 1) <= 0, "the test is broken: output is not stopped");
 	pty_handshake(m);
 	pty_read(m, "before", 6, "output");
@@ -339,6 +347,8 @@ static void pty_stopped(bool by_call)
 		MUST(tcflow(s, TCOON));
 	else
 		pty_write(m, "\x11", 1);
+	for (int i = 0; i < 3000 && !(pty_events(s) & POLLOUT); i++)
+		usleep(1000);
 	pty_write(s, "after", 5);
 	pty_read(m, "after", 5, "output");
 }
@@ -448,6 +458,8 @@ static void pty_control(void)
 	CHECK(tcgetpgrp(s) == getpgrp(), "foreground group: %d, not %d", tcgetpgrp(s), getpgrp());
 	CHECK(tcgetsid(t) == getsid(0), "the session of /dev/tty");
 	pty_write(m, "\x03", 1);
+	for (int i = 0; i < 3000 && !pty_interrupted; i++)
+		usleep(1000);
 	CHECK(pty_interrupted == SIGINT, "Ctrl-C did nothing");
 	pty_read(m, "^C", 2, "echo");
 	pty_works(m, t);

@@ -53,8 +53,13 @@ static void type(int fd, const char *text, size_t len)
 
 static void expect_read(int fd, const char *want, size_t len)
 {
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	char buf[256];
+	int n = 0;
 
+	cr_assert_eq(poll(&p, 1, 3000), 1);
+	for (int i = 0; i < 100 && ioctl(fd, FIONREAD, &n) == 0 && n < (int)len; i++)
+		usleep(1000);
 	cr_assert_eq(read(fd, buf, sizeof(buf)), (ssize_t)len);
 	cr_assert_eq(memcmp(buf, want, len), 0);
 }
