@@ -267,7 +267,7 @@ static int look_file(struct look *l, int fd)
 	_cleanup_free_ char *link = NULL;
 	char at[32];
 	/* There is no duplicate: the resources tell their own from the rest. */
-	struct file_look f = {.fd = -EBADF, .target_fd = fd, .at = at};
+	struct file_look f = {.fd = -EBADF, .target_fd = fd, .at = at, .mounts = &l->tree->mounts};
 	int r;
 
 	snprintf(at, sizeof(at), "fd/%d", fd);
@@ -355,6 +355,8 @@ int look_files(struct look *l)
 
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/fd");
+	if (!l->tree->mounts.n && mountinfo_read(&l->tree->mounts) < 0)
+		mount_list_done(&l->tree->mounts); /* then each name is looked at */
 	for (size_t i = 0; i < n && !r; i++)
 		r = look_file(l, fds[i]);
 	return r;

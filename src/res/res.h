@@ -51,7 +51,8 @@ struct collect_tree {
 
 	struct collect_file *files; /* open file descriptions; the place is the id less 1 */
 	size_t n_files, cap_files;
-	struct seen *seen; /* see res/file/seen.h */
+	struct seen *seen;         /* see res/file/seen.h */
+	struct mount_list *mounts; /* ours, see res/file/files.c; NULL: not read yet */
 };
 
 /* What two tasks may share without being threads of one group. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "kernel/mountinfo.h"
@@ -21,6 +22,7 @@
 #include "util/str.h"
 
 #define HANDLE_BYTES 128
+#define MOUNTS_FEW   200 /* more would take longer to look through than the name */
 
 #ifndef OPEN_TREE_CLONE
 #define OPEN_TREE_CLONE 1
@@ -31,12 +33,51 @@ static bool same_inode(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-bool covered(const char *name, const struct stat *st)
+bool covered_name(const char *name, const struct stat *st)
 {
 	struct stat now;
 
 	return lstat(name, &now) < 0 ? errno == ENOENT || errno == ENOTDIR || errno == ELOOP
 				     : !same_inode(&now, st);
+}
+
+/* What of a path lies below a directory, without a slash in front; NULL: it does not. */
+static const char *below(const char *path, const char *dir)
+{
+	const char *rest = str_eq(dir, "/") ? path : str_startswith(path, dir);
+
+	if (!rest || (*rest && *rest != '/'))
+		return NULL;
+	return *rest ? rest + 1 : rest;
+}
+
+/*
+ * Of the mounts whose points lie on the way to a name, the last one is what the name leads to. If it is
+ * the only one of the file's device, then the file is on it. That is cheaper than asking for the name, and
+ * true of nearly all files.
+ */
+static bool on_top(const struct file_look *l)
+{
+	const struct mount_entry *last = NULL;
+	unsigned same = 0;
+
+	for (size_t i = 0; i < l->mounts->n; i++) {
+		const struct mount_entry *m = &l->mounts->v[i];
+
+		if (!below(l->link, m->point))
+			continue;
+		same += makedev(m->dev_major, m->dev_minor) == l->st.st_dev;
+		if (!last || strlen(m->point) >= strlen(last->point))
+			last = m;
+	}
+	return same == 1 && makedev(last->dev_major, last->dev_minor) == l->st.st_dev;
+}
+
+bool covered(const struct file_look *l)
+{
+	if (l->mounts && l->mounts->n <= MOUNTS_FEW && on_top(l))
+		return false;
+	return covered_name(l->link, &l->st);
 }
 
 static int tree_of(const char *mount)
@@ -89,16 +130,6 @@ static int mount_of(int procfd, const char *at)
 	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0)
 		return -errno;
 	return stx.stx_mask & STATX_MNT_ID ? (int)stx.stx_mnt_id : -EOPNOTSUPP;
-}
-
-/* What of a path lies below a directory, without a slash in front; NULL: it does not. */
-static const char *below(const char *path, const char *dir)
-{
-	const char *rest = str_eq(dir, "/") ? path : str_startswith(path, dir);
-
-	if (!rest || (*rest && *rest != '/'))
-		return NULL;
-	return *rest ? rest + 1 : rest;
 }
 
 static const struct mount_entry *by_id(const struct mount_list *l, int id)

@@ -11,8 +11,11 @@
 #define COVERED_REASON "it is hidden by a mount, and no other mount leads to it"
 #define COVERED_ADVICE "unmount what hides it, or let the program close it"
 
-/** covered() - whether a file's name, as /proc shows it, leads to something else, or nowhere */
-bool covered(const char *name, const struct stat *st);
+/** covered_name() - whether a name leads to something else than a file, or nowhere */
+bool covered_name(const char *name, const struct stat *st);
+
+/** covered() - the same of a file's name, as /proc shows it; mostly told by l->mounts alone */
+bool covered(const struct file_look *l);
 
 /**
  * covered_find() - how else it can be reached

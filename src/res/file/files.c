@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kernel/fdinfo.h"
+#include "kernel/mountinfo.h"
 #include "kernel/pidfd.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/seen.h"
@@ -31,6 +32,10 @@
 void files_done(struct collect_tree *t)
 {
 	seen_done(t);
+	if (t->mounts)
+		mount_list_done(t->mounts);
+	free(t->mounts);
+	t->mounts = NULL;
 }
 
 static const struct res *kind_of(const struct file_look *l)
@@ -157,11 +162,22 @@ static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flag
 	return collect_add_take(c, &res_file.type, id, m);
 }
 
+/* NULL where they can't be read; then each name is looked at. */
+static const struct mount_list *mounts_of(struct collect_tree *t)
+{
+	if (!t->mounts) {
+		t->mounts = calloc(1, sizeof(*t->mounts));
+		if (t->mounts && mountinfo_read(t->mounts) < 0)
+			mount_list_done(t->mounts);
+	}
+	return t->mounts && t->mounts->n ? t->mounts : NULL;
+}
+
 static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 {
 	_cleanup_close_ int dup = pidfd_take(c->pidfd, fd);
 	_cleanup_free_ char *link = NULL;
-	struct file_look l = {.fd = dup, .target_fd = fd};
+	struct file_look l = {.fd = dup, .target_fd = fd, .mounts = mounts_of(c->tree)};
 	struct collect_file f = {.of = c, .target_fd = fd, .last = c, .last_fd = fd};
 	struct seen_inode *inode;
 	char at[32];

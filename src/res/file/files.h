@@ -19,6 +19,7 @@ struct file_look {
 	struct stat st;
 	uint32_t flags; /* open flags; of a mapped file O_RDONLY or O_RDWR */
 	uint64_t pos;
+	const struct mount_list *mounts; /* ours, read once; NULL: not known */
 	uint32_t first_id; /* of the first description of the same inode before this one, 0: none */
 };
 

@@ -56,7 +56,7 @@ static bool match(const struct file_look *l)
 /* The kernel goes on showing the name; but it leads nowhere, or to a file of another process. */
 static bool is_dead(const struct file_look *l)
 {
-	return l->deleted || covered(l->link, &l->st);
+	return l->deleted || covered_name(l->link, &l->st);
 }
 
 static struct file_verdict verdict(int procfd, const struct file_look *l)

@@ -190,14 +190,15 @@ static int find_covered(struct collect *c, const struct file_look *l, Ckpt__RegF
 	char *mount, *path, *name;
 	int r;
 
-	if (!covered(l->link, &l->st))
+	if (!covered(l))
 		return 0;
 	r = covered_find(c->proc_fd, l, &mount, &path);
 	if (r < 0)
 		return name_will_do(l) ? 0 : refuse(c, l, COVERED_REASON, COVERED_ADVICE);
 	if (asprintf(&name, "%s/%s", str_eq(mount, "/") ? "" : mount, path) < 0)
 		name = NULL;
-	if (name && !covered(name, &l->st)) { /* another mount shows it, and nothing is over that */
+	if (name && !covered_name(
+			    name, &l->st)) { /* another mount shows it, and nothing is over that */
 		free(m->path);
 		m->path = name;
 		free(mount);
@@ -216,8 +217,7 @@ static struct file_verdict verdict(int procfd, const struct file_look *l)
 
 	if (is_nameless(l))
 		return (struct file_verdict){CKPT_REFUSED, NAMELESS_REASON, NAMELESS_ADVICE};
-	if (!l->deleted && !is_lost(l) && covered(l->link, &l->st) &&
-		covered_find(procfd, l, &mount, &path) < 0)
+	if (!l->deleted && !is_lost(l) && covered(l) && covered_find(procfd, l, &mount, &path) < 0)
 		return (struct file_verdict){CKPT_REFUSED, COVERED_REASON, COVERED_ADVICE};
 	return (struct file_verdict){CKPT_SAVED, NULL, NULL};
 }
