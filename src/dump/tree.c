@@ -93,7 +93,7 @@ static struct tree_task *add(struct tree *t, size_t parent, pid_t pid)
 
 /* ------------------------------------------------------------------ one process */
 
-/* The place for injected code is found before the stop: the vdso does not move by itself. */
+/* The place for injected code is found before the stop: only execve(2) moves the vdso. */
 static int find_vdso(struct ckpt_op *op, pid_t pid, uint64_t *ret_start, uint64_t *ret_end)
 {
 	pid_t tid;
@@ -115,6 +115,7 @@ static int find_vdso(struct ckpt_op *op, pid_t pid, uint64_t *ret_start, uint64_
 	return 0;
 }
 
+/* Of a process without a vdso, or with one that is not where it was before the stop. */
 static int find_other_place(struct tracees *tr)
 {
 	struct vma_list maps = {0};
@@ -122,7 +123,11 @@ static int find_other_place(struct tracees *tr)
 
 	if (r < 0)
 		return op_fail(tr->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d/maps", tr->pid);
-	slack_find_in_files(tr, &maps);
+	for (size_t i = 0; i < maps.n; i++)
+		if (maps.v[i].path && strcmp(maps.v[i].path, "[vdso]") == 0)
+			slack_find(tr, maps.v[i].start, maps.v[i].end);
+	if (!tr->slack_start)
+		slack_find_in_files(tr, &maps);
 	vma_list_done(&maps);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -295,6 +296,17 @@ static void read_comm(struct tracees *tr)
 	snprintf(tr->comm, sizeof(tr->comm), "%.*s", (int)strcspn(text, "\n"), text);
 }
 
+static int open_mem(struct tracees *tr)
+{
+	tr->mem_fd = openat(tr->proc_fd, "mem", O_RDWR | O_CLOEXEC);
+	if (tr->mem_fd < 0)
+		return op_fail(tr->op,
+			errno == EACCES || errno == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, errno,
+			"open", "run as root or as the program's owner", "/proc/%d/mem (%s)",
+			tr->pid, tr->comm);
+	return 0;
+}
+
 static int open_proc(struct tracees *tr)
 {
 	tr->proc_fd = proc_open_alive(tr->pid, &tr->alive);
@@ -303,13 +315,7 @@ static int open_proc(struct tracees *tr)
 			"pid %d", tr->pid);
 	if (!tr->comm[0])
 		read_comm(tr);
-	tr->mem_fd = openat(tr->proc_fd, "mem", O_RDWR | O_CLOEXEC);
-	if (tr->mem_fd < 0)
-		return op_fail(tr->op,
-			errno == EACCES || errno == EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, errno,
-			"open", "run as root or as the program's owner", "/proc/%d/mem (%s)",
-			tr->pid, tr->comm);
-	return 0;
+	return open_mem(tr);
 }
 
 /* The leader may have exited since: /proc is then seen through a thread that is held. */
@@ -328,6 +334,40 @@ static int follow_leader(struct tracees *tr)
 	if (r == 0 && proc_stat_read(tr->proc_fd, tr->pid, &st) == 0)
 		tr->leader_exit_status = st.exit_code >> 8 & 0xff;
 	return r;
+}
+
+static uint64_t auxv_vdso(struct tracees *tr)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	uint64_t pair[2];
+
+	if (file_read_at(tr->proc_fd, "auxv", &text, &len) < 0)
+		return 0;
+	for (size_t at = 0; at + sizeof(pair) <= len; at += sizeof(pair)) {
+		memcpy(pair, text + at, sizeof(pair));
+		if (pair[0] == AT_SYSINFO_EHDR)
+			return pair[1];
+	}
+	return 0;
+}
+
+/*
+ * It may have called execve(2) just before the stop. What was opened of its memory is then the old one,
+ * which is gone, or another process's; and the vdso is elsewhere. So the memory is opened again, and what
+ * was found of a vdso is only believed if the program was told of it there.
+ */
+static int follow_exec(struct tracees *tr, uint64_t vdso_start)
+{
+	int r;
+
+	tr->mem_fd = fd_close(tr->mem_fd);
+	r = open_mem(tr);
+	if (r < 0 || auxv_vdso(tr) == vdso_start)
+		return r;
+	tr->slack_start = tr->slack_end = 0;
+	read_comm(tr);
+	return 0;
 }
 
 static int look_at_all(struct tracees *tr)
@@ -363,7 +403,7 @@ static int stop_all(struct tracees *tr)
 	}
 }
 
-static int seize_all(struct tracees *tr)
+static int seize_all(struct tracees *tr, uint64_t vdso_start)
 {
 	struct trace_span span = trace_begin(tr->op->trace, "stop", tr->pid, 0);
 	int r = stop_all(tr);
@@ -375,7 +415,7 @@ static int seize_all(struct tracees *tr)
 	if (tr->n == 0)
 		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL,
 			"pid %d (%s) died while it was being stopped", tr->pid, tr->comm);
-	if (follow_leader(tr) < 0)
+	if (follow_leader(tr) < 0 || follow_exec(tr, vdso_start) < 0)
 		return -ESRCH;
 	span = trace_begin(tr->op->trace, "look", tr->pid, 0);
 	r = look_at_all(tr);
@@ -424,7 +464,7 @@ int tracees_seize(
 		slack_find(tr, vdso_start, vdso_end);
 		waits_look(tr);
 		tr->stopped_at_ns = now_ns();
-		r = seize_all(tr);
+		r = seize_all(tr, vdso_start);
 	}
 	if (r < 0) {
 		tracees_release(tr, false);
