@@ -53,25 +53,34 @@ class Bash:
         return self.until(PROMPT)
 
 
+    def foreground(self, job):
+        """Waits until the keys of signals go to a job, or to bash itself."""
+        end = time.monotonic() + 60
+        while (os.tcgetpgrp(self.master) != self.pid) != job:
+            if time.monotonic() > end:
+                self.chain.wrong(f"in the foreground: {os.tcgetpgrp(self.master)}, bash is {self.pid}")
+            time.sleep(0.001)
+
+
 def one_round(chain, bash, job):
     number = b"%d" % (chain.row * 7919)
     shown = bash.run(b"n=" + number + b"; echo $n | tr 0-9 a-j | cat; jobs -p %1")
     expected = number.translate(bytes.maketrans(b"0123456789", b"abcdefghij"))
     if shown.split() != [expected, job]:
         chain.wrong(f"shown: {shown}, expected: {expected} and {job}")
-    bash.type(b"echo on; sleep 1000\n")
+    bash.type(b"sh -c 'echo on; exec sleep 1000'\n")  # says so when ^Z can reach it
     bash.until(b"on\r\n")
-    time.sleep(0.02)
     bash.type(b"\x1a")
     if b"Stopped" not in bash.until(PROMPT):
         chain.wrong("^Z did not stop the sleep")
     if b"Stopped" not in bash.run(b"jobs %2") or b"Running" not in bash.run(b"jobs %1"):
         chain.wrong("the states of jobs")
     bash.type(b"fg %2\n")
-    bash.until(b"sleep 1000\r\n")
-    time.sleep(0.02)
+    bash.until(b"exec sleep 1000'\r\n")
+    bash.foreground(True)
     bash.type(b"\x03")
     bash.until(PROMPT)
+    bash.foreground(False)
     if bash.run(b"echo $?").strip() != b"130":
         chain.wrong("^C did not end the sleep")
     chain.step()

@@ -102,7 +102,7 @@ class Run:
         self.img = os.path.join(directory, "img")
         self.pid = 0
         self.times = []
-        self.refusals = 0  # of dumps that were then tried again
+        self.refusals = []  # what was said of dumps that were then tried again
         self.random = random.Random(opts.seed)
 
     def start(self):
@@ -165,7 +165,7 @@ class Run:
             status, text, seconds = self.ckpt("dump", "-t", str(self.pid), "-D", self.img, *more)
             if status != REFUSED:
                 break
-            self.refusals += 1
+            self.refusals.append(text)
             time.sleep(0.013)
         if status == REFUSED:
             raise Skip(text.splitlines()[-1] if text else "refused without a reason")
@@ -288,7 +288,7 @@ def run_one(program, opts):
             took = (f", dump {middle([t[0] for t in run.times]) * 1000:.0f} ms,"
                     f" restore {middle([t[1] for t in run.times]) * 1000:.0f} ms")
         if run.refusals:
-            took += f", {run.refusals} dumps refused and tried again"
+            took += f", {len(run.refusals)} dumps refused and tried again: {run.refusals[0]}"
         print(f"ok      {program.name} ({opts.rounds} rounds, {lines} lines{took})", flush=True)
     elif word == "skipped":
         print(f"skipped {program.name}: {text}", flush=True)
