@@ -12,6 +12,7 @@
 #include "core/fault.h"
 #include "kernel/ptrace.h"
 #include "proto/regs.pb-c.h"
+#include "res/task/task.h"
 #include "res/thread/regs.h"
 #include "res/thread/sud.h"
 #include "res/thread/thread.h"
@@ -311,7 +312,8 @@ int run_finish(struct run *r)
 	if (ret < 0)
 		return ret;
 	if (r->front && r->front->on)
-		front_root(r->front, r->tasks[0].pid);
+		front_root(r->front, r->tasks[0].pid,
+			ctty_foreground(r->plan->model, r->tasks[0].pid));
 	for (size_t i = 0; i < r->tree.n; i++)
 		if (task_plan_lives(r->tasks[i].plan))
 			let_exit(&r->tasks[i]);

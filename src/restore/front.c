@@ -47,9 +47,11 @@ static bool leads_group(const struct front *f)
 /* Only what is ours is given away: not when we are in the background. */
 static void give_terminal(struct front *f)
 {
-	if (f->tty < 0 || f->given || !leads_group(f) || tcgetpgrp(f->tty) != getpgrp())
+	if (f->tty < 0 || f->given || tcgetpgrp(f->tty) != getpgrp())
 		return;
-	f->given = tcsetpgrp(f->tty, f->root) == 0;
+	f->given = (f->foreground && tcsetpgrp(f->tty, f->foreground) == 0) ||
+		   (leads_group(f) && tcsetpgrp(f->tty, f->root) == 0);
+	f->foreground = 0; /* from here on it is the root that moves it on, as a shell does */
 }
 
 static void take_terminal(struct front *f)
@@ -60,9 +62,10 @@ static void take_terminal(struct front *f)
 	f->given = false;
 }
 
-void front_root(struct front *f, pid_t root)
+void front_root(struct front *f, pid_t root, pid_t foreground)
 {
 	f->root = root;
+	f->foreground = foreground;
 	give_terminal(f);
 }
 

@@ -17,16 +17,20 @@ struct front {
 	bool on;
 	bool frozen; /* the root begins stopped: that is no stop by the terminal */
 	pid_t root;
-	int tty;       /* the controlling terminal, -EBADF: none */
-	bool given;    /* to the root's group */
-	sigset_t mask; /* as it was */
+	int tty;          /* the controlling terminal, -EBADF: none */
+	bool given;       /* to the root's group, or that of its foreground job */
+	pid_t foreground; /* the group of the tree that had the terminal, until it gets it; 0: none */
+	sigset_t mask;    /* as it was */
 };
 
 /** front_begin() - before the root is made: from here on signals wait for front_wait() */
 void front_begin(struct front *f, bool frozen);
 
-/** front_root() - the root exists, and does not run yet: the terminal becomes its own */
-void front_root(struct front *f, pid_t root);
+/**
+ * front_root() - the root exists, and does not run yet: the terminal becomes its own
+ * @foreground: or of this process group of the tree, which had it at the dump; 0: none
+ */
+void front_root(struct front *f, pid_t root, pid_t foreground);
 
 /**
  * front_wait() - until the root ends

@@ -3,9 +3,10 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 
-from harness import CKPT, Failure, proc_state, status_text, wait_for
+from harness import CKPT, PRELUDE, Failure, no_children, proc_state, status_text, wait_for
 
 USAGE = 2  # exit status: the request itself is wrong
 
@@ -98,15 +99,15 @@ def scene_front_pidfile(s):
 class Job:
     """A restore command as a shell's foreground job on a terminal of its own."""
 
-    def __init__(self, s):
+    def __init__(self, s, words=()):
+        self.words = list(words) or [CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile")]
         self.far, near = pty.openpty()
         self.pid = os.fork()
         if self.pid == 0:
             self.shell(s, near)
         os.close(near)
 
-    @staticmethod
-    def shell(s, near):
+    def shell(self, s, near):
         """Leads the session; runs the job in a group of its own, and says in files what it saw."""
         os.setsid()
         import fcntl
@@ -119,8 +120,7 @@ class Job:
             os.tcsetpgrp(near, os.getpid())
             signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         with open(s.file("log"), "ab") as log:
-            job = subprocess.Popen([CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile")], stdin=near,
-                                   stdout=log, stderr=log, cwd=s.dir, preexec_fn=own_group)
+            job = subprocess.Popen(self.words, stdin=near, stdout=log, stderr=log, cwd=s.dir, preexec_fn=own_group)
         while True:
             _, status = os.waitpid(job.pid, os.WUNTRACED)
             os.tcsetpgrp(near, os.getpgrp())
@@ -182,3 +182,58 @@ def scene_front_job_member(s):
     s.begin(CATCHER, lead="nothing")
     s.save()
     job_control(s)
+
+
+# A shell as far as the terminal is concerned: its job has it. Both note what they get.
+SHELL = """
+def note(text):
+    with open("got", "a") as f:
+        f.write(text + "\\n")
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, lambda *a: note("job-INT"))
+    signal.signal(signal.SIGTERM, lambda *a: os._exit(0))
+    while True:
+        signal.sigtimedwait([], 0.02)
+signal.signal(signal.SIGINT, lambda *a: note("shell-INT"))
+os.setpgid(job, job)
+os.tcsetpgrp(0, job)
+for name, text in (("job", job), ("pid", os.getpid()), ("ready", 0)):
+    with open(name + ".new", "w") as f:
+        f.write(str(text))
+    os.rename(name + ".new", name)
+os.waitpid(job, 0)
+os.tcsetpgrp(0, os.getpgrp())
+note("ended")
+while True:
+    signal.sigtimedwait([], 0.02)
+"""
+
+
+def scene_front_job_shell(s):
+    """A shell that was a job: the terminal goes to its own foreground job, and it can take it back."""
+    job = Job(s, [sys.executable, "-c", PRELUDE + SHELL])
+    wait_for("ready", 20, lambda: os.path.exists(s.file("ready")))
+    with open(s.file("pid"), encoding="ascii") as f:
+        s.pid = int(f.read())
+    with open(s.file("job"), encoding="ascii") as f:
+        child = int(f.read())
+    time.sleep(0.1)
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.image)
+    job.ends(256 - signal.SIGKILL)
+    wait_for("the end of all processes", 10, no_children)
+    job = Job(s)
+    wait_for("the restored program", 20, lambda: os.path.exists(s.file("pidfile")) and
+             os.path.getsize(s.file("pidfile")) > 0)
+    wait_for("the foreground group", 10, lambda: os.tcgetpgrp(job.far) == child)
+    job.key(b"\x03")
+    expect(s, "job-INT")
+    os.kill(child, signal.SIGTERM)
+    expect(s, "job-INT", "ended")
+    wait_for("the shell's own group", 10, lambda: os.tcgetpgrp(job.far) == s.pid)
+    job.key(b"\x03")
+    expect(s, "job-INT", "ended", "shell-INT")
+    os.kill(s.pid, signal.SIGKILL)
+    job.ends(256 - signal.SIGKILL)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from harness import CONFLICT, Failure, wait_for
+from harness import CONFLICT, Failure, no_children, wait_for
 from modes import Skip  # of test/e2e, as is the next
 from run import mount_devpts
 
@@ -128,16 +128,6 @@ while True:
             break  # the shell has ended
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
-
-
-def no_children():
-    """The children of what was dumped have become ours."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return True
-    return False
 
 
 class Emulator:

@@ -89,6 +89,14 @@ void ctty_plan_lead(struct plan *p, pid_t pid, struct prog *prog)
 	prog_object(prog, "/dev/pts/%u", m->index);
 }
 
+pid_t ctty_foreground(const struct model *m, pid_t root)
+{
+	const Ckpt__Ctty *c = model_get(m, &res_ctty.type, root);
+	const Ckpt__Task *t = model_get(m, &res_task.type, root);
+
+	return c && t && t->sid != t->pid ? c->foreground : 0;
+}
+
 /* By a name, since a task need not have its terminal open. Return: the step whose result it is. */
 static size_t plan_open(struct prog *prog)
 {

@@ -12,6 +12,9 @@ extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimit
 	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures, res_ctty,
 	res_mqnotify, res_cgroup, res_cgroupdir;
 
+/** ctty_foreground() - the group of the tree that had a terminal outside at the dump; 0: none */
+pid_t ctty_foreground(const struct model *m, pid_t root);
+
 /**
  * ctty_plan_lead() - append that a new session leader takes the controlling terminal that it had
  * It has no children in this session yet, and the files as the coordinator has opened them.
