@@ -1,6 +1,6 @@
 /*
  * e2e: args: pair closed never order lines raw output full stopped stopped-call
- * e2e: args: packet exclusive locked hung-up numbers control
+ * e2e: args: cloexec packet exclusive locked hung-up numbers control
  * e2e: devpts: own
  *
  * Holds: pseudo terminals whose both sides are its own: their settings, size, number and owner; one whose
@@ -15,6 +15,9 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER 0x5441
+#endif
 #ifndef TIOCGEXCL
 #define TIOCGEXCL 0x80045440
 #endif
@@ -398,6 +401,21 @@ static void pty_locked(void)
 	CHECK(open(name, O_RDWR | O_NOCTTY) < 0 && errno == EIO, "it is not locked any more");
 }
 
+/* An O_CLOEXEC by TIOCGPTPEER is not only the descriptor's. */
+static void pty_cloexec(void)
+{
+	int m = pty_master(), off = 0, s;
+
+	MUST(ioctl(m, TIOCSPTLCK, &off));
+	s = ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(s >= 0, "TIOCGPTPEER: %s", strerror(errno));
+	MUST(dup2(s, 0));
+	pty_handshake(m);
+	CHECK(fcntl(0, F_GETFD) == 0, "stdin: expected no flag, got %d", fcntl(0, F_GETFD));
+	CHECK(fcntl(s, F_GETFD) == FD_CLOEXEC, "the slave is not close-on-exec");
+	CHECK(fds_same(0, s), "they are not one description any more");
+}
+
 static void pty_hung_up(void)
 {
 	int m = pty_master(), s = pty_slave(m, O_RDWR), n;
@@ -472,7 +490,8 @@ static const struct {
 } cases[] = {{"pair", pty_pair}, {"closed", pty_closed}, {"never", pty_never}, {"order", pty_order},
 	{"lines", pty_lines}, {"raw", pty_raw_bytes}, {"output", pty_output}, {"full", pty_full},
 	{"packet", pty_packet}, {"exclusive", pty_exclusive}, {"locked", pty_locked},
-	{"hung-up", pty_hung_up}, {"numbers", pty_numbers}, {"control", pty_control}};
+	{"cloexec", pty_cloexec}, {"hung-up", pty_hung_up}, {"numbers", pty_numbers},
+	{"control", pty_control}};
 
 int main(int argc, char **argv)
 {

@@ -210,7 +210,9 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 		return 0;
 	}
 	l.first_id = inode->first;
-	l.flags = fcntl(dup, F_GETFL) & ~CREATION_FLAGS;
+	l.flags = fcntl(dup, F_GETFL);
+	f.kept_cloexec = l.flags & O_CLOEXEC;
+	l.flags &= ~CREATION_FLAGS;
 	pos = l.flags & O_PATH ? 0 : lseek(dup, 0, SEEK_CUR);
 	l.pos = pos < 0 ? 0 : pos;
 	if (seen_add(c->tree, inode, place, &f, ret_id) < 0)
@@ -234,6 +236,16 @@ static int fdinfo_line(char *key, char *value, void *arg)
 	return strcmp(key, "lock") == 0 ? lock_line(value, arg) : 0;
 }
 
+/*
+ * A slave that was opened by TIOCGPTPEER keeps its O_CLOEXEC as a flag of the description, and fdinfo
+ * shows it for descriptors that are not close-on-exec. Those who open it so (vte does) make the
+ * standard descriptors of a shell from it, which nobody has closed by an exec.
+ */
+static bool is_stdio(const struct collect_file *f, uint32_t fd)
+{
+	return f->kept_cloexec && fd <= STDERR_FILENO;
+}
+
 /* What a duplicate does not show: close-on-exec, which is the descriptor's own, and locks. */
 static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e)
 {
@@ -251,7 +263,7 @@ static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e)
 		r = op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%u", c->pid,
 			e->fd);
 	else
-		e->cloexec = info.flags & O_CLOEXEC;
+		e->cloexec = info.flags & O_CLOEXEC && !is_stdio(f, e->fd);
 	/* of a duplicate: the description has them already */
 	if (r == 0 && f->last_fd == (int)e->fd)
 		r = lock_add(c, e->file, &locks);

@@ -16,8 +16,9 @@ struct collect_file {
 	int target_fd;              /* its first descriptor of it; -1: a mapped file */
 	const struct collect *last; /* the last task that was seen to have it ... */
 	int last_fd;                /* ... and its first descriptor of it */
-	uint32_t map_flags;         /* mapped: O_RDONLY or O_RDWR */
-	uint32_t next_mapped;       /* id of the next mapped description of this inode, 0: none */
+	bool kept_cloexec;    /* opened with an O_CLOEXEC that fdinfo shows for every descriptor */
+	uint32_t map_flags;   /* mapped: O_RDONLY or O_RDWR */
+	uint32_t next_mapped; /* id of the next mapped description of this inode, 0: none */
 };
 
 struct seen_inode {
