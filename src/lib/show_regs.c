@@ -24,7 +24,9 @@ static const char *const x86_64[] = {"r15", "r14", "r13", "r12", "rbp", "rbx", "
 
 static const char *const aarch64[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9",
 	"x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22",
-	"x23", "x24", "x25", "x26", "x27", "x28", "x29", "x30", "sp", "pc", "pstate"};
+	"x23", "x24", "x25", "x26", "x27", "x28", "x29", "x30", "sp", "pc", "pstate",
+	/* what the set lacks, see arch/aarch64/isa/regs.h */
+	"orig_x0", "syscall", "landing"};
 
 static const struct {
 	const char *isa;
