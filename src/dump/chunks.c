@@ -1,56 +1,64 @@
 /*
  * chunks.c - see chunks.h.
- *
- * Wants that touch each other are scanned in one go: the kernel walks over the borders of mappings,
- * and a system call for each of 50 000 mappings would be most of the cost.
  */
 #include "dump/chunks.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernel/pagemap.h"
 #include "util/vec.h"
 
-#define PAGE 4096UL
-/* One scan covers this much at first and doubles, so that there is work for others soon. */
-#define SCAN_FIRST (16UL << 20)
-#define SCAN_LAST  (4UL << 30)
-
-struct piece {
-	const struct collect *of;
-	int fd;
-	size_t first; /* in ranges */
-	uint32_t n;
-	uint64_t bytes;
-};
-
 struct chunks {
 	struct collect_tree *t;
-	uint64_t scan_bytes; /* the cutter's: of the next scan */
+	const struct kernel_words *words; /* NULL: nothing can be shared, or that can't be seen */
+	uint64_t zero_frame;
+	struct windows windows;
 
 	pthread_mutex_t lock; /* of everything below */
 	pthread_cond_t more;
-	struct range *ranges;
-	size_t n_ranges, cap_ranges;
-	struct piece *v; /* while the queue is open, the last one may still grow */
+	struct chunk **v; /* those before next are taken */
 	size_t n, cap, next;
-	uint64_t bytes, taken;
-	bool closed, stopped;
+	size_t next_window, cutting;
+	struct piece *shared;
+	size_t n_shared, cap_shared;
+	bool stopped;
+	int err; /* -errno of cutting */
+	const struct collect *err_at;
 };
 
-struct chunks *chunks_new(struct collect_tree *t)
+static size_t count_memories(const struct collect_tree *t)
+{
+	const struct collect *last = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n_wants; i++) {
+		n += t->wants[i].fd < 0 && t->wants[i].of != last;
+		last = t->wants[i].of;
+	}
+	return n;
+}
+
+struct chunks *chunks_new(struct collect_tree *t, const struct kernel_words *words)
 {
 	struct chunks *q = calloc(1, sizeof(*q));
 
 	if (!q)
 		return NULL;
 	q->t = t;
-	q->scan_bytes = SCAN_FIRST;
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->more, NULL);
+	windows_sort_wants(t);
+	if (count_memories(t) > 1) {
+		q->words = words;
+		q->zero_frame = pagemap_zero_frame();
+	}
+	if (windows_find(t, &q->windows) < 0) {
+		chunks_free(q);
+		return NULL;
+	}
 	return q;
 }
 
@@ -60,224 +68,156 @@ void chunks_free(struct chunks *q)
 		return;
 	pthread_cond_destroy(&q->more);
 	pthread_mutex_destroy(&q->lock);
-	free(q->ranges);
+	windows_done(&q->windows);
+	for (size_t i = q->next; i < q->n; i++)
+		free(q->v[i]);
 	free(q->v);
+	free(q->shared);
 	free(q);
 }
 
-/* ------------------------------------------------------------------ queue */
+struct cutter chunks_cutter(const struct chunks *q)
+{
+	return (struct cutter){.t = q->t, .words = q->words, .zero_frame = q->zero_frame};
+}
 
-bool chunks_take(struct chunks *q, struct chunk *ret)
+/* ------------------------------------------------------------------ cutting */
+
+static size_t chunk_size(uint32_t n)
+{
+	return offsetof(struct chunk, v) + n * sizeof(struct range);
+}
+
+static int add_chunk(struct chunks *q, struct chunk *c)
+{
+	struct chunk *copy;
+
+	if (c->n == 0)
+		return 0;
+	copy = malloc(chunk_size(c->n));
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, c, chunk_size(c->n));
+	c->n = 0;
+	c->bytes = 0;
+	pthread_mutex_lock(&q->lock);
+	if (vec_reserve(&q->v, &q->cap, q->n + 1, sizeof(*q->v)) < 0) {
+		pthread_mutex_unlock(&q->lock);
+		free(copy);
+		return -ENOMEM;
+	}
+	q->v[q->n++] = copy;
+	pthread_cond_signal(&q->more);
+	pthread_mutex_unlock(&q->lock);
+	return 0;
+}
+
+static int add_shared(struct chunks *q, const struct piece *p)
+{
+	int r;
+
+	pthread_mutex_lock(&q->lock);
+	r = vec_reserve(&q->shared, &q->cap_shared, q->n_shared + 1, sizeof(*q->shared));
+	if (r == 0)
+		q->shared[q->n_shared++] = *p;
+	pthread_mutex_unlock(&q->lock);
+	return r;
+}
+
+/* @c: the chunk that grows */
+static int add_own(struct chunks *q, struct chunk *c, const struct piece *p)
+{
+	const struct page_want *want = &q->t->wants[p->want];
+	int r = 0;
+
+	for (uint64_t at = p->start; r == 0 && at < p->end;) {
+		uint64_t len;
+
+		if (c->n && (c->fd != want->fd || c->of != want->of || c->bytes == CHUNK_BYTES ||
+				    c->n == CHUNK_RANGES_MAX))
+			r = add_chunk(q, c);
+		len = MIN(p->end - at, CHUNK_BYTES - c->bytes);
+		c->of = want->of;
+		c->fd = want->fd;
+		c->v[c->n++] = (struct range){at, len, p->want};
+		c->bytes += len;
+		at += len;
+	}
+	return r;
+}
+
+/* @c: room for the chunk that grows */
+static int cut(struct chunks *q, struct cutter *k, const struct window *w, struct chunk *c)
+{
+	int r = cut_window(k, q->windows.parts + w->first, w->n);
+
+	c->n = 0;
+	c->bytes = 0;
+	for (size_t i = 0; r == 0 && i < k->n; i++)
+		r = k->v[i].of == FRAME_OF_NOBODY ? add_own(q, c, &k->v[i])
+						  : add_shared(q, &k->v[i]);
+	return r == 0 ? add_chunk(q, c) : r;
+}
+
+/* ------------------------------------------------------------------ taking */
+
+/* The lock is held, but not while the work is done. */
+static void cut_next(struct chunks *q, struct cutter *k, struct chunk *room)
+{
+	const struct window *w = &q->windows.v[q->next_window++];
+	int r;
+
+	q->cutting++;
+	pthread_mutex_unlock(&q->lock);
+	r = cut(q, k, w, room);
+	pthread_mutex_lock(&q->lock);
+	q->cutting--;
+	if (r < 0 && !q->err) {
+		q->err = r;
+		q->err_at = k->at;
+		q->stopped = true;
+	}
+	pthread_cond_broadcast(&q->more);
+}
+
+bool chunks_take(struct chunks *q, struct cutter *k, struct chunk *ret)
 {
 	bool ok;
 
 	pthread_mutex_lock(&q->lock);
-	while (!q->stopped && !q->closed && q->next + 1 >= q->n)
-		pthread_cond_wait(&q->more, &q->lock);
+	while (!q->stopped && q->next == q->n) {
+		if (q->next_window < q->windows.n)
+			cut_next(q, k, ret);
+		else if (q->cutting)
+			pthread_cond_wait(&q->more, &q->lock);
+		else
+			break;
+	}
 	ok = !q->stopped && q->next < q->n;
 	if (ok) {
-		const struct piece *p = &q->v[q->next++];
+		struct chunk *c = q->v[q->next++];
 
-		ret->of = p->of;
-		ret->fd = p->fd;
-		ret->n = p->n;
-		ret->bytes = p->bytes;
-		ret->done = q->taken;
-		ret->total = q->closed ? q->bytes : 0;
-		memcpy(ret->v, q->ranges + p->first, p->n * sizeof(*ret->v));
-		q->taken += p->bytes;
+		memcpy(ret, c, chunk_size(c->n));
+		free(c);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return ok;
 }
 
-static void finish(struct chunks *q, bool stop)
+void chunks_stop(struct chunks *q)
 {
 	pthread_mutex_lock(&q->lock);
-	q->closed = true;
-	q->stopped |= stop;
+	q->stopped = true;
 	pthread_cond_broadcast(&q->more);
 	pthread_mutex_unlock(&q->lock);
 }
 
-void chunks_stop(struct chunks *q)
+ssize_t chunks_shared(const struct chunks *q, const struct piece **ret)
 {
-	finish(q, true);
-}
-
-/* The chunk that takes more of @want, or NULL when memory ran out. The lock is held. */
-static struct piece *open_piece(struct chunks *q, const struct page_want *want)
-{
-	struct piece *p = q->n ? &q->v[q->n - 1] : NULL;
-
-	if (p && p->fd == want->fd && (p->fd >= 0 || p->of == want->of) && p->bytes < CHUNK_BYTES &&
-		p->n < CHUNK_RANGES_MAX)
-		return p;
-	if (vec_reserve(&q->v, &q->cap, q->n + 1, sizeof(*q->v)) < 0)
-		return NULL;
-	if (p)
-		pthread_cond_signal(&q->more);
-	p = &q->v[q->n++];
-	*p = (struct piece){.of = want->of, .fd = want->fd, .first = q->n_ranges};
-	return p;
-}
-
-static int add_locked(struct chunks *q, uint32_t want, uint64_t start, uint64_t end)
-{
-	while (start < end) {
-		struct piece *p = open_piece(q, &q->t->wants[want]);
-		struct range *last;
-		uint64_t len;
-
-		if (!p || vec_reserve(&q->ranges, &q->cap_ranges, q->n_ranges + 1,
-				  sizeof(*q->ranges)) < 0)
-			return -ENOMEM;
-		len = MIN(end - start, CHUNK_BYTES - p->bytes);
-		last = p->n ? &q->ranges[q->n_ranges - 1] : NULL;
-		if (last && last->want == want && last->start + last->len == start) {
-			last->len += len;
-		} else {
-			q->ranges[q->n_ranges++] = (struct range){start, len, want};
-			p->n++;
-		}
-		p->bytes += len;
-		q->bytes += len;
-		start += len;
-	}
-	return 0;
-}
-
-static int add_range(struct chunks *q, uint32_t want, uint64_t start, uint64_t end)
-{
-	int r;
-
-	pthread_mutex_lock(&q->lock);
-	r = q->stopped ? -ECANCELED : add_locked(q, want, start, end);
-	pthread_mutex_unlock(&q->lock);
-	return r;
-}
-
-/* ------------------------------------------------------------------ cutting */
-
-/* The wants from *@want on lie in the scanned range; of each its part of the run. */
-static int add_run(struct chunks *q, const struct page_run *run, uint32_t *want)
-{
-	uint64_t start = run->start;
-	int r = 0;
-
-	/* pages that are the process's own: not the zero page, not a page of a file */
-	if (run->categories & (PAGE_IS_FILE | PAGE_IS_GUARD | PAGE_IS_PFNZERO))
-		return 0;
-	while (r == 0 && start < run->end) {
-		uint64_t end;
-
-		while (q->t->wants[*want].end <= start)
-			++*want;
-		end = MIN(run->end, q->t->wants[*want].end);
-		r = add_range(q, *want, start, end);
-		start = end;
-	}
-	return r;
-}
-
-/* Wants @first to @last of memory, each of which begins where the one before ends. */
-static int cut_memory(struct chunks *q, const struct pagemap *pm, uint32_t first, uint32_t last)
-{
-	uint64_t at = q->t->wants[first].start, end = q->t->wants[last].end;
-	struct page_runs runs = {0};
-	uint32_t want = first;
-	int r = 0;
-
-	while (r == 0 && at < end) {
-		uint64_t to = at + MIN(end - at, q->scan_bytes);
-
-		runs.n = 0;
-		r = pagemap_scan(pm, at, to, &runs);
-		for (size_t i = 0; r == 0 && i < runs.n; i++)
-			r = add_run(q, &runs.v[i], &want);
-		at = to;
-		q->scan_bytes = MIN(q->scan_bytes * 2, SCAN_LAST);
-	}
-	page_runs_done(&runs);
-	return r;
-}
-
-static int cut_file(struct chunks *q, uint32_t want)
-{
-	const struct page_want *x = &q->t->wants[want];
-	uint64_t at = x->start;
-	int r = 0;
-
-	while (r == 0 && at < x->end) {
-		off_t data = lseek(x->fd, at, SEEK_DATA), hole;
-
-		if (data < 0 && errno == ENXIO)
-			break;
-		if (data < 0) { /* no holes known: all of it */
-			data = at;
-			hole = x->end;
-		} else {
-			hole = lseek(x->fd, data, SEEK_HOLE);
-		}
-		if (hole < 0)
-			return -errno;
-		r = add_range(
-			q, want, ALIGN_DOWN((uint64_t)data, PAGE), ALIGN_UP((uint64_t)hole, PAGE));
-		at = ALIGN_UP((uint64_t)hole, PAGE);
-	}
-	return r;
-}
-
-/* The last of the wants that touch each other, from @i on. */
-static uint32_t touching(const struct collect_tree *t, uint32_t i)
-{
-	const struct page_want *x = t->wants;
-
-	while (i + 1 < t->n_wants && x[i + 1].fd < 0 && x[i + 1].of == x[i].of &&
-		x[i + 1].start == x[i].end)
-		i++;
-	return i;
-}
-
-/* The wants are sorted: those of one process's memory follow each other. */
-static int cut_all(struct chunks *q, const struct collect **ret_at)
-{
-	const struct collect *open = NULL;
-	struct pagemap pm = {.fd = -EBADF};
-	uint32_t last;
-	int r = 0;
-
-	for (uint32_t i = 0; r == 0 && i < q->t->n_wants; i = last + 1) {
-		const struct page_want *x = &q->t->wants[i];
-
-		*ret_at = x->of;
-		last = i;
-		if (x->fd >= 0) {
-			r = cut_file(q, i);
-			continue;
-		}
-		if (x->of != open) {
-			pagemap_close(&pm);
-			r = pagemap_open(x->of->proc_fd, &pm);
-			open = x->of;
-		}
-		last = touching(q->t, i);
-		if (r == 0)
-			r = cut_memory(q, &pm, i, last);
-	}
-	pagemap_close(&pm);
-	return r;
-}
-
-int chunks_cut(struct chunks *q)
-{
-	const struct collect *at = NULL;
-	int r = cut_all(q, &at);
-
-	finish(q, r < 0);
-	/* a worker has failed, and says why */
-	if (r >= 0 || r == -ECANCELED)
-		return 0;
-	return op_fail(q->t->op, r == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -r, "pagemap", NULL,
-		"pid %d (%s): finding its pages", at->pid, at->tr->comm);
+	*ret = q->shared;
+	if (q->err == 0)
+		return (ssize_t)q->n_shared;
+	return op_fail(q->t->op, q->err == -ENOMEM ? CKPT_E_SPACE : CKPT_E_SYSTEM, -q->err,
+		"pagemap", NULL, "pid %d (%s): finding its pages", q->err_at->pid,
+		q->err_at->tr->comm);
 }

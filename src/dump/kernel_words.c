@@ -65,3 +65,10 @@ void kernel_words_zero(const struct kernel_words *w, uint64_t start, uint8_t *co
 		for (size_t k = 0; k < ARRAY_SIZE(words); k++)
 			memset(copy + (w->rseq[i] - start) + words[k].at, 0, words[k].len);
 }
+
+bool kernel_words_in(const struct kernel_words *w, uint64_t start, uint64_t end)
+{
+	size_t i = first_at(w, start);
+
+	return i < w->n && w->rseq[i] < end;
+}

@@ -6,6 +6,7 @@
 #ifndef CKPT_DUMP_KERNEL_WORDS_H
 #define CKPT_DUMP_KERNEL_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,8 @@ void kernel_words_done(struct kernel_words *w);
 
 /** kernel_words_zero() - zero those that lie in a copy of the memory at @start */
 void kernel_words_zero(const struct kernel_words *w, uint64_t start, uint8_t *copy, size_t len);
+
+/** kernel_words_in() - Return: whether any lies in [@start, @end), which are whole pages */
+bool kernel_words_in(const struct kernel_words *w, uint64_t start, uint64_t end);
 
 #endif

@@ -3,11 +3,13 @@
  *
  * The work comes in chunks (chunks.h), each a list of ranges of one kind. A worker takes the next
  * one, and writes it to its own page file: one inode's lock would make two writers wait for each
- * other. The first worker finds the chunks before it takes any.
+ * other.
  */
 #include "dump/pages.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,8 +19,7 @@
 #include "core/fault.h"
 #include "core/trace.h"
 #include "dump/chunks.h"
-#include "dump/kernel_words.h"
-#include "proto/pages.pb-c.h"
+#include "dump/page_records.h"
 #include "util/cleanup.h"
 #include "util/hash.h"
 #include "util/vec.h"
@@ -26,15 +27,12 @@
 #define PAGE        4096UL
 #define SMALL_BYTES (4UL << 20)
 
-struct run {
-	uint32_t want, shard;
-	uint64_t start, pages, offset, hash;
-};
-
 struct work {
 	struct collect_tree *t;
 	struct kernel_words *words; /* of each task */
 	struct chunks *chunks;
+	uint64_t wanted; /* bytes, about, before it is known exactly */
+	_Atomic uint64_t taken;
 };
 
 struct worker {
@@ -44,6 +42,7 @@ struct worker {
 	unsigned shard;
 	int fd;
 	uint8_t *buf;
+	struct cutter cutter;
 	struct chunk chunk; /* the one at hand */
 	uint64_t offset;    /* in its page file */
 	struct run *runs;
@@ -233,11 +232,12 @@ static void *worker_main(void *arg)
 	struct ckpt_op *op = k->work->t->op;
 	struct trace_span span = trace_begin(op->trace, "pages", k->work->t->tasks->pid, k->shard);
 
-	while (!k->err && chunks_take(k->work->chunks, &k->chunk)) {
+	while (!k->err && chunks_take(k->work->chunks, &k->cutter, &k->chunk)) {
+		uint64_t taken = atomic_fetch_add(&k->work->taken, k->chunk.bytes);
 		int r;
 
 		if (k->shard == 0)
-			op_progress(op, "saving memory", k->chunk.done, k->chunk.total);
+			op_progress(op, "saving memory", taken, k->work->wanted);
 		r = copy_chunk(k, &k->chunk);
 		if (r < 0) {
 			k->err = -r;
@@ -251,17 +251,14 @@ static void *worker_main(void *arg)
 static int copy_all(struct work *w, struct worker *v, unsigned n)
 {
 	struct ckpt_op *op = w->t->op;
-	int r;
 
 	for (unsigned i = 1; i < n; i++)
 		v[i].started = pthread_create(&v[i].thread, NULL, worker_main, &v[i]) == 0;
-	r = chunks_cut(w->chunks);
-	if (r == 0)
-		worker_main(&v[0]);
+	worker_main(&v[0]);
 	for (unsigned i = 1; i < n; i++)
 		if (v[i].started)
 			pthread_join(v[i].thread, NULL);
-	for (unsigned i = 0; i < n && r == 0; i++)
+	for (unsigned i = 0; i < n; i++)
 		if (v[i].err)
 			return op_fail(op,
 				v[i].err == ENOSPC || v[i].err == ENOMEM ? CKPT_E_SPACE
@@ -272,108 +269,32 @@ static int copy_all(struct work *w, struct worker *v, unsigned n)
 						   : NULL,
 				"pid %d (%s): saving its memory", v[i].chunk.of->pid,
 				v[i].chunk.of->tr->comm);
-	return r;
-}
-
-/* ------------------------------------------------------------------ records */
-
-static int by_want_and_start(const void *a, const void *b)
-{
-	const struct run *x = a, *y = b;
-
-	if (x->want != y->want)
-		return x->want < y->want ? -1 : 1;
-	return (x->start > y->start) - (x->start < y->start);
-}
-
-static Ckpt__PageRun *run_msg(const struct run *r)
-{
-	Ckpt__PageRun *m = msg_new(Ckpt__PageRun, CKPT__PAGE_RUN__INIT);
-
-	if (m) {
-		m->start = r->start;
-		m->pages = r->pages;
-		m->shard = r->shard;
-		m->offset = r->offset;
-		m->xxh3 = r->hash;
-	}
-	return m;
-}
-
-/* Runs of wants that follow each other and belong to one record; they are sorted already. */
-static int add_record(const struct page_want *want, const struct run *v, size_t n)
-{
-	struct collect *c = want->of;
-	Ckpt__Pages *m = msg_new(Ckpt__Pages, CKPT__PAGES__INIT);
-
-	if (!m || !(m->runs = calloc(n, sizeof(*m->runs)))) {
-		free(m);
-		return collect_oom(c);
-	}
-	for (size_t i = 0; i < n; i++) {
-		m->runs[i] = run_msg(&v[i]);
-		if (!m->runs[i]) {
-			protobuf_c_message_free_unpacked(&m->base, NULL);
-			return collect_oom(c);
-		}
-		m->n_runs++;
-	}
-	return collect_add_take(c, want->type, want->owner, m);
-}
-
-static int add_records(struct collect_tree *t, struct run *v, size_t n)
-{
-	size_t first = 0;
-
-	qsort(v, n, sizeof(*v), by_want_and_start);
-	for (size_t i = 0; i < n; i++) {
-		const struct page_want *want = &t->wants[v[i].want];
-		const struct page_want *next = i + 1 < n ? &t->wants[v[i + 1].want] : NULL;
-		int r;
-
-		if (next && next->type == want->type && next->owner == want->owner)
-			continue;
-		r = add_record(want, v + first, i + 1 - first);
-		if (r < 0)
-			return r;
-		first = i + 1;
-	}
 	return 0;
 }
 
-/* Wants of one record must follow each other. */
-static int want_order(const void *a, const void *b)
-{
-	const struct page_want *x = a, *y = b;
-
-	if (x->type != y->type)
-		return x->type < y->type ? -1 : 1;
-	if (x->owner != y->owner)
-		return x->owner < y->owner ? -1 : 1;
-	return (x->start > y->start) - (x->start < y->start);
-}
-
-static int gather(struct collect_tree *t, struct worker *v, unsigned n, uint64_t *ret_bytes)
+static int gather(struct work *w, struct worker *v, unsigned n, uint64_t *ret_bytes)
 {
 	_cleanup_free_ struct run *all = NULL;
+	const struct piece *shared;
+	ssize_t n_shared = chunks_shared(w->chunks, &shared);
 	size_t total = 0, at = 0;
 
 	*ret_bytes = 0;
+	if (n_shared < 0)
+		return (int)n_shared;
 	for (unsigned i = 0; i < n; i++) {
 		total += v[i].n_runs;
 		*ret_bytes += v[i].offset;
 	}
-	if (total == 0)
-		return 0;
-	all = malloc(total * sizeof(*all));
+	all = malloc((total + 1) * sizeof(*all));
 	if (!all)
-		return no_memory(t);
+		return no_memory(w->t);
 	for (unsigned i = 0; i < n; i++) {
 		if (v[i].n_runs)
 			memcpy(all + at, v[i].runs, v[i].n_runs * sizeof(*all));
 		at += v[i].n_runs;
 	}
-	return add_records(t, all, total);
+	return page_records_add(w->t, all, total, shared, (size_t)n_shared);
 }
 
 static int find_words(struct work *w)
@@ -414,16 +335,17 @@ int pages_dump(
 
 	if (r < 0)
 		return r;
-	if (t->n_wants)
-		qsort(t->wants, t->n_wants, sizeof(*t->wants), want_order);
 	r = find_words(&work);
-	work.chunks = chunks_new(t);
+	if (r == 0)
+		work.chunks = chunks_new(t, work.words);
 	if (r == 0 && !work.chunks)
 		r = no_memory(t);
-	if (wanted_bytes(t) < SMALL_BYTES)
+	work.wanted = wanted_bytes(t);
+	if (work.wanted < SMALL_BYTES)
 		workers = 1;
 	for (unsigned i = 0; r == 0 && i < workers; i++) {
 		v[i] = (struct worker){.work = &work, .shard = i, .fd = image_shard_fd(w, i)};
+		v[i].cutter = chunks_cutter(work.chunks);
 		v[i].buf = aligned_alloc(PAGE, CHUNK_BYTES);
 		if (!v[i].buf)
 			r = no_memory(t);
@@ -431,8 +353,9 @@ int pages_dump(
 	if (r == 0)
 		r = copy_all(&work, v, workers);
 	if (r == 0)
-		r = gather(t, v, workers, ret_bytes);
+		r = gather(&work, v, workers, ret_bytes);
 	for (unsigned i = 0; i < workers; i++) {
+		cutter_done(&v[i].cutter);
 		free(v[i].buf);
 		free(v[i].runs);
 	}

@@ -17,13 +17,6 @@
 _Static_assert(sizeof(struct page_run) == sizeof(struct ckpt_page_region),
 	"the kernel writes regions into an array of runs");
 
-/* An entry of pagemap, Documentation/admin-guide/mm/pagemap.rst */
-#define ENTRY_PFN_MASK ((1ULL << 55) - 1)
-#define ENTRY_GUARD    (1ULL << 58) /* 6.15 */
-#define ENTRY_FILE     (1ULL << 61) /* or shared anonymous */
-#define ENTRY_SWAPPED  (1ULL << 62)
-#define ENTRY_PRESENT  (1ULL << 63)
-
 #define SCAN_BATCH  512  /* regions per ioctl at least */
 #define ENTRY_BATCH 4096 /* entries per read: 32 KiB, 16 MiB of memory */
 
@@ -41,13 +34,31 @@ static uint64_t zero_pfn_find(size_t page_bytes)
 		pread_full(fd, &entry, sizeof(entry), (off_t)((uintptr_t)p / page_bytes * 8)) < 0)
 		entry = 0;
 	munmap(p, page_bytes);
-	return entry & ENTRY_PRESENT ? entry & ENTRY_PFN_MASK : 0;
+	return entry & PAGEMAP_PRESENT ? entry & PAGEMAP_FRAME : 0;
 }
 
 void pagemap_use_entries(struct pagemap *pm)
 {
 	pm->scan_mask = 0;
 	pm->zero_pfn = zero_pfn_find(pm->page_bytes);
+}
+
+void pagemap_find_only(struct pagemap *pm)
+{
+	pm->scan_mask &= PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_GUARD;
+}
+
+uint64_t pagemap_zero_frame(void)
+{
+	return zero_pfn_find((size_t)sysconf(_SC_PAGESIZE));
+}
+
+int pagemap_entries(const struct pagemap *pm, uint64_t start, uint64_t end, uint64_t *ret)
+{
+	int r = pread_full(pm->fd, ret, (end - start) / pm->page_bytes * 8,
+		(off_t)(start / pm->page_bytes * 8));
+
+	return r == -ENODATA ? -ESRCH : r;
 }
 
 /* Whether the kernel accepts all categories of @mask: an empty range asks nothing else. */
@@ -146,17 +157,17 @@ static uint64_t entry_categories(const struct pagemap *pm, uint64_t entry)
 {
 	uint64_t categories = 0;
 
-	if (entry & ENTRY_GUARD)
+	if (entry & PAGEMAP_GUARD)
 		return PAGE_IS_GUARD;
-	if (entry & ENTRY_PRESENT)
+	if (entry & PAGEMAP_PRESENT)
 		categories = PAGE_IS_PRESENT;
-	else if (entry & ENTRY_SWAPPED)
+	else if (entry & PAGEMAP_SWAPPED)
 		categories = PAGE_IS_SWAPPED;
 	else
 		return 0;
-	if (entry & ENTRY_FILE)
+	if (entry & PAGEMAP_FILE)
 		categories |= PAGE_IS_FILE;
-	if (pm->zero_pfn && (entry & ENTRY_PRESENT) && (entry & ENTRY_PFN_MASK) == pm->zero_pfn)
+	if (pm->zero_pfn && (entry & PAGEMAP_PRESENT) && (entry & PAGEMAP_FRAME) == pm->zero_pfn)
 		categories |= PAGE_IS_PFNZERO;
 	return categories;
 }
@@ -168,10 +179,10 @@ static int scan_entries(
 
 	while (start < end) {
 		size_t n = (size_t)MIN((end - start) / pm->page_bytes, (uint64_t)ENTRY_BATCH), i;
-		int r = pread_full(pm->fd, entries, n * 8, (off_t)(start / pm->page_bytes * 8));
+		int r = pagemap_entries(pm, start, start + n * pm->page_bytes, entries);
 
 		if (r < 0)
-			return r == -ENODATA ? -ESRCH : r;
+			return r;
 		if (vec_reserve(&runs->v, &runs->cap, runs->n + n, sizeof(*runs->v)) < 0)
 			return -ENOMEM;
 		for (i = 0; i < n; i++, start += pm->page_bytes) {

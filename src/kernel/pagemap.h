@@ -25,6 +25,14 @@
 	(PAGE_IS_FILE | PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO | PAGE_IS_HUGE |       \
 		PAGE_IS_GUARD)
 
+/* An entry of pagemap, Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_FRAME     ((1ULL << 55) - 1) /* its number, or where it is in the swap space */
+#define PAGEMAP_EXCLUSIVE (1ULL << 56)       /* mapped once; never of a swapped page */
+#define PAGEMAP_GUARD     (1ULL << 58)       /* 6.15 */
+#define PAGEMAP_FILE      (1ULL << 61)       /* or shared anonymous */
+#define PAGEMAP_SWAPPED   (1ULL << 62)
+#define PAGEMAP_PRESENT   (1ULL << 63)
+
 /* The layout is that of struct ckpt_page_region: the kernel writes into the array. */
 struct page_run {
 	uint64_t start, end; /* addresses; end is exclusive */
@@ -53,6 +61,26 @@ int pagemap_open(int procfd, struct pagemap *ret);
 
 /** pagemap_use_entries() - read the entries even where PAGEMAP_SCAN exists; right after opening */
 void pagemap_use_entries(struct pagemap *pm);
+
+/**
+ * pagemap_find_only() - have scans tell no more than PRESENT, SWAPPED and GUARD; right after opening
+ * What else they tell is in the descriptors of the page frames, and looking there is most of the cost.
+ */
+void pagemap_find_only(struct pagemap *pm);
+
+/**
+ * pagemap_zero_frame() - the frame of the zero page
+ * Return: its number; 0 where frame numbers are hidden from us, which is without CAP_SYS_ADMIN in the
+ * first user namespace.
+ */
+uint64_t pagemap_zero_frame(void);
+
+/**
+ * pagemap_entries() - the entries of a range as they are, one for each page
+ * @ret: (@end - @start) / page_bytes of them
+ * Return: 0; -ESRCH the memory is gone; -errno of pread(2).
+ */
+int pagemap_entries(const struct pagemap *pm, uint64_t start, uint64_t end, uint64_t *ret);
 
 /**
  * pagemap_scan() - append the runs of pages that are present, swapped out or guards

@@ -20,6 +20,8 @@
 /* One side of the comparison. */
 struct side {
 	const struct image *img;
+	const struct model *model;
+	const struct model_rec *rec; /* of the runs */
 	Ckpt__PageRun *const *runs;
 	size_t n, i;    /* the run at or behind the sweep is i */
 	uint8_t *chunk; /* CHUNK_BYTES of contents */
@@ -71,15 +73,12 @@ static void differ(
 	d->end = end;
 }
 
-/* Return: the run of @s that covers @addr, or NULL. */
+/* Return: the run that has what @s has at @addr, or NULL. */
 static const Ckpt__PageRun *run_at(const struct side *s, uint64_t addr)
 {
-	return s->i < s->n && s->runs[s->i]->start <= addr ? s->runs[s->i] : NULL;
-}
-
-static uint64_t run_end(const Ckpt__PageRun *run)
-{
-	return run->start + pages_run_bytes(run);
+	if (s->i == s->n || s->runs[s->i]->start > addr)
+		return NULL;
+	return pages_resolve(s->model, s->rec, s->runs[s->i], addr);
 }
 
 /* Return: the next address behind @addr at which this side changes; UINT64_MAX: none. */
@@ -88,7 +87,7 @@ static uint64_t next_change(const struct side *s, uint64_t addr)
 	const Ckpt__PageRun *run = run_at(s, addr);
 
 	if (run)
-		return run_end(run);
+		return MIN(pages_run_end(run), pages_run_end(s->runs[s->i]));
 	return s->i < s->n ? s->runs[s->i]->start : UINT64_MAX;
 }
 
@@ -159,21 +158,23 @@ static int range(struct page_diff *d, uint64_t start, uint64_t end)
 
 static void step(struct side *s, uint64_t addr)
 {
-	if (s->i < s->n && run_end(s->runs[s->i]) <= addr)
+	if (s->i < s->n && pages_run_end(s->runs[s->i]) <= addr)
 		s->i++;
 }
 
 /* Compare the memory of one owner. Either record may be NULL. */
-static int diff_owner(struct page_diff *d, const ProtobufCMessage *a, const ProtobufCMessage *b)
+static int diff_owner(struct page_diff *d, const struct model_rec *a, const struct model_rec *b)
 {
 	uint64_t addr = 0;
 	int r = 0;
 
 	d->a.i = d->b.i = d->a.n = d->b.n = 0;
+	d->a.rec = a;
+	d->b.rec = b;
 	if (a)
-		d->a.n = pages_runs(a, &d->a.runs);
+		d->a.n = pages_runs(a->msg, &d->a.runs);
 	if (b)
-		d->b.n = pages_runs(b, &d->b.runs);
+		d->b.n = pages_runs(b->msg, &d->b.runs);
 	while (r == 0 && (d->a.i < d->a.n || d->b.i < d->b.n)) {
 		uint64_t end = MIN(next_change(&d->a, addr), next_change(&d->b, addr));
 
@@ -192,7 +193,7 @@ static int check_all(struct ckpt_op *op, const struct image *img, const struct m
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < m->n; i++)
-		r = pages_check(op, img, &m->recs[i]);
+		r = pages_check(op, img, m, &m->recs[i]);
 	return r;
 }
 
@@ -204,12 +205,12 @@ static int diff_all(struct page_diff *d)
 
 	for (size_t i = 0; r == 0 && i < a->n; i++) {
 		d->rec = &a->recs[i];
-		r = diff_owner(d, d->rec->msg, model_get(b, d->rec->type, d->rec->owner));
+		r = diff_owner(d, d->rec, model_find(b, d->rec->type, d->rec->owner));
 	}
 	for (size_t i = 0; r == 0 && i < b->n; i++) {
 		d->rec = &b->recs[i];
 		if (!model_get(a, d->rec->type, d->rec->owner))
-			r = diff_owner(d, NULL, d->rec->msg);
+			r = diff_owner(d, NULL, d->rec);
 	}
 	return r;
 }
@@ -219,8 +220,8 @@ int diff_pages(struct ckpt_op *op, const struct diff_pages_req *req, size_t *ret
 	struct page_diff d = {.op = op, .req = req};
 	int r;
 
-	d.a = (struct side){.img = req->img_a, .chunk = malloc(CHUNK_BYTES)};
-	d.b = (struct side){.img = req->img_b, .chunk = malloc(CHUNK_BYTES)};
+	d.a = (struct side){.img = req->img_a, .model = req->a, .chunk = malloc(CHUNK_BYTES)};
+	d.b = (struct side){.img = req->img_b, .model = req->b, .chunk = malloc(CHUNK_BYTES)};
 	if (!d.a.chunk || !d.b.chunk)
 		r = op_fail_errno(op, ENOMEM, NULL, "a buffer");
 	else

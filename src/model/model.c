@@ -128,14 +128,22 @@ int model_add_take(
 	return r;
 }
 
-void *model_get(const struct model *m, const struct model_type *type, uint64_t owner)
+const struct model_rec *model_find(
+	const struct model *m, const struct model_type *type, uint64_t owner)
 {
 	size_t *slot;
 
 	if (!m->n_slots)
 		return NULL;
 	slot = slot_find(m, type, owner);
-	return *slot ? m->recs[*slot - 1].msg : NULL;
+	return *slot ? &m->recs[*slot - 1] : NULL;
+}
+
+void *model_get(const struct model *m, const struct model_type *type, uint64_t owner)
+{
+	const struct model_rec *rec = model_find(m, type, owner);
+
+	return rec ? rec->msg : NULL;
 }
 
 const struct model_rec *model_next(

@@ -58,6 +58,10 @@ void model_done(struct model *m);
 int model_add_take(
 	struct model *m, const struct model_type *type, uint64_t owner, ProtobufCMessage *msg);
 
+/** model_find() - Return: the record of that type and owner, valid until the next addition; or NULL */
+const struct model_rec *model_find(
+	const struct model *m, const struct model_type *type, uint64_t owner);
+
 /** model_get() - Return: the message of that type and owner, or NULL */
 void *model_get(const struct model *m, const struct model_type *type, uint64_t owner);
 

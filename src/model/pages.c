@@ -29,8 +29,60 @@ size_t pages_runs(const ProtobufCMessage *msg, Ckpt__PageRun *const **ret)
 	return 0;
 }
 
+size_t pages_find(Ckpt__PageRun *const *runs, size_t n, uint64_t address)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (pages_run_end(runs[mid]) <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+const Ckpt__PageRun *pages_resolve(const struct model *m, const struct model_rec *rec,
+	const Ckpt__PageRun *run, uint64_t address)
+{
+	const struct model_rec *of;
+	Ckpt__PageRun *const *runs;
+	size_t n, i;
+
+	if (run->kind != CKPT__PAGE_RUN__KIND__ALIAS)
+		return run;
+	of = run->of > 0 ? model_find(m, rec->type, (uint64_t)run->of) : NULL;
+	if (!of || of >= rec)
+		return NULL;
+	n = pages_runs(of->msg, &runs);
+	i = pages_find(runs, n, address);
+	if (i == n || runs[i]->start > address || pages_run_end(runs[i]) <= address ||
+		runs[i]->kind == CKPT__PAGE_RUN__KIND__ALIAS)
+		return NULL;
+	return runs[i];
+}
+
+static const char *alias_wrong(
+	const struct model *m, const struct model_rec *rec, const Ckpt__PageRun *run)
+{
+	uint64_t at = run->start, end = pages_run_end(run);
+
+	while (at < end) {
+		const Ckpt__PageRun *of = pages_resolve(m, rec, run, at);
+
+		if (!of)
+			return "the task that it is an alias of has no such pages, or stands behind "
+			       "it";
+		at = pages_run_end(of);
+	}
+	return NULL;
+}
+
 /* @end: of the run before. Return: NULL, or what is wrong. */
-static const char *run_wrong(const struct image *img, const Ckpt__PageRun *run, uint64_t end)
+static const char *run_wrong(const struct image *img, const struct model *m,
+	const struct model_rec *rec, const Ckpt__PageRun *run, uint64_t end)
 {
 	uint64_t bytes, last, file_end;
 
@@ -43,6 +95,8 @@ static const char *run_wrong(const struct image *img, const Ckpt__PageRun *run, 
 		return "it overlaps the run before it";
 	if (run->kind == CKPT__PAGE_RUN__KIND__ZERO)
 		return NULL;
+	if (run->kind == CKPT__PAGE_RUN__KIND__ALIAS)
+		return alias_wrong(m, rec, run);
 	if (run->kind != CKPT__PAGE_RUN__KIND__SHARD)
 		return "its kind is not known to this build";
 	if (!image_page_name(img, run->shard))
@@ -53,14 +107,15 @@ static const char *run_wrong(const struct image *img, const Ckpt__PageRun *run, 
 	return NULL;
 }
 
-int pages_check(struct ckpt_op *op, const struct image *img, const struct model_rec *rec)
+int pages_check(struct ckpt_op *op, const struct image *img, const struct model *m,
+	const struct model_rec *rec)
 {
 	Ckpt__PageRun *const *runs;
 	size_t n = pages_runs(rec->msg, &runs);
 	uint64_t end = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const char *why = run_wrong(img, runs[i], end);
+		const char *why = run_wrong(img, m, rec, runs[i], end);
 
 		if (why)
 			return op_fail(op, CKPT_E_IMAGE, EBADMSG, NULL, NULL,
@@ -68,7 +123,7 @@ int pages_check(struct ckpt_op *op, const struct image *img, const struct model_
 				" pages at %#" PRIx64 ": %s",
 				image_dir(img), image_records_name(img), rec->type->name,
 				rec->owner, i, runs[i]->pages, runs[i]->start, why);
-		end = runs[i]->start + pages_run_bytes(runs[i]);
+		end = pages_run_end(runs[i]);
 	}
 	return 0;
 }

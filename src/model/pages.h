@@ -29,13 +29,34 @@ static inline uint64_t pages_run_bytes(const Ckpt__PageRun *run)
 	return run->pages * IMAGE_PAGE_BYTES;
 }
 
+/** pages_run_end() - Return: the address behind a run; likewise */
+static inline uint64_t pages_run_end(const Ckpt__PageRun *run)
+{
+	return run->start + pages_run_bytes(run);
+}
+
+/** pages_find() - Return: the first of some runs, in order, that ends behind an address; @n: none does */
+size_t pages_find(Ckpt__PageRun *const *runs, size_t n, uint64_t address);
+
+/**
+ * pages_resolve() - who has the page of a run: itself, or of an alias the run of the other task
+ * @rec: of @run
+ * @address: a page of @run
+ * Return: a run, no alias, that covers @address, but perhaps not all of @run; NULL: an alias that leads to
+ * nothing, or to a record that does not stand before @rec.
+ */
+const Ckpt__PageRun *pages_resolve(const struct model *m, const struct model_rec *rec,
+	const Ckpt__PageRun *run, uint64_t address);
+
 /**
  * pages_check() - whether a record's runs can be relied on
  * They are sorted by address, do not overlap, begin and end on page boundaries within 64 bits, and
- * lie within page files that are there. The contents are not looked at. A record without runs is
- * fine.
+ * lie within page files that are there; aliases lead to runs of an earlier record that are none. The
+ * contents are not looked at. A record without runs is fine.
+ * @m: of the record. Records that stand before it must have been checked.
  * Return: 0; negative after op_fail(CKPT_E_IMAGE).
  */
-int pages_check(struct ckpt_op *op, const struct image *img, const struct model_rec *rec);
+int pages_check(struct ckpt_op *op, const struct image *img, const struct model *m,
+	const struct model_rec *rec);
 
 #endif

@@ -112,11 +112,12 @@ static int job_compare(const void *pa, const void *pb)
 }
 
 /* Check one record's runs, and make a job of each that has contents. */
-static int jobs_add(struct verify *v, const struct model_rec *rec, struct verify_result *res)
+static int jobs_add(struct verify *v, const struct model *m, const struct model_rec *rec,
+	struct verify_result *res)
 {
 	Ckpt__PageRun *const *runs;
 	size_t n = pages_runs(rec->msg, &runs);
-	int r = pages_check(v->op, v->img, rec);
+	int r = pages_check(v->op, v->img, m, rec);
 
 	if (r < 0)
 		return r;
@@ -162,7 +163,7 @@ int image_verify(struct ckpt_op *op, const struct image *img, const struct model
 	model_init(&m);
 	r = model_load(op, img, types, &m);
 	for (size_t i = 0; r == 0 && i < m.n; i++)
-		r = jobs_add(&v, &m.recs[i], &res);
+		r = jobs_add(&v, &m, &m.recs[i], &res);
 	if (r == 0)
 		r = jobs_run(&v);
 	res.records = m.n;

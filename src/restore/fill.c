@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 
 #include "core/trace.h"
+#include "model/pages.h"
 #include "util/cleanup.h"
 #include "util/hash.h"
 #include "util/fd.h"
@@ -27,19 +28,27 @@
 #define SMALL_BYTES (4UL << 20)
 #define HUGETLBFS   0x958458f6
 
+/* What is wanted of a run with contents: all of it, or less for an alias or where something is there already. */
+struct part {
+	const Ckpt__PageRun *run;
+	uint64_t start, end;
+};
+
+/* Parts of runs that stand one behind the other in a page file. */
 struct group {
-	size_t first, n; /* runs */
-	uint64_t bytes;
+	size_t first, n; /* parts */
+	uint64_t bytes;  /* of their runs: a checksum is that of a whole run */
 };
 
 struct fill {
 	struct ckpt_op *op;
-	const struct image *img;
-	const Ckpt__Pages *pages;
-	int fd;
+	const struct fill_req *req;
+	Ckpt__PageRun *const *runs;
+	size_t n_runs;
 	uint8_t *map; /* of a file that takes no write(2), mapped_len bytes; else NULL */
 	size_t map_len;
-	const char *what;
+	struct part *parts;
+	size_t n_parts, cap_parts;
 	struct group *groups;
 	size_t n_groups, cap_groups;
 	uint64_t bytes;
@@ -59,95 +68,162 @@ struct fill_worker {
 	const Ckpt__PageRun *bad; /* whose contents are not what was written */
 };
 
-/* An image is untrusted: every run must lie in its page file, behind the run before it. */
-static int check_run(struct fill *f, const Ckpt__PageRun *r, const Ckpt__PageRun *prev)
+static int damaged(struct fill *f, const Ckpt__PageRun *r, const char *why)
 {
-	uint64_t size = r->shard < IMAGE_SHARDS_MAX ? image_page_size(f->img, r->shard) : 0;
+	return op_fail(f->op, CKPT_E_IMAGE, 0, NULL, "the image is damaged; see ckpt verify",
+		"%s: pages at %llx: %s", f->req->what, (unsigned long long)r->start, why);
+}
 
-	if (r->kind != CKPT__PAGE_RUN__KIND__SHARD || r->start % PAGE || r->pages == 0 ||
-		r->pages > size / PAGE || r->offset > size || r->pages * PAGE > size - r->offset ||
-		r->start + r->pages * PAGE < r->start ||
-		(prev && prev->start + prev->pages * PAGE > r->start))
-		return op_fail(f->op, CKPT_E_IMAGE, 0, NULL,
-			"the image is damaged; see ckpt verify",
-			"%s: pages at %llx: not within page file %u, or out of order", f->what,
-			(unsigned long long)r->start, r->shard);
+static int no_memory(struct fill *f)
+{
+	return op_fail(f->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", f->req->what);
+}
+
+/* ------------------------------------------------------------------ what is wanted */
+
+/* An image is untrusted: every run must lie in its page file. */
+static bool run_is_good(const struct fill *f, const Ckpt__PageRun *r)
+{
+	const struct image *img = f->req->img;
+	uint64_t size = r->shard < IMAGE_SHARDS_MAX ? image_page_size(img, r->shard) : 0;
+
+	return r->kind == CKPT__PAGE_RUN__KIND__SHARD && r->start % PAGE == 0 && r->pages &&
+	       r->pages <= size / PAGE && r->offset <= size &&
+	       r->pages * PAGE <= size - r->offset && r->start + r->pages * PAGE > r->start;
+}
+
+/* The part joins the group where its run is the one before, or stands behind it. */
+static int add_part(struct fill *f, const Ckpt__PageRun *run, uint64_t start, uint64_t end)
+{
+	struct group *g = f->n_groups ? &f->groups[f->n_groups - 1] : NULL;
+	const Ckpt__PageRun *prev = g ? f->parts[f->n_parts - 1].run : NULL;
+	uint64_t len = run == prev ? 0 : pages_run_bytes(run);
+
+	if (!run_is_good(f, run))
+		return damaged(f, run, "not within their page file");
+	if (vec_reserve(&f->parts, &f->cap_parts, f->n_parts + 1, sizeof(*f->parts)) < 0)
+		return no_memory(f);
+	if (!prev || (run != prev && (prev->shard != run->shard ||
+					     prev->offset + pages_run_bytes(prev) != run->offset ||
+					     g->bytes + len > CHUNK))) {
+		if (vec_reserve(&f->groups, &f->cap_groups, f->n_groups + 1, sizeof(*f->groups)) <
+			0)
+			return no_memory(f);
+		g = &f->groups[f->n_groups++];
+		*g = (struct group){.first = f->n_parts};
+	}
+	f->parts[f->n_parts++] = (struct part){run, start, end};
+	g->n++;
+	g->bytes += len;
+	f->bytes += end - start;
 	return 0;
+}
+
+/* What of a run, or of what it is an alias of, is in [start, end). */
+static int add_range(struct fill *f, const Ckpt__PageRun *run, uint64_t start, uint64_t end)
+{
+	int r = 0;
+
+	while (r == 0 && start < end) {
+		const Ckpt__PageRun *of = pages_resolve(f->req->model, f->req->rec, run, start);
+		uint64_t to;
+
+		if (!of)
+			return damaged(f, run, "the task that they are an alias of has none there");
+		to = MIN(end, pages_run_end(of));
+		r = add_part(f, of, start, to);
+		start = to;
+	}
+	return r;
+}
+
+/* @k: the first range to be skipped that may concern this run or a later one */
+static int cut_run(struct fill *f, const Ckpt__PageRun *run, size_t *k)
+{
+	const struct fill_req *req = f->req;
+	uint64_t at = run->start, end = pages_run_end(run);
+	int r = 0;
+
+	while (*k < req->n_skip && req->skip[*k].end <= at)
+		++*k;
+	for (size_t i = *k; r == 0 && i < req->n_skip && req->skip[i].start < end; i++) {
+		r = add_range(f, run, at, req->skip[i].start);
+		at = req->skip[i].end;
+	}
+	return r < 0 ? r : add_range(f, run, at, end);
 }
 
 static int cut(struct fill *f)
 {
-	const Ckpt__PageRun *prev = NULL;
+	uint64_t end = 0;
+	size_t k = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < f->pages->n_runs; i++) {
-		const Ckpt__PageRun *r = f->pages->runs[i];
-		struct group *g = f->n_groups ? &f->groups[f->n_groups - 1] : NULL;
-		uint64_t len = r->pages * PAGE;
-		int err = check_run(f, r, prev);
+	f->n_runs = pages_runs(f->req->rec->msg, &f->runs);
+	for (size_t i = 0; r == 0 && i < f->n_runs; i++) {
+		const Ckpt__PageRun *run = f->runs[i];
 
-		if (err < 0)
-			return err;
-		if (!g || prev->shard != r->shard ||
-			prev->offset + prev->pages * PAGE != r->offset || g->bytes + len > CHUNK) {
-			if (vec_reserve(&f->groups, &f->cap_groups, f->n_groups + 1,
-				    sizeof(*f->groups)) < 0)
-				return op_fail(
-					f->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", f->what);
-			g = &f->groups[f->n_groups++];
-			*g = (struct group){.first = i};
-		}
-		g->n++;
-		g->bytes += len;
-		f->bytes += len;
-		prev = r;
+		if (run->start < end || run->start % PAGE || run->pages > UINT64_MAX / PAGE ||
+			pages_run_end(run) <= run->start)
+			return damaged(f, run, "no such range, or out of order");
+		r = cut_run(f, run, &k);
+		end = pages_run_end(run);
 	}
-	return 0;
+	return r;
 }
+
+/* ------------------------------------------------------------------ filling */
 
 /* Huge pages can only be written through a mapping. The runs are checked, and ascend. */
 static int map_huge(struct fill *f)
 {
-	const Ckpt__PageRun *last = f->pages->n_runs ? f->pages->runs[f->pages->n_runs - 1] : NULL;
 	struct statfs fs;
 	void *p;
 
-	if (!last || fstatfs(f->fd, &fs) < 0 || (uint64_t)fs.f_type != HUGETLBFS)
+	if (!f->n_parts || fstatfs(f->req->fd, &fs) < 0 || (uint64_t)fs.f_type != HUGETLBFS)
 		return 0;
-	f->map_len = ALIGN_UP(last->start + last->pages * PAGE, (uint64_t)fs.f_bsize);
-	p = mmap(NULL, f->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+	f->map_len = ALIGN_UP(f->parts[f->n_parts - 1].end, (uint64_t)fs.f_bsize);
+	p = mmap(NULL, f->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, f->req->fd, 0);
 	if (p == MAP_FAILED)
 		return op_fail(f->op, CKPT_E_SPACE, errno, "mmap",
 			"allow more huge pages: /proc/sys/vm/nr_hugepages",
-			"%s: %zu bytes of huge pages", f->what, f->map_len);
+			"%s: %zu bytes of huge pages", f->req->what, f->map_len);
 	f->map = p;
+	return 0;
+}
+
+static int write_part(struct fill_worker *k, const struct part *p, const uint8_t *run)
+{
+	struct fill *f = k->fill;
+	const uint8_t *from = run + (p->start - p->run->start);
+
+	k->call = "write";
+	if (!f->map)
+		return pwrite_full(f->req->fd, from, p->end - p->start, (off_t)p->start);
+	memcpy(f->map + p->start, from, p->end - p->start);
 	return 0;
 }
 
 static int fill_group(struct fill_worker *k, const struct group *g)
 {
-	struct fill *f = k->fill;
-	Ckpt__PageRun *const *runs = &f->pages->runs[g->first];
-	uint8_t *from;
+	const struct image *img = k->fill->req->img;
+	const struct part *p = &k->fill->parts[g->first];
+	uint64_t at = p->run->offset;
+	const uint8_t *run;
 	int r = vec_reserve(&k->buf, &k->cap, g->bytes, 1);
 
 	k->call = "pread";
 	if (r == 0)
-		r = pread_full(
-			image_page_fd(f->img, runs[0]->shard), k->buf, g->bytes, runs[0]->offset);
-	from = k->buf;
-	for (size_t i = 0; r == 0 && i < g->n; i++) {
-		size_t len = runs[i]->pages * PAGE;
+		r = pread_full(image_page_fd(img, p->run->shard), k->buf, g->bytes, (off_t)at);
+	for (size_t i = 0; r == 0 && i < g->n; i++, p++) {
+		bool again = i && p->run == p[-1].run;
 
-		if (hash64(from, len) != runs[i]->xxh3) {
-			k->bad = runs[i];
+		run = k->buf + (p->run->offset - at);
+		if (!again && hash64(run, pages_run_bytes(p->run)) != p->run->xxh3) {
+			k->bad = p->run;
 			return -EBADMSG;
 		}
-		k->call = "write";
-		if (f->map)
-			memcpy(f->map + runs[i]->start, from, len);
-		else
-			r = pwrite_full(f->fd, from, len, runs[i]->start);
-		from += len;
+		r = write_part(k, p, run);
 	}
 	return r;
 }
@@ -182,17 +258,17 @@ static int report(struct fill *f, const struct fill_worker *k)
 	if (k->bad)
 		return op_fail(f->op, CKPT_E_IMAGE, 0, NULL,
 			"the image is damaged; see ckpt verify",
-			"%s: pages at %llx: wrong checksum in page file %u at %llu", f->what,
+			"%s: pages at %llx: wrong checksum in page file %u at %llu", f->req->what,
 			(unsigned long long)k->bad->start, k->bad->shard,
 			(unsigned long long)k->bad->offset);
 	return op_fail(f->op, k->err == ENOMEM || k->err == ENOSPC ? CKPT_E_SPACE : CKPT_E_SYSTEM,
-		k->err, k->call, NULL, "%s: restoring its contents", f->what);
+		k->err, k->call, NULL, "%s: restoring its contents", f->req->what);
 }
 
-int fill_fd(struct ckpt_op *op, const struct image *img, const Ckpt__Pages *pages, int fd,
-	const char *what, unsigned workers, uint64_t *ret_bytes)
+int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes)
 {
-	struct fill f = {.op = op, .img = img, .pages = pages, .fd = fd, .what = what};
+	struct fill f = {.op = op, .req = req};
+	unsigned workers = req->workers;
 	struct fill_worker v[IMAGE_SHARDS_MAX] = {0};
 	int r = cut(&f);
 
@@ -218,6 +294,7 @@ int fill_fd(struct ckpt_op *op, const struct image *img, const Ckpt__Pages *page
 out:
 	if (f.map)
 		munmap(f.map, f.map_len);
+	free(f.parts);
 	free(f.groups);
 	return r;
 }

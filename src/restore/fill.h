@@ -5,18 +5,27 @@
 #define CKPT_RESTORE_FILL_H
 
 #include "image/image.h"
-#include "proto/pages.pb-c.h"
+#include "model/model.h"
 #include "core/op.h"
+#include "res/mm/mm_inherit.h"
+
+struct fill_req {
+	const struct image *img;
+	const struct model *model;
+	const struct model_rec
+		*rec;     /* with runs; of the model, for an alias leads to another record */
+	int fd;           /* /proc/PID/mem (writes go past protections), or a file */
+	const char *what; /* for messages */
+	unsigned workers; /* at most so many threads; each verifies what it reads */
+	const struct mm_range *skip; /* what is there already, ascending */
+	size_t n_skip;
+};
 
 /**
- * fill_fd() - write the runs of @pages at their places in a file
- * @fd: /proc/PID/mem (writes go past protections), or a file
- * @what: for messages
- * @workers: at most so many threads; each verifies what it reads
+ * fill_fd() - write the runs of a record at their places in a file
  * @ret_bytes: added to; may be NULL
  * Return: 0; negative after op_fail().
  */
-int fill_fd(struct ckpt_op *op, const struct image *img, const Ckpt__Pages *pages, int fd,
-	const char *what, unsigned workers, uint64_t *ret_bytes);
+int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes);
 
 #endif

@@ -194,20 +194,26 @@ static void find_made(struct run *r)
 
 static int fill(struct run *r, struct run_task *t)
 {
-	const Ckpt__Pages *pages = model_get(r->plan->model, &res_pages.type, t->pid);
+	const struct model *m = r->plan->model;
+	struct fill_req req = {.img = r->img,
+		.model = m,
+		.rec = model_find(m, &res_pages.type, (uint64_t)t->pid),
+		.workers = r->workers};
 	_cleanup_close_ int fd = -EBADF;
 	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
 	uint64_t bytes = 0;
 	int ret;
 
-	if (!pages)
+	if (!req.rec)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path);
 	snprintf(what, sizeof(what), "%s: memory", task_plan_name(t->plan, name));
-	ret = fill_fd(r->op, r->img, pages, fd, what, r->workers, &bytes);
+	req.fd = fd;
+	req.what = what;
+	ret = fill_fd(r->op, &req, &bytes);
 	__atomic_add_fetch(&r->page_bytes, bytes, __ATOMIC_RELAXED);
 	return ret;
 }
