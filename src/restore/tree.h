@@ -58,7 +58,8 @@ struct birth {
 	enum birth_group group;
 	pid_t group_of;
 	uint64_t flags; /* of clone3 */
-	size_t made, made_next; /* the first that it makes, the next that its maker makes; or BIRTH_NONE */
+	size_t made,
+		made_next; /* the first that it makes, the next that its maker makes; or BIRTH_NONE */
 	int exit_signal;
 };
 

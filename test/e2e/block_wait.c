@@ -5,7 +5,6 @@
  * (read, futex, poll, epoll_wait, sigsuspend, ...)"; First, do no harm: "sees no EINTR".
  *
  * e2e: args: read write open_fifo futex futex_bitset futex_waitv poll ppoll_mask select pselect_mask epoll_wait epoll_pwait_mask pause sigsuspend sigwaitinfo msgrcv msgsnd semop flock ofd_lock wait4
- * e2e: refuse for wait4: child
  * e2e: no kill for epoll_wait,epoll_pwait_mask,sigwaitinfo,semop: killed between stop and cure, it leaves an EINTR
  */
 #include "victim.h"

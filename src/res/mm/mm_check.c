@@ -237,7 +237,8 @@ static int check_size(const struct plan *p, pid_t pid, const Ckpt__Mm *mm, uint6
 	return op_fail(p->op, CKPT_E_SPACE, 0, NULL,
 		"raise nr_hugepages below /sys/kernel/mm/hugepages",
 		"pid %d: %llu huge pages of %llu KiB are needed, %llu can be had", pid,
-		(unsigned long long)need, (unsigned long long)size / 1024, (unsigned long long)have);
+		(unsigned long long)need, (unsigned long long)size / 1024,
+		(unsigned long long)have);
 }
 
 int mm_check_room(const struct plan *p, pid_t pid, const Ckpt__Mm *mm)
