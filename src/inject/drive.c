@@ -109,12 +109,16 @@ static int stop_of(pid_t tid, enum wait_kind kind, int *sig)
 static int through_call(
 	pid_t tid, const struct arch_regs *enter, const struct arch_regs *leave, int *sig)
 {
-	int r = arch_regs_set(tid, enter);
+	int tries = 0, r = arch_regs_set(tid, enter);
 
-	if (r == 0)
-		r = ptrace_syscall(tid, 0);
-	if (r == 0)
-		r = stop_of(tid, WAIT_SYSCALL_STOP, sig);
+	/* one that was stopped by SIGSTOP may tell so once more */
+	if (r == 0) {
+		do {
+			r = ptrace_syscall(tid, 0);
+			if (r == 0)
+				r = stop_of(tid, WAIT_SYSCALL_STOP, sig);
+		} while (r == -EPROTO && ++tries < 3);
+	}
 	if (r == 0)
 		r = ptrace_interrupt(tid);
 	if (r == 0)
