@@ -35,10 +35,10 @@ static const struct res *const table[] = {
 	&res_pipe,
 	&res_pty,
 	&res_tty,
+	&res_epoll, /* before eventfd: see there */
 	&res_eventfd,
 	&res_timerfd,
 	&res_signalfd,
-	&res_epoll,
 	&res_inotify,
 	&res_pidfd,
 	&res_fanotify,

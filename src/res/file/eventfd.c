@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 #include "kernel/fdinfo.h"
+#include "kernel/pidfd.h"
 #include "proto/eventfd.pb-c.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/files.h"
+#include "res/file/seen.h"
 #include "util/cleanup.h"
 #include "util/str.h"
 
@@ -81,14 +83,43 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	if (!m)
 		return collect_oom(c);
 	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, &lines);
-	if (r == 0 && !lines.told)
-		r = try_semaphore(c, l->fd, l->target_fd, m);
 	if (r < 0) {
 		free(m);
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
 			l->target_fd);
 	}
 	return collect_add_take(c, &res_eventfd.type, id, m);
+}
+
+/*
+ * When all is known, as a read and a write are an event: an epoll set has been asked before whether it
+ * has anything to tell.
+ */
+static int finish(struct collect_tree *t)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	while (r == 0 && (rec = model_next(t->model, &res_eventfd.type, &pos))) {
+		const struct collect_file *f = &t->files[rec->owner - 1];
+		Ckpt__EventFd told = CKPT__EVENT_FD__INIT;
+		struct lines lines = {.m = &told};
+		_cleanup_close_ int fd = -EBADF;
+		struct fdinfo info;
+
+		r = fdinfo_read(f->of->proc_fd, f->target_fd, &info, line, &lines);
+		if (r == 0 && lines.told)
+			return 0; /* this kernel tells it of all */
+		fd = pidfd_take(f->of->pidfd, f->target_fd);
+		if (r == 0)
+			r = fd < 0 ? fd : try_semaphore(f->of, fd, f->target_fd, (void *)rec->msg);
+		if (r < 0)
+			return op_fail(t->op, CKPT_E_SYSTEM, -r, "read", NULL,
+				"pid %d (%s): eventfd %d", f->of->pid, f->of->tr->comm,
+				f->target_fd);
+	}
+	return r;
 }
 
 static int open_eventfd(
@@ -112,7 +143,8 @@ static int open_eventfd(
 	return TAKE_FD(fd);
 }
 
-static const struct file_ops ops = {.match = match, .collect = collect, .open = open_eventfd};
+static const struct file_ops ops = {
+	.match = match, .collect = collect, .finish = finish, .open = open_eventfd};
 
 const struct res res_eventfd = {
 	.type = {"eventfd", SCOPE_FILE, &ckpt__event_fd__descriptor, NULL},

@@ -162,7 +162,10 @@ static const char *wrong(const struct info *s, const char **ret_advice)
 	*ret_advice = "dump it when it has none";
 	if (s->polls || s->overflows || s->taken != s->completed)
 		return "it has requests under way";
-	return NULL;
+	*ret_advice = CLOSE_IT;
+	return iouring_can_be_made()
+		       ? NULL
+		       : "this kernel can't make a ring in given memory, as a restore does";
 }
 
 static void info_done(struct info *s)

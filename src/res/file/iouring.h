@@ -28,6 +28,9 @@ static inline uint64_t iouring_list_at(uint32_t cq_entries)
 	return ALIGN_UP(IOURING_CQES_AT + (uint64_t)cq_entries * IOURING_CQE_BYTES, 64);
 }
 
+/** iouring_can_be_made() - whether this kernel makes a ring, laid out as we know it, in given memory */
+bool iouring_can_be_made(void);
+
 /** iouring_open() - file_ops.open of a ring */
 int iouring_open(
 	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);

@@ -92,6 +92,29 @@ static void set_addresses(struct ring *r, struct io_uring_params *p)
 	memcpy((char *)&p->cq_off + sizeof(p->cq_off) - 8, &rings, 8);
 }
 
+static bool is_known(const struct io_uring_params *p)
+{
+	return p->cq_off.cqes == IOURING_CQES_AT && p->sq_off.head == 0 && p->sq_off.tail == 4 &&
+	       p->cq_off.head == 8 && p->cq_off.tail == 12 &&
+	       p->sq_off.array == iouring_list_at(p->cq_entries);
+}
+
+bool iouring_can_be_made(void)
+{
+	struct io_uring_params p = {.flags = IORING_SETUP_CQSIZE, .cq_entries = 2};
+	size_t size = IOURING_RINGS_BYTES + IOURING_SQE_BYTES;
+	struct ring r = {.memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)};
+
+	if (r.memory == MAP_FAILED)
+		return false;
+	set_addresses(&r, &p);
+	r.fd = (int)syscall(SYS_io_uring_setup, 1, &p);
+	munmap(r.memory, size);
+	fd_close(r.fd);
+	return r.fd >= 0 && is_known(&p);
+}
+
 static int make(struct ring *r)
 {
 	struct io_uring_params p = {.flags = IORING_SETUP_CQSIZE, .cq_entries = r->m->cq_entries};
@@ -104,9 +127,7 @@ static int make(struct ring *r)
 			errno == EINVAL ? "restore it with Linux 6.5 or newer" : NULL,
 			"an io_uring ring");
 	r->array_at = p.sq_off.array;
-	if (p.cq_off.cqes != IOURING_CQES_AT || r->array_at != iouring_list_at(p.cq_entries) ||
-		p.sq_off.head != 0 || p.cq_off.head != 8 ||
-		r->array_at + p.sq_entries * sizeof(uint32_t) > IOURING_RINGS_BYTES)
+	if (!is_known(&p) || r->array_at + p.sq_entries * sizeof(uint32_t) > IOURING_RINGS_BYTES)
 		return op_fail(r->o->op, CKPT_E_SYSTEM, 0, "io_uring_setup", NULL,
 			"an io_uring ring: this kernel lays it out in another way");
 	if (r->m->memory)
