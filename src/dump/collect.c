@@ -99,8 +99,11 @@ static int collect_scope(
 	return 0;
 }
 
+/* What one task is asked. */
 struct questions {
+	struct collect *c;
 	struct prog whole, *threads;
+	struct asked at_task, at_thread;
 	size_t n;
 };
 
@@ -110,48 +113,110 @@ static void questions_done(struct questions *q)
 	for (size_t i = 0; q->threads && i < q->n; i++)
 		prog_done(&q->threads[i]);
 	free(q->threads);
+	vma_list_done(&q->c->maps);
+	proc_status_done(&q->c->status);
 }
 
-static int ask_and_collect(struct collect *c, struct questions *q)
+static int ask(struct questions *q)
 {
-	struct asked task = {0}, thread = {0};
-	int r;
-
-	ask_all(c, NULL, &q->whole, &task);
-	for (size_t i = 0; i < q->n; i++)
-		ask_all(c, &c->tr->v[i], &q->threads[i], i ? NULL : &thread);
-	if (q->whole.err || (q->n && q->threads[q->n - 1].err))
-		return collect_oom(c);
-	r = fault_point(c->op, "dump.ask");
-	if (r == 0) {
-		struct trace_span span = trace_begin(c->op->trace, "ask", c->pid, 0);
-
-		r = remote_run(c->tr, &q->whole, q->threads);
-		trace_end(&span);
-	}
-	if (r == 0)
-		r = collect_scope(c, NULL, &q->whole, &task);
-	for (size_t i = 0; r == 0 && i < q->n; i++)
-		if (!c->tr->v[i].dead)
-			r = collect_scope(c, &c->tr->v[i], &q->threads[i], &thread);
-	return r;
-}
-
-static int collect_task(struct collect *c)
-{
-	struct questions q = {.n = c->tr->n};
+	struct collect *c = q->c;
 	int r = read_proc(c);
 
 	if (r < 0)
 		return r;
-	q.threads = calloc(q.n, sizeof(*q.threads));
-	r = q.threads ? ask_and_collect(c, &q) : collect_oom(c);
-	questions_done(&q);
-	vma_list_done(&c->maps);
-	proc_status_done(&c->status);
-	/* who shares this memory needs the same room for its questions */
-	if (c->shared[SHARED_VM])
-		slack_clear(c->tr);
+	q->n = c->tr->n;
+	q->threads = calloc(q->n, sizeof(*q->threads));
+	if (!q->threads)
+		return collect_oom(c);
+	ask_all(c, NULL, &q->whole, &q->at_task);
+	for (size_t i = 0; i < q->n; i++)
+		ask_all(c, &c->tr->v[i], &q->threads[i], i ? NULL : &q->at_thread);
+	if (q->whole.err || (q->n && q->threads[q->n - 1].err))
+		return collect_oom(c);
+	return fault_point(c->op, "dump.ask");
+}
+
+static int collect_task(struct questions *q)
+{
+	struct collect *c = q->c;
+	int r;
+
+	if (!c->tr)
+		return task_zombie(c);
+	r = collect_scope(c, NULL, &q->whole, &q->at_task);
+	for (size_t i = 0; r == 0 && i < q->n; i++)
+		if (!c->tr->v[i].dead)
+			r = collect_scope(c, &c->tr->v[i], &q->threads[i], &q->at_thread);
+	return r;
+}
+
+/*
+ * Tasks that are asked side by side. Who shares memory is not: there is one place for the code of both,
+ * so the later one gives its room back at once.
+ */
+struct batch {
+	struct questions v[REMOTE_MAX];
+	size_t n;
+};
+
+static bool goes_alone(const struct collect *c)
+{
+	return c->shared[SHARED_VM] || (c->tr && c->tr->n > 1);
+}
+
+static int batch_run(struct batch *b)
+{
+	struct remote_batch of[REMOTE_MAX];
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < b->n; i++) {
+		struct questions *q = &b->v[i];
+
+		if (!q->c->tr)
+			continue; /* a zombie */
+		r = ask(q);
+		of[n++] = (struct remote_batch){q->c->tr, &q->whole, q->threads};
+	}
+	if (r == 0 && n) {
+		struct trace_span span = trace_begin(of[0].tr->op->trace, "ask", of[0].tr->pid, 0);
+
+		r = remote_run(of, n);
+		trace_end(&span);
+	}
+	for (size_t i = 0; r == 0 && i < b->n; i++)
+		r = collect_task(&b->v[i]);
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->v[i].c->shared[SHARED_VM])
+			slack_clear(b->v[i].c->tr);
+		questions_done(&b->v[i]);
+	}
+	b->n = 0;
+	return r;
+}
+
+static int batch_add(struct batch *b, struct collect *c)
+{
+	int r = 0;
+
+	if (goes_alone(c) || b->n == REMOTE_MAX)
+		r = batch_run(b);
+	b->v[b->n++] = (struct questions){.c = c};
+	return r == 0 && goes_alone(c) ? batch_run(b) : r;
+}
+
+static int collect_tasks(struct collect_tree *t)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+	int r = 0;
+
+	if (!b)
+		return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu tasks", t->n_tasks);
+	for (size_t i = 0; r == 0 && i < t->n_tasks; i++)
+		r = batch_add(b, &t->tasks[i]);
+	if (r == 0)
+		r = batch_run(b);
+	free(b);
 	return r;
 }
 
@@ -189,8 +254,8 @@ int collect_all(struct collect_tree *t, const struct tree *tree)
 		r = begin(t, tree);
 	if (r == 0)
 		r = shares_find(t);
-	for (size_t i = 0; r == 0 && i < t->n_tasks; i++)
-		r = t->tasks[i].tr ? collect_task(&t->tasks[i]) : task_zombie(&t->tasks[i]);
+	if (r == 0)
+		r = collect_tasks(t);
 	return r < 0 ? r : files_finish(t);
 }
 

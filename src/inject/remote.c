@@ -11,6 +11,9 @@
  * are no stops, the second rendezvous is not answered, the waits are over, and every thread ends in its
  * own context.
  *
+ * Many processes can be asked side by side: whoever has stopped is driven one stop further, whoever has not
+ * is passed over. So nobody waits for the wake of a single one, which costs more than all that it does.
+ *
  * Numbered events at which a signal may come: (1) before the leader's first call: it is delivered
  * natively and the stub begun anew; (2) after it: blocked, save SIGKILL and SIGSTOP; (3) in a
  * thread's stub, between any two calls: as (1).
@@ -18,388 +21,387 @@
 #include "inject/remote.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "inject/await.h"
-#include "inject/blob.h"
 #include "inject/drive.h"
 #include "inject/fragile.h"
 #include "inject/permit.h"
+#include "inject/region.h"
 #include "inject/slack.h"
 #include "inject/stubs.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#define STACK_SIZE 8192
-#define PAGE       4096UL
+#define AWAIT_ROUNDS 8 /* about a millisecond; then it is stopped wherever it is */
+#define TRIES        3 /* then with stops, which can't come too late */
+
+/* What the leader does, and what its next stop means. */
+enum phase {
+	START,    /* on the way to the entry of its first call */
+	CALLS,    /* from the entry of a call to its exit, and on to the next entry */
+	FREE,     /* in the agent, without stops */
+	STOPPING, /* the same, asked to stop */
+	HOME,     /* on the way from the exit of its last call to its own context */
+	DONE
+};
 
 struct remote {
-	struct tracees *tr;
-	struct prog *whole, *threads;
+	struct region g;
 	uint64_t leader_at; /* its stub */
 	uint64_t wave_at;   /* the threads' stubs */
 	unsigned wave;      /* so many places */
-	uint64_t code_size, data_size, size;
-	uint64_t region; /* where the target mapped it */
-	uint64_t hold_off, steps_off, whole_off, threads_off;
-	size_t leader; /* its index; its own thread's questions are asked by the agent too */
-	bool free;     /* the agent runs without stops */
-	int err;       /* first failure; the leader is still brought home */
+	enum phase phase;
+	bool entry;      /* CALLS: the next stop is at the entry of a call */
+	bool answer;     /* it stands in the first rendezvous, and is to be answered at the exit */
+	unsigned masks;  /* calls of rt_sigprocmask so far */
+	unsigned rounds; /* FREE, STOPPING: of waiting for it */
+	unsigned tries;
+	int err; /* first failure; the leader is still brought home */
+	int r;   /* DONE: how it ended */
 };
 
-#define NOT_MADE     INT64_MIN /* result of a call that is yet to be made */
-#define AWAIT_ROUNDS 8         /* about a millisecond; then it is stopped wherever it is */
-#define TRIES        3         /* then with stops, which can't come too late */
-
-/* ---- the region's layout: code, how long to hold | program, steps, data of all | stack ---- */
-
-static const struct prog *leader_prog(const struct remote *m)
+static struct tracee *leader_of(const struct remote *m)
 {
-	static const struct prog none;
-
-	return m->threads ? &m->threads[m->leader] : &none;
-}
-
-/* The questions, the wait for us, the second rendezvous. */
-static size_t steps_count(const struct remote *m)
-{
-	return m->whole->n + leader_prog(m)->n + m->free + 1;
-}
-
-static uint64_t last_ret_at(const struct remote *m)
-{
-	size_t last = m->whole->n + leader_prog(m)->n - 1;
-
-	return m->region + m->steps_off + last * sizeof(struct agent_step) +
-	       offsetof(struct agent_step, ret);
-}
-
-static void layout(struct remote *m)
-{
-	uint64_t off = sizeof(struct agent_prog);
-
-	m->hold_off = ALIGN_UP((uint64_t)agent_blob_len(), 16);
-	m->code_size = ALIGN_UP(m->hold_off + sizeof(STUBS_HOLD), PAGE);
-	m->steps_off = m->code_size + ALIGN_UP(off, 16);
-	m->whole_off = m->steps_off + ALIGN_UP(steps_count(m) * sizeof(struct agent_step), 16);
-	m->threads_off = m->whole_off + ALIGN_UP(m->whole->data_len, 16);
-	off = m->threads_off;
-	if (m->threads)
-		off += m->tr->n * stubs_stride(m->threads);
-	m->size = ALIGN_UP(off + STACK_SIZE, PAGE);
-}
-
-static uint64_t thread_data_off(const struct remote *m, size_t i)
-{
-	return m->threads_off + i * stubs_stride(m->threads);
-}
-
-static void fill_thread(const struct remote *m, size_t i, uint8_t *data)
-{
-	const uint64_t word = STUBS_HINT;
-	uint64_t hint = stubs_hint(&m->threads[i]);
-
-	memcpy(data, m->threads[i].data, m->threads[i].data_len);
-	if (hint != UINT64_MAX)
-		memcpy(data + hint, &word, sizeof(word));
-}
-
-/* Put the agent, its program and all data into the region. */
-static int fill(struct remote *m)
-{
-	size_t nsteps = steps_count(m);
-	_cleanup_free_ uint8_t *buf = calloc(1, m->size);
-	struct agent_prog *prog;
-	struct agent_step *steps;
-
-	if (!buf)
-		return -ENOMEM;
-	memcpy(buf, agent_blob, agent_blob_len());
-	memcpy(buf + m->hold_off, &STUBS_HOLD, sizeof(STUBS_HOLD));
-	prog = (void *)(buf + m->code_size);
-	*prog = (struct agent_prog){.steps = m->region + m->steps_off, .n = nsteps};
-	steps = (void *)(buf + m->steps_off);
-	prog_lower(m->whole, &(struct prog_place){.data = m->region + m->whole_off}, steps);
-	if (m->threads)
-		prog_lower(leader_prog(m),
-			&(struct prog_place){.data = m->region + thread_data_off(m, m->leader)},
-			steps + m->whole->n);
-	if (m->free) {
-		steps[nsteps - 3].ret = NOT_MADE;
-		steps[nsteps - 2] = (struct agent_step){.op = AGENT_SYSCALL,
-			.expect = AGENT_EXPECT_ANY,
-			.nr = SYS_ppoll,
-			.args = {0, 0, m->region + m->hold_off, 0, 0}};
-	}
-	steps[nsteps - 1] = (struct agent_step){.op = AGENT_ASK, .args = {1}};
-	memcpy(buf + m->whole_off, m->whole->data, m->whole->data_len);
-	for (size_t i = 0; m->threads && i < m->tr->n; i++)
-		fill_thread(m, i, buf + thread_data_off(m, i));
-	return tracees_write(m->tr, m->region, buf, m->size - STACK_SIZE);
-}
-
-static int collect_whole(struct remote *m)
-{
-	size_t len = (m->whole->n + leader_prog(m)->n) * sizeof(struct agent_step);
-	_cleanup_free_ struct agent_step *steps = malloc(len + 1);
-	int r;
-
-	if (!steps)
-		return -ENOMEM;
-	r = tracees_read(m->tr, m->region + m->steps_off, steps, len);
-	if (r == 0)
-		r = tracees_read(
-			m->tr, m->region + m->whole_off, m->whole->data, m->whole->data_len);
-	for (size_t i = 0; r == 0 && i < m->whole->n; i++)
-		m->whole->steps[i].ret = steps[i].ret;
-	for (size_t i = 0; r == 0 && i < leader_prog(m)->n; i++)
-		leader_prog(m)->steps[i].ret = steps[m->whole->n + i].ret;
-	return r;
-}
-
-static void take_thread(const struct remote *m, size_t i, uint8_t *data)
-{
-	const uint64_t word = STUBS_HINT, zero = 0;
-	uint64_t hint = stubs_hint(&m->threads[i]);
-
-	/* the call has failed: it has left what was there before */
-	if (hint != UINT64_MAX && memcmp(data + hint, &word, sizeof(word)) == 0)
-		memcpy(data + hint, &zero, sizeof(zero));
-	if (m->threads[i].data_len)
-		memcpy(m->threads[i].data, data, m->threads[i].data_len);
+	return &m->g.tr->v[m->g.leader];
 }
 
 /* Have all but the leader ask, and read what all were told: it lies side by side. */
 static int threads_run(struct remote *m)
 {
-	struct stubs stubs = {.tr = m->tr,
-		.threads = m->threads,
-		.leader = m->leader,
+	struct region *g = &m->g;
+	struct stubs stubs = {.tr = g->tr,
+		.threads = g->threads,
+		.leader = g->leader,
 		.at = m->wave_at,
 		.places = m->wave,
-		.data = m->region + m->threads_off,
-		.hold_at = m->region + m->hold_off};
-	size_t stride = stubs_stride(m->threads), len = m->tr->n * stride;
+		.data = g->at + g->threads_off,
+		.hold_at = g->at + g->hold_off};
+	size_t stride = stubs_stride(g->threads), len = g->tr->n * stride;
 	_cleanup_free_ uint8_t *buf = malloc(len + 1);
 	int r = buf ? stubs_run(&stubs) : -ENOMEM;
 
 	if (r == 0)
-		r = tracees_read(m->tr, stubs.data, buf, len);
-	for (size_t i = 0; r == 0 && len && i < m->tr->n; i++)
-		take_thread(m, i, buf + i * stride);
+		r = tracees_read(g->tr, stubs.data, buf, len);
+	for (size_t i = 0; r == 0 && len && i < g->tr->n; i++)
+		region_take_thread(g, i, buf + i * stride);
 	return r;
 }
 
-/* ---- the leader ---- */
+/* ---- the leader, from stop to stop ---- */
 
-/* Whether all questions seem to have been asked. */
-static bool agent_seems_done(const struct remote *m)
+static int leader_start(struct remote *m, struct tracee *t)
 {
-	int64_t ret = NOT_MADE;
+	struct region *g = &m->g;
+	struct arch_region region = {.size = g->size,
+		.code_size = g->code_size,
+		.arg = g->code_size,
+		.ask_key = AGENT_ASK_KEY,
+		.ask_answer = AGENT_ASK_ANSWER};
+	uint8_t buf[ARCH_STUB_REGION_SIZE] = {0};
+	struct arch_regs entry;
+	int r = slack_landing(g->tr, &t->resume);
 
-	return tracees_read(m->tr, last_ret_at(m), &ret, sizeof(ret)) < 0 || ret != NOT_MADE;
+	m->phase = START;
+	if (r == 0 && !arch_stub_region(buf, m->leader_at, &region, t->sigmask, &t->resume, &entry))
+		r = -E2BIG;
+	if (r == 0)
+		r = tracees_write(g->tr, m->leader_at, buf, sizeof(buf));
+	if (r == 0)
+		r = arch_regs_set(t->tid, &entry);
+	return r < 0 ? r : ptrace_syscall(t->tid, 0);
 }
 
-/*
- * It has stopped. Return: 1 it is in its wait for us, and leaves it; 0 not yet there; -EAGAIN it has
- * waited in vain, and is in its own context again, where it may have run on a little; -errno
- */
-static int agent_look(struct remote *m, struct tracee *t)
+/* From its own context, where it stands; also after it has waited for us in vain. */
+static int leader_begin(struct remote *m)
+{
+	struct tracee *t = leader_of(m);
+
+	m->g.free = t->may_hold && m->tries < TRIES && m->g.whole->n;
+	m->tries++;
+	m->masks = m->rounds = 0;
+	m->answer = false;
+	region_layout(&m->g);
+	t->held = false;
+	return leader_start(m, t);
+}
+
+/* At the entry of a rendezvous. What fails is told later: the leader goes home first. */
+static void rendezvous(struct remote *m, const struct arch_regs *at)
+{
+	struct region *g = &m->g;
+
+	if (arch_syscall_arg(at, 1) == 0) {
+		g->at = arch_syscall_arg(at, 2);
+		m->err = region_fill(g);
+		m->answer = m->err == 0; /* not answered: the region goes */
+		return;
+	}
+	m->err = region_read(g);
+	if (m->err == 0 && g->threads)
+		m->err = threads_run(m);
+	/* not answered: the program ends */
+}
+
+static int at_entry(struct remote *m, struct tracee *t)
 {
 	struct arch_regs regs;
 	int r = arch_regs_get(t->tid, &regs);
 
 	if (r < 0)
 		return r;
-	if (arch_ip(&regs) - m->region < m->code_size && arch_syscall_nr(&regs) == SYS_ppoll) {
+	m->phase = CALLS;
+	m->entry = false;
+	m->masks += arch_syscall_nr(&regs) == SYS_rt_sigprocmask;
+	if (arch_syscall_nr(&regs) == SYS_getpid && arch_syscall_arg(&regs, 0) == AGENT_ASK_KEY)
+		rendezvous(m, &regs);
+	return ptrace_syscall(t->tid, 0);
+}
+
+static int answer(struct remote *m, struct tracee *t)
+{
+	struct arch_regs regs;
+	int r = arch_regs_get(t->tid, &regs);
+
+	m->answer = false;
+	if (r < 0)
+		return r;
+	arch_syscall_ret_set(&regs, AGENT_ASK_ANSWER);
+	r = arch_regs_set(t->tid, &regs);
+	if (r < 0 || !m->g.free)
+		return r < 0 ? r : ptrace_syscall(t->tid, 0);
+	m->phase = FREE;
+	return ptrace_cont(t->tid, 0);
+}
+
+static int at_exit(struct remote *m, struct tracee *t)
+{
+	int r;
+
+	m->entry = true;
+	if (m->answer)
+		return answer(m, t);
+	if (m->masks < 2)
+		return ptrace_syscall(t->tid, 0);
+	m->phase = HOME;
+	r = ptrace_interrupt(t->tid);
+	return r < 0 ? r : ptrace_cont(t->tid, 0);
+}
+
+/*
+ * It was asked to stop, and has. Return: 1 it is in its wait for us, and leaves it; 0 not yet there;
+ * -EAGAIN it has waited in vain, and is in its own context again, where it may have run on a little; -errno
+ */
+static int agent_look(struct remote *m, struct tracee *t)
+{
+	struct region *g = &m->g;
+	struct arch_regs regs;
+	int r = arch_regs_get(t->tid, &regs);
+
+	if (r < 0)
+		return r;
+	if (arch_ip(&regs) - g->at < g->code_size && arch_syscall_nr(&regs) == SYS_ppoll) {
 		arch_syscall_ended(&regs, 0);
 		r = arch_regs_set(t->tid, &regs);
 		return r < 0 ? r : 1;
 	}
-	if (arch_ip(&regs) - m->region < m->size || slack_holds(m->tr, arch_ip(&regs)))
+	if (arch_ip(&regs) - g->at < g->size || slack_holds(g->tr, arch_ip(&regs)))
 		return 0;
-	m->tr->ran_on = true;
-	r = tracee_snapshot(m->tr, t);
+	g->tr->ran_on = true;
+	r = tracee_snapshot(g->tr, t);
 	return r < 0 ? r : -EAGAIN;
 }
 
-/* From behind the first rendezvous to the wait before the second one. Return: 0; else as agent_look() */
-static int agent_run(struct remote *m, struct tracee *t)
+static int at_stop_in_agent(struct remote *m, struct tracee *t, const struct wait_status *s)
 {
-	unsigned rounds = 0;
-	int r = ptrace_cont(t->tid, 0);
+	bool looked = s->kind == WAIT_EVENT_STOP || s->kind == WAIT_GROUP_STOP;
+	int r = looked ? agent_look(m, t) : 0;
 
-	while (r == 0 && rounds < AWAIT_ROUNDS && !agent_seems_done(m))
-		await_progress(&rounds);
-	if (r == 0)
-		r = ptrace_interrupt(t->tid);
-	while (r == 0) {
-		struct wait_status s;
-		bool asked = true; /* for a stop that is yet to come */
-
-		r = await_stop(t->tid, &s);
-		if (r < 0)
-			break;
-		if (wait_is_dead(&s)) {
-			t->dead = true;
-			return -ESRCH;
-		}
-		if (s.kind == WAIT_EVENT_STOP || s.kind == WAIT_GROUP_STOP) {
-			r = agent_look(m, t);
-			if (r != 0)
-				break;
-			m->tr->group_stopped |= s.kind == WAIT_GROUP_STOP;
-			asked = false;
-		}
-		/* SIGSTOP can't be blocked; it has its effect when we let go */
-		r = ptrace_cont(t->tid, s.kind == WAIT_SIGNAL_STOP ? s.sig : 0);
-		/* asked for while it stands, the next stop would come before it gets any further */
-		if (r == 0 && !asked) {
-			await_progress(&rounds);
-			r = ptrace_interrupt(t->tid);
-		}
-	}
-	return r < 0 ? r : 0;
-}
-
-/* The leader stands at the entry of a rendezvous. */
-static int rendezvous(struct remote *m, struct tracee *t, const struct arch_regs *at)
-{
-	struct arch_regs regs;
-	int sig, r = 0;
-
-	if (arch_syscall_arg(at, 1) == 0) {
-		m->region = arch_syscall_arg(at, 2);
-		r = fill(m);
-	} else {
-		r = collect_whole(m);
-		if (r == 0 && m->threads)
-			r = threads_run(m);
-		m->err = r;
-		return drive_step(t, &sig); /* not answered: the program ends */
-	}
-	m->err = r;
-	if (drive_step(t, &sig) != 0)
-		return -ESRCH;
+	if (r == -EAGAIN)
+		return leader_begin(m);
 	if (r < 0)
-		return 0; /* not answered: the region goes */
-	r = arch_regs_get(t->tid, &regs);
-	arch_syscall_ret_set(&regs, AGENT_ASK_ANSWER);
-	if (r == 0)
-		r = arch_regs_set(t->tid, &regs);
-	return r < 0 || !m->free ? r : agent_run(m, t);
+		return r;
+	if (r > 0) {
+		m->phase = CALLS;
+		m->entry = true;
+		return ptrace_syscall(t->tid, 0);
+	}
+	m->g.tr->group_stopped |= s->kind == WAIT_GROUP_STOP;
+	/* SIGSTOP can't be blocked; it has its effect when we let go */
+	r = ptrace_cont(t->tid, s->kind == WAIT_SIGNAL_STOP ? s->sig : 0);
+	/* asked for while it stands, the next stop would come before it gets any further */
+	if (r == 0 && looked) {
+		await_progress(&m->rounds);
+		r = ptrace_interrupt(t->tid);
+	}
+	return r;
 }
 
-static int leader_start(struct remote *m, struct tracee *t)
+/* Between entries and exits of calls. */
+static int at_stop_in_calls(struct remote *m, struct tracee *t, const struct wait_status *s)
 {
-	struct arch_region region = {.size = m->size,
-		.code_size = m->code_size,
-		.arg = m->code_size,
-		.ask_key = AGENT_ASK_KEY,
-		.ask_answer = AGENT_ASK_ANSWER};
+	int r;
+
+	if (s->kind == WAIT_SYSCALL_STOP)
+		return m->phase == START || m->entry ? at_entry(m, t) : at_exit(m, t);
+	if (s->kind != WAIT_SIGNAL_STOP)
+		return ptrace_syscall(t->tid, 0);
+	if (m->phase != START)
+		return -EIO; /* they are blocked */
+	r = drive_deliver(m->g.tr, t, s->sig);
+	return r < 0 ? r : leader_start(m, t);
+}
+
+static int at_stop(struct remote *m, struct tracee *t, const struct wait_status *s)
+{
+	int r;
+
+	if (m->phase == HOME) {
+		r = tracee_wait_event(m->g.tr, t);
+		if (r == 0)
+			r = drive_settle(m->g.tr, t);
+		return r < 0 ? r : 1;
+	}
+	if (wait_is_dead(s)) {
+		t->dead = true;
+		return -ESRCH;
+	}
+	return m->phase == STOPPING ? at_stop_in_agent(m, t, s) : at_stop_in_calls(m, t, s);
+}
+
+static void finish(struct remote *m, int r)
+{
+	m->phase = DONE;
+	m->r = r;
+}
+
+/* Return: whether it has got any further. */
+static bool advance(struct remote *m)
+{
+	struct tracee *t = leader_of(m);
+	struct wait_status s;
+	int r;
+
+	if (m->phase == FREE) {
+		if (m->rounds < AWAIT_ROUNDS && !region_seems_done(&m->g))
+			return false;
+		m->phase = STOPPING;
+		r = ptrace_interrupt(t->tid);
+	} else {
+		r = ptrace_wait(t->tid, WNOHANG, &s);
+		if (r == -EAGAIN)
+			return false;
+		if (r == 0)
+			r = at_stop(m, t, &s);
+	}
+	if (r != 0)
+		finish(m, MIN(r, 0));
+	return true;
+}
+
+/* Nobody has got any further: @m is one of @n that are not home yet. */
+static void wait_for(struct remote *m, size_t n, unsigned *idle)
+{
+	struct wait_status s;
+
+	if (n == 1 && m->phase == FREE) {
+		await_progress(&m->rounds);
+	} else if (n == 1) {
+		await_stop(leader_of(m)->tid, &s);
+	} else {
+		/* not for one alone, however long: another may be in its wait for us, which ends */
+		*idle = MIN(*idle, AWAIT_ROUNDS - 1U);
+		await_progress(idle);
+	}
+}
+
+/* Until all are home. */
+static void drive_all(struct remote *v, size_t n)
+{
+	unsigned idle = 0;
 
 	for (;;) {
-		uint8_t buf[ARCH_STUB_REGION_SIZE] = {0};
-		struct arch_regs entry;
-		int sig, r = slack_landing(m->tr, &t->resume);
+		struct remote *any = NULL;
+		bool moved = false;
+		size_t left = 0;
 
-		if (r == 0 && !arch_stub_region(
-				      buf, m->leader_at, &region, t->sigmask, &t->resume, &entry))
-			r = -E2BIG;
-		if (r == 0)
-			r = tracees_write(m->tr, m->leader_at, buf, sizeof(buf));
-		if (r == 0)
-			r = arch_regs_set(t->tid, &entry);
-		if (r == 0)
-			r = drive_step(t, &sig);
-		if (r <= 0)
-			return r;
-		r = drive_deliver(m->tr, t, sig);
-		if (r < 0)
-			return r;
+		for (size_t i = 0; i < n; i++) {
+			if (v[i].phase == DONE)
+				continue;
+			moved |= advance(&v[i]);
+			if (v[i].phase == DONE)
+				continue;
+			any = &v[i];
+			left++;
+		}
+		if (!left)
+			return;
+		if (moved)
+			idle = 0;
+		else
+			wait_for(any, left, &idle);
 	}
 }
 
-static int leader_run(struct remote *m, struct tracee *t)
-{
-	struct arch_regs regs;
-	unsigned masks = 0;
-	int sig, r = leader_start(m, t);
-
-	/* at the entry of the first rt_sigprocmask; from here on entries and exits alternate */
-	for (bool entry = true; r == 0; entry = !entry) {
-		bool ask = false;
-
-		if (entry) {
-			r = arch_regs_get(t->tid, &regs);
-			if (r < 0)
-				break;
-			ask = arch_syscall_nr(&regs) == SYS_getpid &&
-			      arch_syscall_arg(&regs, 0) == AGENT_ASK_KEY;
-			masks += arch_syscall_nr(&regs) == SYS_rt_sigprocmask;
-		} else if (masks == 2) {
-			return drive_home(m->tr, t);
-		}
-		if (ask) {
-			r = rendezvous(m, t, &regs);
-			entry = false; /* now at its exit */
-		}
-		if (r == 0)
-			r = drive_step(t, &sig);
-	}
-	return r < 0 ? r : -EIO;
-}
+/* ---- one process ---- */
 
 static int place(struct remote *m)
 {
+	struct tracees *tr = m->g.tr;
+
 	for (m->wave = STUBS_MAX; m->wave > 0; m->wave--) {
-		m->leader_at = slack_take(
-			m->tr, ARCH_STUB_REGION_SIZE + m->wave * ARCH_STUB_CALLS_SIZE, 0);
+		m->leader_at =
+			slack_take(tr, ARCH_STUB_REGION_SIZE + m->wave * ARCH_STUB_CALLS_SIZE, 0);
 		if (m->leader_at) {
 			m->wave_at = m->leader_at + ARCH_STUB_REGION_SIZE;
-			m->tr->code_start = m->leader_at;
-			m->tr->code_end = m->wave_at + m->wave * ARCH_STUB_CALLS_SIZE;
+			tr->code_start = m->leader_at;
+			tr->code_end = m->wave_at + m->wave * ARCH_STUB_CALLS_SIZE;
 			return 0;
 		}
 	}
 	return -ENOSPC;
 }
 
-int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
+/* Return: 0 the leader is under way, or has failed at once; negative after op_fail() */
+static int begin(struct remote *m, const struct remote_batch *b)
 {
-	struct remote m = {.tr = tr, .whole = whole, .threads = threads};
-	struct tracee *t;
-	int r = place(&m);
+	struct tracees *tr = b->tr;
+	int r;
 
+	*m = (struct remote){.g = {.tr = tr, .whole = b->whole, .threads = b->threads}};
+	r = place(m);
 	if (r < 0)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject", NULL,
 			"pid %d (%s) has no room for injected code behind its vdso, nor behind other code",
 			tr->pid, tr->comm);
-	for (size_t i = 0; threads && i < tr->n; i++)
-		if (threads[i].n > ARCH_STUB_CALLS_MAX)
+	for (size_t i = 0; b->threads && i < tr->n; i++)
+		if (b->threads[i].n > ARCH_STUB_CALLS_MAX)
 			return op_fail(tr->op, CKPT_E_SYSTEM, 0, "inject", NULL,
 				"%zu questions for each thread, of which a stub asks %d",
-				threads[i].n, ARCH_STUB_CALLS_MAX);
+				b->threads[i].n, ARCH_STUB_CALLS_MAX);
 	r = fragile_keep(tr);
 	if (r == 0)
-		r = permit_batch(tr, whole, threads, &m.leader);
+		r = permit_batch(tr, b->whole, b->threads, &m->g.leader);
 	if (r < 0)
 		return r;
-	t = &tr->v[m.leader];
-	for (unsigned i = 0; i == 0 || r == -EAGAIN; i++) {
-		m.free = t->may_hold && i < TRIES && whole->n;
-		layout(&m);
-		t->held = false;
-		r = leader_run(&m, t);
-	}
+	r = leader_begin(m);
+	if (r < 0)
+		finish(m, r);
+	return 0;
+}
+
+/* Return: 0; negative after op_fail() */
+static int end(struct remote *m)
+{
+	struct tracees *tr = m->g.tr;
+	struct tracee *t = leader_of(m);
+	int r = m->r < 0 ? m->r : m->err;
+
 	permit_end(tr);
 	t->held = !t->dead;
-	if (r == 0)
-		r = m.err;
 	if (r == -ENOSPC)
 		return op_fail(tr->op, CKPT_E_REFUSED, 0, "inject",
 			"try again when its threads are elsewhere",
@@ -414,4 +416,25 @@ int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads)
 		return op_fail(tr->op, r == -ESRCH ? CKPT_E_TARGET : CKPT_E_SYSTEM, -r, "inject",
 			NULL, "pid %d (%s): asking the process for its state", tr->pid, tr->comm);
 	return 0;
+}
+
+int remote_run(const struct remote_batch *v, size_t n)
+{
+	_cleanup_free_ struct remote *m = calloc(n + 1, sizeof(*m));
+	size_t begun = 0;
+	int r = 0;
+
+	if (!m)
+		return op_fail(v->tr->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu tasks", n);
+	while (r == 0 && begun < n) {
+		r = begin(&m[begun], &v[begun]);
+		begun += r == 0;
+	}
+	drive_all(m, begun);
+	for (size_t i = 0; i < begun; i++) {
+		int r2 = end(&m[i]);
+
+		r = r < 0 ? r : r2;
+	}
+	return r;
 }

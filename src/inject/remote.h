@@ -7,15 +7,25 @@
 #include "inject/prog.h"
 #include "inject/tracees.h"
 
+struct remote_batch {
+	struct tracees *tr;
+	struct prog
+		*whole; /* run by one thread in the agent; results are left in its steps and data */
+	struct prog
+		*threads; /* one per tr->v[i], each of at most ARCH_STUB_CALLS_MAX steps that only
+			       * write to data; results are left in their data. NULL: none */
+};
+
+/* So many processes side by side: each may wait for us for STUBS_HOLD only. */
+#define REMOTE_MAX 32
+
 /**
- * remote_run() - run one batch for the process and one for each thread
- * @whole:   run by one thread in the agent; results are left in its steps and data
- * @threads: one per tr->v[i], each of at most ARCH_STUB_CALLS_MAX steps that only write to data;
- *           results are left in their data. NULL: none
- * The process is left as it was, region unmapped and signals unblocked; a signal that comes first
+ * remote_run() - run a batch in each of some processes, side by side
+ * @v, @n: of processes that share no memory; with more than one thread only alone
+ * They are left as they were, regions unmapped and signals unblocked; a signal that comes first
  * is delivered to the program, whose thread is then stopped and looked at anew.
  * Return: 0; negative after op_fail().
  */
-int remote_run(struct tracees *tr, struct prog *whole, struct prog *threads);
+int remote_run(const struct remote_batch *v, size_t n);
 
 #endif
