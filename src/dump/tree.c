@@ -93,28 +93,6 @@ static struct tree_task *add(struct tree *t, size_t parent, pid_t pid)
 
 /* ------------------------------------------------------------------ one process */
 
-/* The place for injected code is found before the stop: only execve(2) moves the vdso. */
-static int find_vdso(struct ckpt_op *op, pid_t pid, uint64_t *ret_start, uint64_t *ret_end)
-{
-	pid_t tid;
-	_cleanup_close_ int proc_fd = proc_open_alive(pid, &tid);
-	struct vma_list maps = {0};
-	int r = proc_fd < 0 ? proc_fd : proc_maps_read(proc_fd, &maps);
-
-	*ret_start = *ret_end = 0;
-	if (r < 0)
-		return op_fail(op, r == -EACCES || r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET,
-			-r, "read", "run as root or as the program's owner", "/proc/%d/maps", pid);
-	for (size_t i = 0; i < maps.n; i++) {
-		if (maps.v[i].path && strcmp(maps.v[i].path, "[vdso]") == 0) {
-			*ret_start = maps.v[i].start;
-			*ret_end = maps.v[i].end;
-		}
-	}
-	vma_list_done(&maps);
-	return 0;
-}
-
 /* Of a process without a vdso, or with one that is not where it was before the stop. */
 static int find_other_place(struct tracees *tr)
 {
@@ -135,13 +113,10 @@ static int find_other_place(struct tracees *tr)
 /* @state: as in /proc, some time ago */
 static int hold(struct ckpt_op *op, pid_t pid, char state, struct tracees **ret)
 {
-	uint64_t start, end;
 	int r = state == 'D' ? vfork_wait(op, pid) : 0;
 
 	if (r == 0)
-		r = find_vdso(op, pid, &start, &end);
-	if (r == 0)
-		r = tracees_seize(op, pid, start, end, ret);
+		r = tracees_seize(op, pid, ret);
 	if (r == 0 && !(*ret)->slack_start) {
 		r = find_other_place(*ret);
 		if (r < 0)

@@ -32,6 +32,7 @@
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
+#include "kernel/proc_vdso.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -448,10 +449,24 @@ static int all_anew(struct tracees *tr)
 	return 0;
 }
 
-int tracees_seize(
-	struct ckpt_op *op, pid_t pid, uint64_t vdso_start, uint64_t vdso_end, struct tracees **ret)
+/* The place for injected code is found before the stop: only execve(2) moves the vdso. */
+static int find_slack(struct tracees *tr, uint64_t *ret_vdso)
+{
+	uint64_t end;
+	int r = proc_vdso_find(tr->proc_fd, ret_vdso, &end);
+
+	if (r < 0)
+		return op_fail(tr->op,
+			r == -EACCES || r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "read",
+			"run as root or as the program's owner", "/proc/%d/maps", tr->pid);
+	slack_find(tr, *ret_vdso, end);
+	return 0;
+}
+
+int tracees_seize(struct ckpt_op *op, pid_t pid, struct tracees **ret)
 {
 	struct tracees *tr = calloc(1, sizeof(*tr));
+	uint64_t vdso = 0;
 	int r;
 
 	if (!tr)
@@ -459,12 +474,13 @@ int tracees_seize(
 	*tr = (struct tracees){.op = op, .pid = pid, .proc_fd = -EBADF, .mem_fd = -EBADF};
 	op_target(op, CKPT_TARGET_NONE);
 	r = open_proc(tr);
+	if (r == 0)
+		r = find_slack(tr, &vdso);
 	if (r == 0) {
 		op_target(op, CKPT_TARGET_RUNNING);
-		slack_find(tr, vdso_start, vdso_end);
 		waits_look(tr);
 		tr->stopped_at_ns = now_ns();
-		r = seize_all(tr, vdso_start);
+		r = seize_all(tr, vdso);
 	}
 	if (r < 0) {
 		tracees_release(tr, false);

@@ -71,14 +71,12 @@ struct tracees {
 
 /**
  * tracees_seize() - attach to every thread and stop it where it is
- * @vdso_start, @vdso_end: of the [vdso] mapping, 0 where there is none
  * New threads that appear meanwhile are stopped too. Signals that come first are delivered.
  * @ret: caller frees with tracees_release() or tracees_kill()
  * Return: 0; negative after op_fail(), all threads released.
  * Source: ptrace(2) PTRACE_SEIZE, Linux >= 3.4.
  */
-int tracees_seize(struct ckpt_op *op, pid_t pid, uint64_t vdso_start, uint64_t vdso_end,
-	struct tracees **ret);
+int tracees_seize(struct ckpt_op *op, pid_t pid, struct tracees **ret);
 
 /**
  * tracees_release() - let all go on where they were, and free

@@ -136,6 +136,26 @@ struct ckpt_pm_scan_arg {
 #define PAGE_IS_GUARD (1 << 8) /* 6.15 */
 #endif
 
+/* The PROCMAP_QUERY request on /proc/PID/maps, 6.11: of the mapping at an address */
+struct ckpt_procmap_query {
+	uint64_t size; /* of this structure */
+	uint64_t flags;
+	uint64_t addr;
+	uint64_t start, end; /* out, like all that follows but the sizes and addresses of buffers */
+	uint64_t vma_flags;
+	uint64_t page_size;
+	uint64_t offset;
+	uint64_t ino;
+	uint32_t dev_major, dev_minor;
+	uint32_t name_size; /* with its zero; 0: it is not asked for */
+	uint32_t build_id_size;
+	uint64_t name_addr;
+	uint64_t build_id_addr;
+};
+#ifndef PROCMAP_QUERY
+#define PROCMAP_QUERY _IOWR('f', 17, struct ckpt_procmap_query)
+#endif
+
 /* ptrace(2): syscall user dispatch. Enumerators in some headers, so names of our own. */
 #define PTRACE_SUD_SET_CONFIG 0x4210 /* 6.4 */
 #define PTRACE_SUD_GET_CONFIG 0x4211
