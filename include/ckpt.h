@@ -92,6 +92,11 @@ struct ckpt_dump_req {
 	/* System V semaphore sets and message queues to save: NULL-terminated lists of "tree" (those that
 	 * the tree uses), "sem:ID", "msg:ID", "0xKEY", with commas; or NULL */
 	const char *const *sysvipc;
+	/* descriptors that can't be saved or lead outside; NULL-terminated lists, or NULL. The command line
+	 * has the last word over the file, and a restore over what was said at the dump */
+	const char *const *fds;       /* "[PID:]N=ignore|close|null|inherit[:M]|path:FILE" */
+	const char *const *resources; /* "KIND=refuse|ignore|close|null" */
+	const char *policy;           /* a file: "fd ..." or "resource ..." a line, or NULL */
 };
 
 struct ckpt_dump_result {
@@ -126,9 +131,12 @@ struct ckpt_restore_req {
 	const char *pidfile; /* write the root's pid here, or NULL */
 	enum ckpt_changed_files changed_files;
 	enum ckpt_cgroups cgroups;
-	bool new_ptys;          /* a terminal whose number is taken gets another */
-	bool json;              /* of ckpt_plan(): one JSON object instead of the text for people */
-	const char *const *fds; /* NULL-terminated "N=inherit[:M]|path:FILE|null|close", or NULL */
+	bool new_ptys; /* a terminal whose number is taken gets another */
+	bool json;     /* of ckpt_plan(): one JSON object instead of the text for people */
+	/* as of a dump */
+	const char *const *fds;
+	const char *const *resources;
+	const char *policy;
 };
 
 struct ckpt_restore_result {
@@ -169,6 +177,10 @@ struct ckpt_diff_req {
 struct ckpt_explain_req {
 	struct ckpt_common common;
 	pid_t pid;
+	/* as of a dump */
+	const char *const *fds;
+	const char *const *resources;
+	const char *policy;
 };
 
 enum ckpt_verdict {
@@ -185,6 +197,7 @@ struct ckpt_explain_item {
 	char *object;         /* "fd 7 socket:[99]"; owned */
 	const char *reason;   /* static, or NULL when there is nothing to say */
 	const char *advice;   /* static, or NULL */
+	char *option; /* of a dump, that would let it pass: "--fd 12:7=close"; owned, or NULL */
 };
 
 /** Free with ckpt_explain_result_done(). */

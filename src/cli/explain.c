@@ -39,6 +39,8 @@ static void print_section(
 			printf("pid %d: ", item->pid);
 		str_put(stdout, item->object);
 		putchar('\n');
+		if (item->option)
+			printf("  %-12s   lets it pass: %s\n", "", item->option);
 		if (item->reason)
 			printf("  %-12s   %s%s%s\n", "", item->reason, item->advice ? "; " : "",
 				item->advice ? item->advice : "");
@@ -65,10 +67,10 @@ static void print_text(const struct ckpt_explain_result *r)
 
 static json_t *item_json(const struct ckpt_explain_item *item)
 {
-	return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "verdict", verdict_names[item->verdict],
-		"pid", (int)item->pid, "resource", item->resource, "object",
-		json_text(item->object), "reason", json_text(item->reason), "advice",
-		json_text(item->advice));
+	return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o}", "verdict",
+		verdict_names[item->verdict], "pid", (int)item->pid, "resource", item->resource,
+		"object", json_text(item->object), "reason", json_text(item->reason), "advice",
+		json_text(item->advice), "option", json_text(item->option));
 }
 
 static void print_json(const struct ckpt_explain_result *r)
@@ -88,11 +90,13 @@ int cli_explain(struct cli *cli, int argc, char **argv)
 	struct ckpt_explain_req req = {};
 	struct ckpt_explain_result result = {};
 	struct ckpt_error err = {};
-	int status;
+	int r, status;
 
 	if (cli_start(cli, argc, argv, &req, NULL, &status) != 0)
 		return status;
-	if (ckpt_explain(&req, &result, &err) < 0)
+	r = ckpt_explain(&req, &result, &err);
+	options_done(VERB_EXPLAIN, &req);
+	if (r < 0)
 		return cli_fail(cli, &err);
 	if (cli->front.json)
 		print_json(&result);

@@ -33,6 +33,7 @@
 #include "kernel/timens.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
+#include "res/file/fdpolicy.h"
 #include "res/registry.h"
 #include "res/thread/regs.h"
 #include "util/cleanup.h"
@@ -52,6 +53,7 @@ struct dump {
 	struct tree tree; /* n is 0 unless it is held */
 	struct model model;
 	struct collect_tree collect;
+	struct fdpolicy policy;
 	struct stage stage; /* the one that runs */
 	unsigned workers;
 	uint64_t monotonic_ns, boottime_ns, realtime_ns; /* at the stop */
@@ -78,11 +80,14 @@ static int stage_preflight(struct dump *d)
 	struct preflight_report report = {0};
 	/* whoever wants to hear of everything gets the look that sees everything */
 	bool deep = d->op->common.log_level >= CKPT_LOG_DEBUG;
-	int r = deep ? preflight_deep(d->op, d->req->pid, &report)
-		     : preflight(d->op, d->req->pid, &report);
+	int r = deep ? preflight_deep(d->op, d->req->pid, &d->policy, &report)
+		     : preflight(d->op, d->req->pid, &d->policy, &report);
 
 	if (r == 0)
 		r = preflight_refuse(d->op, &report);
+	for (size_t i = 0; r == 0 && i < d->policy.n; i++)
+		if (!d->policy.v[i].used && !d->policy.v[i].kind_len)
+			op_warn(d->op, "--fd %s: there is no such descriptor", d->policy.v[i].text);
 	if (r == 0)
 		stage_say(&d->stage, "pid %d (%s): %zu thing%s to save, %zu will be different",
 			d->req->pid, report.r.comm, report.r.saved + report.r.warned,
@@ -281,10 +286,14 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 {
 	struct dump d = {.op = op, .req = req, .ret = ret, .workers = workers_count()};
 	uint64_t start = now_ns();
-	int r = 0;
+	int r = fdpolicy_read(op, req->fds, req->resources, req->policy, &d.policy);
 
 	model_init(&d.model);
-	d.collect = (struct collect_tree){.op = op, .model = &d.model, .sysvipc = req->sysvipc};
+	d.collect = (struct collect_tree){.op = op,
+		.model = &d.model,
+		.sysvipc = req->sysvipc,
+		.policy = &d.policy,
+		.refused = preflight_refused};
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
 		d.stage = stage_begin(op, stages[i].name, req->pid);
 		r = stage_end(&d.stage, stages[i].run(&d));
@@ -294,6 +303,7 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	collect_done(&d.collect);
 	image_writer_abort(d.writer);
 	model_done(&d.model);
+	fdpolicy_done(&d.policy);
 	ret->total_ns = now_ns() - start;
 	return r;
 }

@@ -17,7 +17,7 @@
 #include "util/str.h"
 #include "util/vec.h"
 
-#define NAMED_MAX 20 /* offenders that one line of error names */
+#define NAMED_MAX 100 /* offenders that one line of error names */
 
 /* Whether an earlier process has the same: a terminal that all have inherited is told of once. */
 static bool warned_of(const struct preflight_report *p, const struct ckpt_explain_item *item)
@@ -34,7 +34,7 @@ int look_found(struct look *l, const struct look_kind *kind, const char *object,
 {
 	struct preflight_report *p = l->report;
 	struct ckpt_explain_item item = {
-		kind->verdict, l->pid, kind->resource, NULL, kind->reason, kind->advice};
+		kind->verdict, l->pid, kind->resource, NULL, kind->reason, kind->advice, NULL};
 	struct strbuf sb = {};
 	va_list ap;
 
@@ -54,6 +54,9 @@ int look_found(struct look *l, const struct look_kind *kind, const char *object,
 		free(item.object);
 		return 0;
 	}
+	if (item.verdict == CKPT_REFUSED && l->fd >= 0 &&
+		asprintf(&item.option, "--fd %d:%d=close", l->pid, l->fd) < 0)
+		item.option = NULL;
 	p->r.saved += item.verdict == CKPT_SAVED;
 	p->r.warned += item.verdict == CKPT_WARNED;
 	p->r.refused += item.verdict == CKPT_REFUSED;
@@ -136,10 +139,11 @@ static int look_process(struct look *l)
 }
 
 /* Each process adds its children behind those that are known. */
-static int look_at(struct ckpt_op *op, pid_t pid, bool deep, struct preflight_report *ret)
+static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool deep,
+	struct preflight_report *ret)
 {
-	struct look_tree tree = {};
-	struct look l = {.op = op, .report = ret, .tree = &tree, .pid = pid, .comm = "?"};
+	struct look_tree tree = {.policy = policy};
+	struct look l = {.op = op, .report = ret, .tree = &tree, .pid = pid, .comm = "?", .fd = -1};
 	uint64_t start = now_ns();
 	int r = look_add(&l, 0, pid);
 
@@ -166,14 +170,15 @@ static int look_at(struct ckpt_op *op, pid_t pid, bool deep, struct preflight_re
 	return r;
 }
 
-int preflight(struct ckpt_op *op, pid_t pid, struct preflight_report *ret)
+int preflight(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, struct preflight_report *ret)
 {
-	return look_at(op, pid, false, ret);
+	return look_at(op, pid, policy, false, ret);
 }
 
-int preflight_deep(struct ckpt_op *op, pid_t pid, struct preflight_report *ret)
+int preflight_deep(
+	struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, struct preflight_report *ret)
 {
-	return look_at(op, pid, true, ret);
+	return look_at(op, pid, policy, true, ret);
 }
 
 /* The advice of the offenders, where it is the same for all of them. */
@@ -201,6 +206,25 @@ static bool any_advice(const struct preflight_report *report)
 	return false;
 }
 
+/* The kind of all offenders, where they are several descriptors of one. */
+static const char *common_kind(const struct preflight_report *report)
+{
+	const char *kind = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < report->r.n; i++) {
+		const struct ckpt_explain_item *item = &report->r.items[i];
+
+		if (item->verdict != CKPT_REFUSED)
+			continue;
+		if (!item->option || (kind && !str_eq(kind, item->resource)))
+			return NULL;
+		kind = item->resource;
+		n++;
+	}
+	return n > 1 ? kind : NULL;
+}
+
 /* What is refused is the process itself, not something that it holds: then the look ended there. */
 static bool is_impossible(const struct preflight_report *report, const char **ret_reason)
 {
@@ -215,7 +239,7 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 	_cleanup_strbuf_ struct strbuf sb = {};
 	_cleanup_free_ char *advice = NULL;
 	const struct ckpt_explain_result *r = &report->r;
-	const char *common = common_advice(report), *reason;
+	const char *common = common_advice(report), *reason, *kind;
 	size_t named = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
@@ -231,20 +255,24 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 		strbuf_addf(&sb, "%s", named > 1 ? ", " : "");
 		if (item->pid != r->pid)
 			strbuf_addf(&sb, "pid %d: ", item->pid);
-		strbuf_addf(&sb, "%s (%s)", item->object, item->reason);
+		strbuf_addf(&sb, "%s (%s%s%s)", item->object, item->reason,
+			item->option ? "; " : "", item->option ? item->option : "");
 	}
 	if (!named)
 		return 0;
 	if (named > NAMED_MAX)
 		strbuf_addf(&sb, ", and %zu more", named - NAMED_MAX);
-	if (!common && any_advice(report) &&
+	kind = common_kind(report);
+	if (kind && asprintf(&advice, "--resource %s=close lets all of them pass", kind) < 0)
+		advice = NULL;
+	if (!kind && !common && any_advice(report) &&
 		asprintf(&advice, "'ckpt explain -t %d' says what to do", r->pid) < 0)
 		advice = NULL;
 	if (is_impossible(report, &reason))
 		return op_fail(op, CKPT_E_REFUSED, 0, NULL, NULL, "pid %d (%s) can't be saved: %s",
 			r->pid, r->comm ? r->comm : "?", reason);
 	op_target(op, CKPT_TARGET_RUNNING);
-	return op_fail(op, CKPT_E_REFUSED, 0, NULL, common ? common : advice,
+	return op_fail(op, CKPT_E_REFUSED, 0, NULL, advice ? advice : common,
 		"%spid %d (%s) holds what can't be saved: %s", r->tasks > 1 ? "the tree of " : "",
 		r->pid, r->comm ? r->comm : "?", sb.s ? sb.s : "");
 }
@@ -252,8 +280,10 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 /* Of the public interface; here because a report is made of such a result. */
 void ckpt_explain_result_done(struct ckpt_explain_result *r)
 {
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n; i++) {
 		free(r->items[i].object);
+		free(r->items[i].option);
+	}
 	free(r->items);
 	free(r->comm);
 	*r = (struct ckpt_explain_result){};

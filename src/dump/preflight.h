@@ -17,6 +17,8 @@
 
 #include "core/op.h"
 
+struct fdpolicy;
+
 struct preflight_report {
 	struct ckpt_explain_result r; /* items; saved ones are only counted unless deep */
 	size_t cap;
@@ -26,15 +28,23 @@ struct preflight_report {
 /**
  * preflight() - look at a tree as a dump does: fast, keeping only what is warned of or refused
  * @pid:  of its root, in the caller's pid namespace
+ * @policy: what the user says of descriptors, or NULL; what is used of it is noted
  * @ret:  caller frees with preflight_done(), also after a failure
  * A descendant that ends meanwhile is passed over.
  * Return: 0, whatever was found; negative after op_fail(): no such process (CKPT_E_TARGET), not
  * permitted (CKPT_E_PRIVILEGE), or a system call failed
  */
-int preflight(struct ckpt_op *op, pid_t pid, struct preflight_report *ret);
+int preflight(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, struct preflight_report *ret);
 
 /** preflight_deep() - the same, in depth, keeping what would be saved too */
-int preflight_deep(struct ckpt_op *op, pid_t pid, struct preflight_report *ret);
+int preflight_deep(
+	struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, struct preflight_report *ret);
+
+struct collect;
+struct file_look;
+
+/** preflight_refused() - the kind of a description that can't be saved. Return: static; NULL: it can */
+const char *preflight_refused(const struct collect *c, const struct file_look *f);
 
 /**
  * preflight_refuse() - turn what is refused into the error of the operation

@@ -23,6 +23,7 @@
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "res/file/files.h"
+#include "res/file/fdpolicy.h"
 #include "res/registry.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -231,16 +232,40 @@ static struct look_kind kind_of(struct look *l, const struct file_look *f)
 		f->deleted ? "deleted: saved with its contents" : NULL, NULL};
 }
 
+const char *preflight_refused(const struct collect *c, const struct file_look *f)
+{
+	struct look_tree tree = {0};
+	struct look l = {
+		.op = c->op, .tree = &tree, .pid = c->pid, .tid = c->alive, .procfd = c->proc_fd};
+	struct look_kind kind = kind_of(&l, f);
+
+	return kind.verdict == CKPT_REFUSED ? kind.resource : NULL;
+}
+
+static int found_wish(struct look *l, const struct file_look *f, struct look_kind kind,
+	const struct fdpolicy_entry *wish)
+{
+	kind = (struct look_kind){kind.resource, CKPT_WARNED, fdpolicy_becomes(wish), NULL};
+	return look_found(l, &kind, "fd %d %s", f->target_fd, f->link);
+}
+
 static int judge(struct look *l, struct file_look *f)
 {
+	struct fdpolicy *policy = l->tree->policy;
+	const struct fdpolicy_entry *wish = fdpolicy_of_fd(policy, l->pid, f->target_fd);
 	struct look_kind kind;
 	char socket[160] = "";
 
+	if (wish)
+		return found_wish(l, f, kind_of(l, f), wish);
 	if (*f->link == '/' && look_fdinfo(l, f) < 0)
 		return -1;
 	if (res_pty.file->match(f))
 		return look_terminal(l, f);
 	kind = kind_of(l, f);
+	wish = kind.verdict == CKPT_REFUSED ? fdpolicy_of_kind(policy, kind.resource) : NULL;
+	if (wish)
+		return found_wish(l, f, kind, wish);
 	if (kind.verdict == CKPT_SAVED && str_startswith(f->link, "pipe:["))
 		return add_pipe(l, f);
 	if (S_ISSOCK(f->st.st_mode))
@@ -357,7 +382,10 @@ int look_files(struct look *l)
 		return look_fail(l, r, "read /proc/PID/fd");
 	if (!l->tree->mounts.n && mountinfo_read(&l->tree->mounts) < 0)
 		mount_list_done(&l->tree->mounts); /* then each name is looked at */
-	for (size_t i = 0; i < n && !r; i++)
+	for (size_t i = 0; i < n && !r; i++) {
+		l->fd = fds[i];
 		r = look_file(l, fds[i]);
+	}
+	l->fd = -1;
 	return r;
 }

@@ -38,6 +38,7 @@ struct look_tree {
 	size_t n_pipes, cap_pipes;
 	struct terminal_end *terminals;
 	size_t n_terminals, cap_terminals;
+	struct fdpolicy *policy;  /* what the user says of descriptors; or NULL */
 	struct mount_list mounts; /* read when first needed */
 	char *cgroup;             /* text of the cgroup file that was looked at last, owned */
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
@@ -53,6 +54,7 @@ struct look {
 	char comm[64];
 	pid_t tid;  /* a thread that is alive: pid, unless its first thread has ended */
 	int procfd; /* /proc/TID */
+	int fd;     /* the descriptor that is looked at, -1: none */
 };
 
 /** What is known of a kind of thing, without the thing itself. */

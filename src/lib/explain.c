@@ -5,11 +5,13 @@
 
 #include "core/op.h"
 #include "dump/preflight.h"
+#include "res/file/fdpolicy.h"
 
 int ckpt_explain(
 	const struct ckpt_explain_req *req, struct ckpt_explain_result *ret, struct ckpt_error *err)
 {
 	struct preflight_report report = {};
+	struct fdpolicy policy = {};
 	struct ckpt_op op;
 	int r;
 
@@ -17,7 +19,10 @@ int ckpt_explain(
 	if (req->pid <= 0)
 		r = op_fail(&op, CKPT_E_USAGE, 0, NULL, NULL, "pid %d is no process", req->pid);
 	else
-		r = preflight_deep(&op, req->pid, &report);
+		r = fdpolicy_read(&op, req->fds, req->resources, req->policy, &policy);
+	if (r == 0)
+		r = preflight_deep(&op, req->pid, &policy, &report);
+	fdpolicy_done(&policy);
 	op_done(&op, err);
 	if (r < 0) {
 		preflight_done(&report);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "res/file/fdpolicy.h"
 #include "res/ipc/wish.h"
 #include "util/vec.h"
 
@@ -88,30 +89,6 @@ static const struct option_name shell_names[] = {
 	{"zsh", SHELL_ZSH},
 	{NULL, 0},
 };
-
-/* N=inherit[:M] | N=path:FILE | N=null | N=close */
-static const char *check_fd(const char *value)
-{
-	char *end;
-	unsigned long n;
-
-	if (*value < '0' || *value > '9')
-		return "it must begin with a descriptor number and '='";
-	n = strtoul(value, &end, 10);
-	if (*end != '=' || n > 1 << 30)
-		return "it must begin with a descriptor number and '='";
-	value = end + 1;
-	if (!strcmp(value, "null") || !strcmp(value, "close") || !strcmp(value, "inherit"))
-		return NULL;
-	if (!strncmp(value, "path:", 5))
-		return value[5] ? NULL : "the path is empty";
-	if (!strncmp(value, "inherit:", 8) && value[8] >= '0' && value[8] <= '9') {
-		n = strtoul(value + 8, &end, 10);
-		if (!*end && n <= 1 << 30)
-			return NULL;
-	}
-	return "after '=' comes inherit, inherit:M, path:FILE, null or close";
-}
 
 #define PATH_LONGEST 4095
 #define PID_LONGEST  (1 << 22) /* PID_MAX_LIMIT of Linux */
@@ -250,14 +227,65 @@ static const struct option_row row_table[] = {
 		.metavar = "HOW",
 		.dflt = "keep: back into groups that are still there, else a warning",
 		.help = "control groups: keep; make those that are gone anew; or ignore all"},
+	{.verbs = VERB_DUMP,
+		.name = "fd",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_dump_req, fds),
+		.metavar = "[PID:]N=WHAT",
+		.check = fdpolicy_fd_wrong,
+		.dflt = "what can't be saved is refused",
+		.help = "don't save descriptor N, of process PID; at restore it becomes WHAT"},
+	{.verbs = VERB_DUMP,
+		.name = "resource",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_dump_req, resources),
+		.metavar = "KIND=HOW",
+		.check = fdpolicy_resource_wrong,
+		.help = "refused ones of a kind: refuse, ignore, close or null"},
+	{.verbs = VERB_DUMP,
+		.name = "policy",
+		STR(ckpt_dump_req, policy),
+		.metavar = "FILE",
+		.help = "read such wishes from FILE: 'fd PID:N=WHAT', 'resource KIND=HOW' a line"},
 	{.verbs = VERB_RESTORE,
 		.name = "fd",
 		.type = OPT_STRINGS,
 		.offset = offsetof(struct ckpt_restore_req, fds),
-		.metavar = "N=WHAT",
-		.check = check_fd,
+		.metavar = "[PID:]N=WHAT",
+		.check = fdpolicy_fd_wrong,
 		.dflt = "what led outside becomes the same number of the command",
 		.help = "descriptor N becomes inherit[:M], path:FILE, null or close; repeatable"},
+	{.verbs = VERB_RESTORE,
+		.name = "resource",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_restore_req, resources),
+		.metavar = "KIND=HOW",
+		.check = fdpolicy_resource_wrong,
+		.help = "those of a kind that were not saved: ignore, close or null"},
+	{.verbs = VERB_RESTORE,
+		.name = "policy",
+		STR(ckpt_restore_req, policy),
+		.metavar = "FILE",
+		.help = "read such wishes from FILE: 'fd PID:N=WHAT', 'resource KIND=HOW' a line"},
+	{.verbs = VERB_EXPLAIN,
+		.name = "fd",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_explain_req, fds),
+		.metavar = "[PID:]N=WHAT",
+		.check = fdpolicy_fd_wrong,
+		.help = "as if it were given to the dump"},
+	{.verbs = VERB_EXPLAIN,
+		.name = "resource",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_explain_req, resources),
+		.metavar = "KIND=HOW",
+		.check = fdpolicy_resource_wrong,
+		.help = "as if it were given to the dump"},
+	{.verbs = VERB_EXPLAIN,
+		.name = "policy",
+		STR(ckpt_explain_req, policy),
+		.metavar = "FILE",
+		.help = "as if it were given to the dump"},
 	{.verbs = VERB_RESTORE,
 		.name = "new-ptys",
 		FLAG(ckpt_restore_req, new_ptys),

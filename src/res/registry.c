@@ -26,6 +26,7 @@ static const struct res *const table[] = {
 	&res_secrets,
 	&res_file,
 	&res_lock,
+	&res_outside,
 	&res_mqueue, /* before regular files, which it seems to be */
 	&res_shmem,
 	&res_sysvshm,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/fdtable.pb-c.h"
 #include "util/fd.h"
 #include "util/vec.h"
 
@@ -76,10 +77,14 @@ int plan_fd(const struct plan *p, uint64_t file_id)
 	return f ? f->fd : -1;
 }
 
-const struct plan_override *plan_override(const struct plan *p, unsigned fd)
+const struct plan_override *plan_override(const struct plan *p, pid_t pid, const Ckpt__Fd *e)
 {
-	for (size_t i = p->n_overrides; i-- > 0;) /* the last word counts */
-		if (p->overrides[i].fd == (int)fd)
-			return &p->overrides[i];
+	for (size_t i = e ? p->n_overrides : 0; i-- > 0;) { /* the last word counts */
+		const struct plan_override *o = &p->overrides[i];
+
+		if (o->fd == (int)e->fd && (!o->pid || o->pid == pid) &&
+			(!o->file || o->file == e->file))
+			return o->how == OVERRIDE_IGNORE ? NULL : o;
+	}
 	return NULL;
 }

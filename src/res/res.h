@@ -36,12 +36,17 @@ struct page_want {
 
 struct collect_file; /* one open file description already seen, see res/file/seen.h */
 struct seen;
+struct fdpolicy;
+struct file_look;
 
 /* What the tasks of a tree have in common while they are collected. */
 struct collect_tree {
 	struct ckpt_op *op;
 	struct model *model;
 	const char *const *sysvipc; /* what the caller wishes, see res/ipc/wish.h; or NULL */
+	struct fdpolicy *policy;    /* likewise, see res/file/fdpolicy.h; or NULL */
+	/* The kind of a description that can't be saved; NULL: it can. Of the preflight. */
+	const char *(*refused)(const struct collect *c, const struct file_look *l);
 
 	struct collect *tasks; /* parents before children; of a zombie nothing but its pid is set */
 	size_t n_tasks;
@@ -147,12 +152,22 @@ struct plan_file {
 	const struct model_rec *rec; /* of its kind */
 };
 
-/* A descriptor that becomes what the user says (--fd). */
+/* A descriptor that becomes what the user says (--fd), or has said at the dump. */
 struct plan_override {
-	int fd; /* the task's number */
-	enum { OVERRIDE_INHERIT, OVERRIDE_PATH, OVERRIDE_NULL, OVERRIDE_CLOSE } how;
+	int fd;        /* the task's number */
+	pid_t pid;     /* whose table it is in; 0: any */
+	uint32_t file; /* of what description, 0: any */
+	enum {
+		OVERRIDE_INHERIT,
+		OVERRIDE_PATH,
+		OVERRIDE_NULL,
+		OVERRIDE_CLOSE,
+		OVERRIDE_IGNORE, /* nothing is said of it */
+		OVERRIDE_REFUSE  /* of a kind only: nothing is said of it */
+	} how;
 	int mine;         /* inherit: our number */
-	const char *path; /* borrowed from the request */
+	const char *path; /* borrowed */
+	const char *text; /* as it was given, borrowed; NULL: at the dump */
 	int from;         /* the number that the coordinator gives it, -1: none yet */
 	bool outside;     /* not by --fd: it led outside, and is the command's own of that number */
 };
@@ -164,7 +179,8 @@ struct plan {
 	struct plan_file *files; /* ascending by id */
 	size_t n_files;
 	struct plan_override *overrides;
-	size_t n_overrides;
+	size_t n_overrides, cap_overrides;
+	struct fdpolicy *policy;      /* what the user wishes, borrowed; see res/file/fdpolicy.h */
 	const struct vdso_host *vdso; /* of the running kernel */
 	size_t n_cpus;                /* of this host; 0: not known */
 	pid_t own_group;              /* the process group of the restore command */
@@ -179,8 +195,16 @@ struct plan {
 	struct cgroups *cgroups; /* groups to be put into, see cgroup_done(); NULL: none */
 };
 
-/** plan_override() - what the user says of a task's descriptor, or NULL */
-const struct plan_override *plan_override(const struct plan *p, unsigned fd);
+struct Ckpt__Fd;
+
+/**
+ * plan_override() - what the user says of a task's descriptor
+ * @pid: whose table it is in
+ * @e: NULL: it has none such
+ * Return: NULL: nothing
+ */
+const struct plan_override *plan_override(
+	const struct plan *p, pid_t pid, const struct Ckpt__Fd *e);
 
 /** plan_file() - the entry of an open file description, or NULL */
 struct plan_file *plan_file(const struct plan *p, uint64_t file_id);

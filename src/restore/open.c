@@ -156,7 +156,7 @@ static bool unneeded(const struct plan *p, uint64_t id)
 		for (size_t i = 0; i < t->n_fds; i++) {
 			if (t->fds[i]->file != id)
 				continue;
-			if (!plan_override(p, t->fds[i]->fd))
+			if (!plan_override(p, (pid_t)rec->owner, t->fds[i]))
 				return false;
 			any = true;
 		}
@@ -213,7 +213,7 @@ static int find_homes(struct plan *p)
 					"fd %u: %s", t->fds[i]->fd,
 					f ? "out of order"
 					  : "of a file that the image does not have");
-			if (f->home < 0 && !plan_override(p, t->fds[i]->fd))
+			if (f->home < 0 && !plan_override(p, (pid_t)rec->owner, t->fds[i]))
 				f->home = (int)t->fds[i]->fd;
 		}
 	}

@@ -23,6 +23,7 @@
 #include "model/store.h"
 #include "proto/core.pb-c.h"
 #include "res/file/files.h"
+#include "res/file/fdpolicy.h"
 #include "res/ipc/ipc.h"
 #include "res/mm/mm.h"
 #include "res/mm/vdso.h"
@@ -47,6 +48,7 @@ struct restore {
 	struct image *img;
 	struct model model;
 	struct plan plan;
+	struct fdpolicy policy;
 	struct front front;
 	int pidfile; /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
@@ -111,6 +113,7 @@ static int stage_load(struct restore *s)
 	s->root = (const void *)rec->msg;
 	s->plan = (struct plan){.op = s->op,
 		.req = s->req,
+		.policy = &s->policy,
 		.model = &s->model,
 		.vdso = &s->vdso,
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
@@ -124,7 +127,9 @@ static int stage_load(struct restore *s)
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
 	say_image(s, dir);
-	r = outside_overrides(&s->plan);
+	r = fdpolicy_read(s->op, s->req->fds, s->req->resources, s->req->policy, &s->policy);
+	if (r == 0)
+		r = outside_overrides(&s->plan);
 	return r < 0 ? r : each_mm(s, mm_check);
 }
 
@@ -145,6 +150,7 @@ static void restore_done(struct restore *s)
 	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_sched, NULL);
 	free(s->plan.files);
 	free(s->plan.overrides);
+	fdpolicy_done(&s->policy);
 	model_done(&s->model);
 	image_close(s->img);
 }

@@ -35,29 +35,31 @@ int epoll_open(
 	return fd;
 }
 
-static void plan_add(struct plan *p, const Ckpt__EpollItem *item, int fd, struct prog *prog)
+static void plan_add(
+	struct plan *p, const Ckpt__EpollItem *item, const struct file_holder *h, struct prog *prog)
 {
 	struct epoll_event ev = {.events = item->events, .data.u64 = item->data};
 	uint64_t at = prog_data(prog, &ev, sizeof(ev));
 
 	/* a file that the user has put there may not be one that can be waited for */
-	if (plan_override(p, item->fd))
-		PROG_CALL_ANY(prog, "epoll: add", SYS_epoll_ctl, IMM(fd), IMM(EPOLL_CTL_ADD),
+	if (plan_override(p, h->pid, fdtable_entry(h->table, item->fd)))
+		PROG_CALL_ANY(prog, "epoll: add", SYS_epoll_ctl, IMM(h->fd), IMM(EPOLL_CTL_ADD),
 			IMM(item->fd), DATA(at));
 	else
-		PROG_CALL(prog, "epoll: add", SYS_epoll_ctl, IMM(fd), IMM(EPOLL_CTL_ADD),
+		PROG_CALL(prog, "epoll: add", SYS_epoll_ctl, IMM(h->fd), IMM(EPOLL_CTL_ADD),
 			IMM(item->fd), DATA(at));
-	prog_object(prog, "fd %u to epoll fd %d", item->fd, fd);
+	prog_object(prog, "fd %u to epoll fd %d", item->fd, h->fd);
 }
 
 /* Its number is lent to a member that has another by now. */
-static void plan_add_lent(struct plan *p, const Ckpt__EpollItem *item, const Ckpt__FdTable *t,
-	int fd, struct prog *prog)
+static void plan_add_lent(
+	struct plan *p, const Ckpt__EpollItem *item, const struct file_holder *h, struct prog *prog)
 {
-	const Ckpt__Fd *from = fdtable_entry_of(t, item->file), *owner = fdtable_entry(t, item->fd);
+	const Ckpt__Fd *from = fdtable_entry_of(h->table, item->file);
+	const Ckpt__Fd *owner = fdtable_entry(h->table, item->fd);
 	size_t kept = 0;
 
-	if (!from || plan_override(p, from->fd) || plan_override(p, item->fd))
+	if (!from || plan_override(p, h->pid, from) || plan_override(p, h->pid, owner))
 		return;
 	if (owner)
 		kept = PROG_CALL(prog, "epoll: lend a number", SYS_fcntl, IMM(item->fd),
@@ -65,7 +67,7 @@ static void plan_add_lent(struct plan *p, const Ckpt__EpollItem *item, const Ckp
 	PROG_CALL(prog, "epoll: lend a number", SYS_dup3, IMM(from->fd), IMM(item->fd),
 		IMM(O_CLOEXEC));
 	prog_object(prog, "fd %u is fd %u", item->fd, from->fd);
-	plan_add(p, item, fd, prog);
+	plan_add(p, item, h, prog);
 	if (!owner) {
 		PROG_CALL(prog, "epoll: give it back", SYS_close, IMM(item->fd));
 		return;
@@ -83,10 +85,11 @@ static bool has_fired(const Ckpt__EpollItem *item)
 }
 
 /* What is there again as it was: what it has to tell, it has told. */
-static bool is_inside(struct plan *p, const Ckpt__FdTable *t, const Ckpt__EpollItem *item)
+static bool is_inside(struct plan *p, const struct file_holder *h, const Ckpt__EpollItem *item)
 {
-	const Ckpt__Fd *e = fdtable_entry(t, item->fd);
-	const struct plan_file *f = e && !plan_override(p, e->fd) ? plan_file(p, e->file) : NULL;
+	const Ckpt__Fd *e = fdtable_entry(h->table, item->fd);
+	const struct plan_file *f =
+		e && !plan_override(p, h->pid, e) ? plan_file(p, e->file) : NULL;
 	const Ckpt__Pipe *pipe;
 
 	if (!f)
@@ -137,16 +140,16 @@ static void plan_late(
 		const Ckpt__EpollItem *item = m->items[i];
 
 		told[i] = !item->file && (has_fired(item) || (!m->ready && item->events & EPOLLET &&
-								     is_inside(p, h->table, item)));
+								     is_inside(p, h, item)));
 		any |= told[i];
 		if (told[i])
-			plan_add(p, item, h->fd, prog);
+			plan_add(p, item, h, prog);
 	}
 	if (any)
 		plan_drain(m, h->fd, prog);
 	for (size_t i = 0; i < m->n_items; i++)
 		if (!m->items[i]->file && !told[i] && is_of(m->items[i], h->pid, h->first))
-			plan_add(p, m->items[i], h->fd, prog);
+			plan_add(p, m->items[i], h, prog);
 	free(told);
 }
 
@@ -159,5 +162,5 @@ void epoll_plan_each(struct plan *p, enum plan_phase phase, const struct model_r
 		plan_late(p, m, h, prog);
 	for (size_t i = 0; phase == PLAN_FILES && i < m->n_items; i++)
 		if (m->items[i]->file && is_of(m->items[i], h->pid, h->first))
-			plan_add_lent(p, m->items[i], h->table, h->fd, prog);
+			plan_add_lent(p, m->items[i], h, prog);
 }

@@ -20,6 +20,7 @@
 #include "kernel/mountinfo.h"
 #include "kernel/pidfd.h"
 #include "proto/fdtable.pb-c.h"
+#include "res/file/fdpolicy.h"
 #include "res/file/seen.h"
 #include "res/ipc/ipc.h"
 #include "res/registry.h"
@@ -142,6 +143,20 @@ int files_of_exe(struct collect *c, uint32_t *ret_id)
 
 /* ---- descriptors ---- */
 
+/* What the user wishes for one that is not to be saved; NULL: nothing. */
+static const struct fdpolicy_entry *wish_for(struct collect *c, const struct file_look *l)
+{
+	struct fdpolicy *p = c->tree->policy;
+	const struct fdpolicy_entry *e = NULL;
+	const char *kind;
+
+	if (!p || !p->n)
+		return NULL;
+	e = fdpolicy_of_fd(p, c->pid, l->target_fd);
+	kind = e ? NULL : c->tree->refused(c, l);
+	return kind ? fdpolicy_of_kind(p, kind) : e;
+}
+
 static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flags, uint64_t pos)
 {
 	Ckpt__File *m = msg_new(Ckpt__File, CKPT__FILE__INIT);
@@ -151,7 +166,7 @@ static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flag
 		return collect_oom(c);
 	m->flags = flags;
 	m->pos = pos;
-	if (!(flags & O_PATH)) {
+	if (!(flags & O_PATH) && fd >= 0) {
 		if (fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid) {
 			m->owner_pid = owner.pid;
 			m->owner_type = owner.type;
@@ -173,12 +188,14 @@ static const struct mount_list *mounts_of(struct collect_tree *t)
 	return t->mounts && t->mounts->n ? t->mounts : NULL;
 }
 
-static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
+/* @ret_apart: set where it is not saved */
+static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apart)
 {
 	_cleanup_close_ int dup = pidfd_take(c->pidfd, fd);
 	_cleanup_free_ char *link = NULL;
 	struct file_look l = {.fd = dup, .target_fd = fd, .mounts = mounts_of(c->tree)};
 	struct collect_file f = {.of = c, .target_fd = fd, .last = c, .last_fd = fd};
+	const struct fdpolicy_entry *wish;
 	struct seen_inode *inode;
 	char at[32];
 	size_t place;
@@ -193,6 +210,17 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 	r = look_at_link(c, at, NULL, &l, &link);
 	if (r < 0)
 		return r;
+	l.flags = fcntl(dup, F_GETFL);
+	f.kept_cloexec = l.flags & O_CLOEXEC;
+	l.flags &= ~CREATION_FLAGS;
+	wish = wish_for(c, &l);
+	if (wish) {
+		*ret_apart = true;
+		if (seen_add_apart(c->tree, &f, ret_id) < 0)
+			return collect_oom(c);
+		r = outside_collect(c, *ret_id, &l, wish);
+		return r < 0 ? r : add_file_record(c, *ret_id, -EBADF, l.flags, 0);
+	}
 	inode = seen_inode(c->tree, l.st.st_dev, l.st.st_ino);
 	if (!inode)
 		return collect_oom(c);
@@ -210,9 +238,6 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id)
 		return 0;
 	}
 	l.first_id = inode->first;
-	l.flags = fcntl(dup, F_GETFL);
-	f.kept_cloexec = l.flags & O_CLOEXEC;
-	l.flags &= ~CREATION_FLAGS;
 	pos = l.flags & O_PATH ? 0 : lseek(dup, 0, SEEK_CUR);
 	l.pos = pos < 0 ? 0 : pos;
 	if (seen_add(c->tree, inode, place, &f, ret_id) < 0)
@@ -247,12 +272,12 @@ static bool is_stdio(const struct collect_file *f, uint32_t fd)
 }
 
 /* What a duplicate does not show: close-on-exec, which is the descriptor's own, and locks. */
-static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e)
+static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e, bool apart)
 {
 	const struct collect_file *f = &c->tree->files[e->file - 1];
 	struct lock_list locks = {.pid = c->pid, .posix_only = f->of != c};
 	struct fdinfo info;
-	int r = fdinfo_read(c->proc_fd, (int)e->fd, &info, fdinfo_line, &locks);
+	int r = fdinfo_read(c->proc_fd, (int)e->fd, &info, apart ? NULL : fdinfo_line, &locks);
 
 	if (r == -EOPNOTSUPP)
 		r = op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "let the program give the lease back",
@@ -265,7 +290,7 @@ static int look_at_fdinfo(struct collect *c, Ckpt__Fd *e)
 	else
 		e->cloexec = info.flags & O_CLOEXEC && !is_stdio(f, e->fd);
 	/* of a duplicate: the description has them already */
-	if (r == 0 && f->last_fd == (int)e->fd)
+	if (r == 0 && !apart && f->last_fd == (int)e->fd)
 		r = lock_add(c, e->file, &locks);
 	lock_list_done(&locks);
 	return r;
@@ -287,6 +312,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 	}
 	for (size_t i = 0; i < n && r == 0; i++) {
 		Ckpt__Fd *e = msg_new(Ckpt__Fd, CKPT__FD__INIT);
+		bool apart = false;
 
 		if (!e) {
 			r = collect_oom(c);
@@ -294,9 +320,9 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 		}
 		m->fds[m->n_fds++] = e;
 		e->fd = fds[i];
-		r = descriptor(c, fds[i], &e->file);
+		r = descriptor(c, fds[i], &e->file, &apart);
 		if (r == 0)
-			r = look_at_fdinfo(c, e);
+			r = look_at_fdinfo(c, e, apart);
 	}
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
@@ -310,13 +336,13 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
  * of the task's. So the order of the dup3 calls does not matter, and everything between the task's
  * numbers can be closed at the end.
  */
-static void plan_put(struct plan *p, const Ckpt__FdTable *m, struct prog *prog)
+static void plan_put(struct plan *p, pid_t pid, const Ckpt__FdTable *m, struct prog *prog)
 {
 	unsigned next = 0;
 
 	for (size_t i = 0; i < m->n_fds; i++) {
 		const Ckpt__Fd *e = m->fds[i];
-		const struct plan_override *o = plan_override(p, e->fd);
+		const struct plan_override *o = plan_override(p, pid, e);
 		int from = o ? o->from : plan_fd(p, e->file);
 
 		if (o && o->how == OVERRIDE_CLOSE)
@@ -333,7 +359,7 @@ static void plan_put(struct plan *p, const Ckpt__FdTable *m, struct prog *prog)
 				     : " (--fd)");
 	}
 	for (size_t i = 0; i < m->n_fds; i++) {
-		const struct plan_override *o = plan_override(p, m->fds[i]->fd);
+		const struct plan_override *o = plan_override(p, pid, m->fds[i]);
 
 		if (o && o->how == OVERRIDE_CLOSE)
 			continue;
@@ -409,7 +435,7 @@ static struct held *find_held(struct plan *p, pid_t pid, const Ckpt__FdTable *m,
 		struct plan_file *pf = plan_file(p, m->fds[i]->file);
 		int fd = (int)m->fds[i]->fd;
 
-		if (!pf || done[pf - p->files] || plan_override(p, fd))
+		if (!pf || done[pf - p->files] || plan_override(p, pid, m->fds[i]))
 			continue;
 		done[pf - p->files] = true;
 		if (!pf->doer)
@@ -438,7 +464,7 @@ static void plan_late(struct plan *p, const struct held *f, struct prog *prog)
 	for (size_t i = 0; i < m->n_fds; i++) {
 		const Ckpt__Fd *e = m->fds[i];
 
-		if (e->file != f->file->id || plan_override(p, e->fd))
+		if (e->file != f->file->id || plan_override(p, f->h.pid, e))
 			continue;
 		PROG_CALL(prog, "fdtable: put", SYS_dup3, RES(step), IMM(e->fd),
 			IMM(e->cloexec ? O_CLOEXEC : 0));
@@ -488,7 +514,7 @@ static void plan(
 	if (phase == PLAN_EARLY)
 		return;
 	if (phase == PLAN_FILES)
-		plan_put(p, m, prog);
+		plan_put(p, (pid_t)rec->owner, m, prog);
 	plan_kinds(p, phase, (pid_t)rec->owner, m, prog);
 }
 

@@ -136,8 +136,14 @@ void files_done(struct collect_tree *t);
 int outside_connect(
 	struct open_ctx *o, uint64_t id, const char *what, uint32_t flags, bool terminal);
 
+struct fdpolicy_entry;
+
+/** outside_collect() - the record of a descriptor that is not saved. 0 or negative after op_fail() */
+int outside_collect(struct collect *c, uint64_t id, const struct file_look *l,
+	const struct fdpolicy_entry *wish);
+
 /**
- * outside_overrides() - read the --fd of a request into p->overrides, which is freed by its owner
+ * outside_overrides() - what the user says, now and at the dump, into p->overrides, freed by its owner
  * Return: 0; negative after op_fail()
  */
 int outside_overrides(struct plan *p);
@@ -173,6 +179,6 @@ void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
 	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_mqueue, res_inotify, res_lock,
 	res_pidfd, res_fanotify, res_procfd, res_iouring, res_userfaultfd, res_secretmem,
-	res_bpfmap;
+	res_bpfmap, res_outside;
 
 #endif

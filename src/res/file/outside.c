@@ -1,6 +1,6 @@
 /*
  * outside.c - descriptors whose other side is not of the tree, and descriptors that the user says
- * something of (--fd N=...).
+ * something of (--fd, --resource), at the restore or at the dump already.
  *
  * A pipe to a shell, a terminal: what was at the other side belongs to somebody else, and need not
  * be there any more. Standard input, output and error become those of the restore command, as they
@@ -16,8 +16,13 @@
 #include <unistd.h>
 
 #include "proto/fdtable.pb-c.h"
+#include "proto/outside.pb-c.h"
+#include "proto/task.pb-c.h"
 #include "res/file/files.h"
+#include "res/file/fdpolicy.h"
+#include "res/task/task.h"
 #include "util/cleanup.h"
+#include "util/vec.h"
 
 /* What the user can do about descriptor @n. */
 struct say_where {
@@ -72,8 +77,17 @@ static int dup_own(struct open_ctx *o, int n)
 		      : fd;
 }
 
+/* For one more override. */
+static int room(struct plan *p)
+{
+	if (vec_reserve(&p->overrides, &p->cap_overrides, p->n_overrides + 1,
+		    sizeof(*p->overrides)) < 0)
+		return op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "--fd");
+	return 0;
+}
+
 /* One of the first three numbers, as if --fd had said inherit. */
-static int connect_number(struct open_ctx *o, int n, const char *what, uint32_t flags)
+static int connect_number(struct open_ctx *o, uint32_t id, int n, const char *what, uint32_t flags)
 {
 	int fd, have = inherited(n) ? fcntl(n, F_GETFL) : -1;
 	struct plan *p = o->plan;
@@ -86,13 +100,19 @@ static int connect_number(struct open_ctx *o, int n, const char *what, uint32_t 
 		return op_fail(o->op, CKPT_E_REFUSED, 0, NULL, say_where(n).s,
 			"fd %d (%s) was open for %s, fd %d of this command is not", n, what,
 			direction_text(flags), n);
+	if (room(p) < 0)
+		return -ENOMEM;
 	fd = dup_own(o, n);
 	if (fd >= 0)
 		fd = o->away(o, fd);
 	if (fd < 0)
 		return fd;
-	p->overrides[p->n_overrides++] = (struct plan_override){
-		.fd = n, .how = OVERRIDE_INHERIT, .mine = n, .from = fd, .outside = true};
+	p->overrides[p->n_overrides++] = (struct plan_override){.fd = n,
+		.file = id,
+		.how = OVERRIDE_INHERIT,
+		.mine = n,
+		.from = fd,
+		.outside = true};
 	op_info(o->op, "fd %d (%s) led outside: it is now fd %d of this command", n, what, n);
 	return 0;
 }
@@ -126,10 +146,11 @@ int outside_connect(
 		for (size_t i = 0; r >= 0 && i < t->n_fds; i++) {
 			int n = (int)t->fds[i]->fd;
 
-			if (t->fds[i]->file != id || plan_override(o->plan, n))
+			if (t->fds[i]->file != id ||
+				plan_override(o->plan, (pid_t)rec->owner, t->fds[i]))
 				continue;
 			if (n <= STDERR_FILENO)
-				r = connect_number(o, n, what, flags);
+				r = connect_number(o, (uint32_t)id, n, what, flags);
 			if (n <= STDERR_FILENO && lower < 0)
 				lower = n;
 			else if (n > STDERR_FILENO && other < 0)
@@ -141,48 +162,92 @@ int outside_connect(
 	return other < 0 ? OPEN_NOTHING : connect_other(o, other, lower, what, flags, terminal);
 }
 
-/* ---- --fd ---- */
+/* ---- what was not saved, as the user wished at the dump ---- */
 
-static bool number(const char *s, int *ret, const char **ret_end)
+static const struct {
+	Ckpt__Outside__How how;
+	int override;
+} hows[] = {
+	{CKPT__OUTSIDE__HOW__IGNORE, OVERRIDE_IGNORE},
+	{CKPT__OUTSIDE__HOW__CLOSE, OVERRIDE_CLOSE},
+	{CKPT__OUTSIDE__HOW__NULL_DEVICE, OVERRIDE_NULL},
+	{CKPT__OUTSIDE__HOW__INHERIT, OVERRIDE_INHERIT},
+	{CKPT__OUTSIDE__HOW__PATH, OVERRIDE_PATH},
+};
+
+int outside_collect(struct collect *c, uint64_t id, const struct file_look *l,
+	const struct fdpolicy_entry *wish)
 {
-	char *end;
-	unsigned long v = *s >= '0' && *s <= '9' ? strtoul(s, &end, 10) : ULONG_MAX;
+	Ckpt__Outside *m = msg_new(Ckpt__Outside, CKPT__OUTSIDE__INIT);
+	const char *kind = c->tree->refused(c, l);
 
-	if (v > INT32_MAX)
-		return false;
-	*ret = (int)v;
-	*ret_end = end;
-	return true;
+	if (!m)
+		return collect_oom(c);
+	for (size_t i = 0; i < ARRAY_SIZE(hows); i++)
+		if (hows[i].override == (int)wish->is.how)
+			m->how = hows[i].how;
+	m->number = (uint32_t)wish->is.mine;
+	m->was = strdup(l->link);
+	m->kind = strdup(kind ? kind : "file");
+	m->path = strdup(wish->is.path ? wish->is.path : "");
+	if (m->was && m->kind && m->path)
+		return collect_add_take(c, &res_outside.type, id, m);
+	protobuf_c_message_free_unpacked(&m->base, NULL);
+	return collect_oom(c);
 }
 
-static bool parse(const char *s, struct plan_override *ret)
+static bool match(const struct file_look *l)
 {
-	struct plan_override v = {.from = -1};
-
-	if (!number(s, &v.fd, &s) || *s++ != '=')
-		return false;
-	v.mine = v.fd;
-	if (strncmp(s, "path:", 5) == 0 && s[5]) {
-		v.how = OVERRIDE_PATH;
-		v.path = s + 5;
-	} else if (strcmp(s, "null") == 0) {
-		v.how = OVERRIDE_NULL;
-	} else if (strcmp(s, "close") == 0) {
-		v.how = OVERRIDE_CLOSE;
-	} else if (strncmp(s, "inherit:", 8) == 0) {
-		v.how = OVERRIDE_INHERIT;
-		if (!number(s + 8, &v.mine, &s) || *s)
-			return false;
-	} else if (strcmp(s, "inherit") == 0) {
-		v.how = OVERRIDE_INHERIT;
-	} else {
-		return false;
-	}
-	*ret = v;
-	return true;
+	(void)l;
+	return false;
 }
 
-static const Ckpt__Fd *entry(const struct model *m, int fd)
+static int open_ignored(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
+{
+	const Ckpt__Outside *m = (const void *)rec->msg;
+	const Ckpt__File *f = file_record;
+
+	return outside_connect(o, id, m->was, f ? f->flags : O_RDWR, false);
+}
+
+static const struct file_ops outside_ops = {.match = match, .open = open_ignored};
+
+const struct res res_outside = {
+	.type = {"outside", SCOPE_FILE, &ckpt__outside__descriptor, NULL},
+	.file = &outside_ops,
+};
+
+/* ---- what the user says ---- */
+
+static int add_override(struct plan *p, const struct plan_override *o)
+{
+	int r = room(p);
+
+	if (r == 0)
+		p->overrides[p->n_overrides++] = *o;
+	return r;
+}
+
+/* That of the dump; of a restore's wish for the kind, that. */
+static int add_recorded(struct plan *p, pid_t pid, const Ckpt__Fd *e, const Ckpt__Outside *m)
+{
+	const struct fdpolicy_entry *wish = fdpolicy_of_kind(p->policy, m->kind);
+	struct plan_override o = {.how = OVERRIDE_IGNORE, .mine = (int)m->number, .path = m->path};
+
+	for (size_t i = 0; i < ARRAY_SIZE(hows); i++)
+		if (hows[i].how == m->how)
+			o.how = hows[i].override;
+	if (wish)
+		o = wish->is;
+	o.text = wish ? wish->text : NULL;
+	o.pid = pid;
+	o.fd = (int)e->fd;
+	o.from = -1;
+	return o.how == OVERRIDE_IGNORE ? 0 : add_override(p, &o);
+}
+
+static const Ckpt__Fd *entry(const struct model *m, pid_t pid, int fd)
 {
 	const struct model_rec *rec;
 	size_t pos = 0;
@@ -190,35 +255,55 @@ static const Ckpt__Fd *entry(const struct model *m, int fd)
 	while ((rec = model_next(m, &res_fdtable.type, &pos))) {
 		const Ckpt__FdTable *t = (const void *)rec->msg;
 
-		for (size_t i = 0; i < t->n_fds; i++)
+		for (size_t i = 0; (!pid || (pid_t)rec->owner == pid) && i < t->n_fds; i++)
 			if ((int)t->fds[i]->fd == fd)
 				return t->fds[i];
 	}
 	return NULL;
 }
 
+/* Whose table a task of the image has. */
+static pid_t table_of(const struct model *m, pid_t pid)
+{
+	const Ckpt__Task *t = pid ? model_get(m, &res_task.type, (uint64_t)pid) : NULL;
+
+	return t && t->files_of ? t->files_of : pid;
+}
+
+static int add_wish(struct plan *p, const struct fdpolicy_entry *e)
+{
+	struct plan_override o = e->is;
+
+	o.text = e->text;
+	o.pid = table_of(p->model, o.pid);
+	if (!entry(p->model, o.pid, o.fd))
+		return op_fail(p->op, CKPT_E_USAGE, 0, NULL, "ckpt show lists what is open",
+			"--fd %s: the image has no descriptor %d%s", e->text, o.fd,
+			o.pid ? " of that process" : "");
+	return add_override(p, &o);
+}
+
 int outside_overrides(struct plan *p)
 {
-	size_t n = 0;
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
 
-	while (p->req->fds && p->req->fds[n])
-		n++;
-	/* and room for the first three numbers, which outside_connect() adds */
-	p->overrides = calloc(n + STDERR_FILENO + 1, sizeof(*p->overrides));
-	if (!p->overrides)
-		return op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "--fd");
-	for (; p->n_overrides < n; p->n_overrides++) {
-		const char *text = p->req->fds[p->n_overrides];
-		struct plan_override *o = &p->overrides[p->n_overrides];
+	while ((rec = model_next(p->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
 
-		if (!parse(text, o))
-			return op_fail(p->op, CKPT_E_USAGE, 0, NULL,
-				"N=inherit[:M], N=path:FILE, N=null or N=close", "--fd %s", text);
-		if (!entry(p->model, o->fd))
-			return op_fail(p->op, CKPT_E_USAGE, 0, NULL, "ckpt show lists what is open",
-				"--fd %s: the image has no descriptor %d", text, o->fd);
+		for (size_t i = 0; r == 0 && i < t->n_fds; i++) {
+			const Ckpt__Outside *m =
+				model_get(p->model, &res_outside.type, t->fds[i]->file);
+
+			if (m)
+				r = add_recorded(p, (pid_t)rec->owner, t->fds[i], m);
+		}
 	}
-	return 0;
+	for (size_t i = 0; p->policy && i < p->policy->n && r == 0; i++)
+		if (!p->policy->v[i].kind_len)
+			r = add_wish(p, &p->policy->v[i]);
+	return r;
 }
 
 static int open_path(struct plan *p, const char *path, uint32_t flags)
@@ -252,24 +337,54 @@ static int inherit(struct plan *p, const struct plan_override *o, uint32_t flags
 	return fd;
 }
 
+/* The same file of several is opened once. */
+static int open_once(struct plan *p, size_t at, uint32_t flags)
+{
+	const struct plan_override *o = &p->overrides[at];
+
+	for (size_t i = 0; i < at; i++) {
+		const struct plan_override *e = &p->overrides[i];
+
+		if (e->how != OVERRIDE_PATH || e->from < 0 || strcmp(e->path, o->path) != 0 ||
+			fcntl(e->from, F_GETFL) < 0 ||
+			!direction_fits(fcntl(e->from, F_GETFL), flags))
+			continue;
+		return fcntl(e->from, F_DUPFD_CLOEXEC, 3);
+	}
+	return open_path(p, o->path, flags);
+}
+
+static int open_override(struct plan *p, size_t at, uint32_t flags)
+{
+	const struct plan_override *o = &p->overrides[at];
+
+	switch (o->how) {
+	case OVERRIDE_INHERIT:
+		return inherit(p, o, flags);
+	case OVERRIDE_PATH:
+		return open_once(p, at, flags);
+	default:
+		return open_path(p, "/dev/null", flags);
+	}
+}
+
 int outside_open(struct plan *p)
 {
 	for (size_t i = 0; i < p->n_overrides; i++) {
 		struct plan_override *o = &p->overrides[i];
-		const Ckpt__Fd *e = entry(p->model, o->fd);
+		const Ckpt__Fd *e = entry(p->model, o->pid, o->fd);
 		const Ckpt__File *f = e ? model_get(p->model, &res_file.type, e->file) : NULL;
-		uint32_t flags = f ? f->flags : O_RDWR;
 
-		if (o->how == OVERRIDE_CLOSE || plan_override(p, o->fd) != o)
+		if (o->how == OVERRIDE_CLOSE || plan_override(p, o->pid, e) != o)
 			continue;
-		if (o->how == OVERRIDE_INHERIT)
-			o->from = inherit(p, o, flags);
-		else
-			o->from = open_path(
-				p, o->how == OVERRIDE_PATH ? o->path : "/dev/null", flags);
+		o->from = open_override(p, i, f ? f->flags : O_RDWR);
 		if (o->from < 0)
 			return o->from;
-		op_info(p->op, "fd %d: as --fd %s says", o->fd, p->req->fds[i]);
+		if (o->text)
+			op_info(p->op, "fd %d: as --%s %s says", o->fd,
+				*o->text >= '0' && *o->text <= '9' ? "fd" : "resource", o->text);
+		else
+			op_info(p->op, "fd %d: as was said at the dump", o->fd);
 	}
 	return 0;
 }

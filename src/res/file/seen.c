@@ -117,6 +117,15 @@ int seen_add(struct collect_tree *c, struct seen_inode *s, size_t at, const stru
 	return 0;
 }
 
+int seen_add_apart(struct collect_tree *c, const struct collect_file *f, uint32_t *ret_id)
+{
+	if (vec_reserve(&c->files, &c->cap_files, c->n_files + 1, sizeof(*c->files)) < 0)
+		return -ENOMEM;
+	c->files[c->n_files++] = *f;
+	*ret_id = c->n_files;
+	return 0;
+}
+
 void seen_done(struct collect_tree *c)
 {
 	for (size_t i = 0; c->seen && i < c->seen->n; i++)

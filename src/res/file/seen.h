@@ -57,6 +57,9 @@ int64_t seen_find(const struct collect *c, const struct seen_inode *s, int fd, s
 int seen_add(struct collect_tree *c, struct seen_inode *s, size_t at, const struct collect_file *f,
 	uint32_t *ret_id);
 
+/** seen_add_apart() - an id for one descriptor alone, which is not found again. Return: 0; -ENOMEM. */
+int seen_add_apart(struct collect_tree *c, const struct collect_file *f, uint32_t *ret_id);
+
 void seen_done(struct collect_tree *c);
 
 #endif

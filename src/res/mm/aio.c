@@ -225,7 +225,7 @@ static int free_number(const struct plan *p, uint64_t pid)
 	int n = 0;
 
 	for (size_t i = 0; t && i < t->n_fds; i++) {
-		const struct plan_override *o = plan_override(p, t->fds[i]->fd);
+		const struct plan_override *o = plan_override(p, (pid_t)pid, t->fds[i]);
 
 		if (o && o->how == OVERRIDE_CLOSE)
 			continue;

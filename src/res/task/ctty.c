@@ -115,7 +115,7 @@ static int own_fd(const struct plan *p, uint64_t pid, uint64_t master)
 	for (size_t i = 0; t && i < t->n_fds; i++) {
 		const Ckpt__Pty *m = model_get(p->model, &res_pty.type, t->fds[i]->file);
 
-		if (m && !plan_override(p, t->fds[i]->fd) &&
+		if (m && !plan_override(p, (pid_t)pid, t->fds[i]) &&
 			(t->fds[i]->file == master || m->master_file == master))
 			return (int)t->fds[i]->fd;
 	}

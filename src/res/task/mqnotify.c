@@ -17,7 +17,7 @@ static int fd_of(const struct plan *p, uint64_t pid, uint32_t file)
 	const Ckpt__FdTable *t = model_get(p->model, &res_fdtable.type, pid);
 
 	for (size_t i = 0; t && i < t->n_fds; i++)
-		if (t->fds[i]->file == file && !plan_override(p, t->fds[i]->fd))
+		if (t->fds[i]->file == file && !plan_override(p, (pid_t)pid, t->fds[i]))
 			return (int)t->fds[i]->fd;
 	return -1;
 }

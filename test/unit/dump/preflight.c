@@ -158,7 +158,7 @@ Test(preflight, plain_descriptors_are_saved)
 	struct preflight_report rep;
 
 	op_init(&op, NULL);
-	cr_assert_eq(preflight_deep(&op, pid, &rep), 0);
+	cr_assert_eq(preflight_deep(&op, pid, NULL, &rep), 0);
 	stop(pid);
 	cr_expect_eq(rep.r.pid, pid);
 	cr_expect_eq(rep.r.threads, 1);
@@ -188,7 +188,7 @@ Test(preflight, pipes_that_lead_outside)
 	pid = start(make_pipes);
 	close(OUTER);
 	op_init(&op, NULL);
-	cr_assert_eq(preflight_deep(&op, pid, &rep), 0);
+	cr_assert_eq(preflight_deep(&op, pid, NULL, &rep), 0);
 	stop(pid);
 	expect(&rep, FD_PIPE_R, CKPT_SAVED, "pipe");
 	expect(&rep, FD_PIPE_W, CKPT_SAVED, "pipe");
@@ -207,7 +207,7 @@ Test(preflight, all_offenders_are_named_at_once)
 	struct preflight_report rep;
 
 	op_init(&op, NULL);
-	cr_assert_eq(preflight(&op, pid, &rep), 0);
+	cr_assert_eq(preflight(&op, pid, NULL, &rep), 0);
 	stop(pid);
 	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
 	expect(&rep, FD_MOUNT, CKPT_REFUSED, "mount");
@@ -261,7 +261,7 @@ Test(preflight, children_are_looked_at_too)
 	char text[32];
 
 	op_init(&op, NULL);
-	cr_assert_eq(preflight_deep(&op, pid, &rep), 0);
+	cr_assert_eq(preflight_deep(&op, pid, NULL, &rep), 0);
 	stop(pid);
 	cr_expect_eq(rep.r.tasks, 3);
 	expect(&rep, FD_PIPE_R, CKPT_SAVED, "pipe");
@@ -287,7 +287,7 @@ Test(preflight, a_zombie_is_refused)
 	kill(pid, SIGKILL);
 	cr_assert_eq(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
 	op_init(&op, NULL);
-	cr_assert_eq(preflight(&op, pid, &rep), 0);
+	cr_assert_eq(preflight(&op, pid, NULL, &rep), 0);
 	cr_expect_eq(rep.r.refused, 1);
 	cr_expect(preflight_refuse(&op, &rep) < 0);
 	preflight_done(&rep);
@@ -304,7 +304,7 @@ Test(preflight, a_process_that_is_not_there)
 
 	stop(pid);
 	op_init(&op, NULL);
-	cr_expect(preflight(&op, pid, &rep) < 0);
+	cr_expect(preflight(&op, pid, NULL, &rep) < 0);
 	preflight_done(&rep);
 	op_done(&op, &err);
 	cr_expect_eq(err.kind, CKPT_E_TARGET);
@@ -329,8 +329,8 @@ Test(preflight, semaphores_and_queues_that_stay)
 	int id;
 
 	op_init(&op, NULL);
-	cr_assert_eq(preflight_deep(&op, pid, &deep), 0);
-	cr_assert_eq(preflight(&op, pid, &quick), 0);
+	cr_assert_eq(preflight_deep(&op, pid, NULL, &deep), 0);
+	cr_assert_eq(preflight(&op, pid, NULL, &quick), 0);
 	stop(pid);
 	set = find(&deep, "System V semaphores ");
 	queue = find(&deep, "System V message queue ");

@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/regfile.pb-c.h"
+#include "res/file/fdpolicy.h"
 #include "res/file/files.h"
 #include "util/str.h"
 
@@ -21,6 +22,7 @@ struct table {
 	struct model model;
 	struct ckpt_restore_req req;
 	struct plan plan;
+	struct fdpolicy policy;
 	struct plan_file files[FDS];
 };
 
@@ -60,6 +62,7 @@ static void table_init(struct table *t, const int (*fds)[3], size_t n, const int
 static void table_done(struct table *t, struct ckpt_error *err)
 {
 	free(t->plan.overrides);
+	fdpolicy_done(&t->policy);
 	model_done(&t->model);
 	op_done(&t->op, err);
 }
@@ -116,6 +119,15 @@ Test(fdtable, nothing_open)
 	table_done(&t, NULL);
 }
 
+/* As a restore does. */
+static int read_words(struct table *t)
+{
+	int r = fdpolicy_read(&t->op, t->req.fds, NULL, NULL, &t->policy);
+
+	t->plan.policy = &t->policy;
+	return r < 0 ? r : outside_overrides(&t->plan);
+}
+
 Test(fdtable, overridden)
 {
 	static const int fds[][3] = {{0, 1, 0}, {3, 2, 1}, {4, 2, 0}};
@@ -125,15 +137,16 @@ Test(fdtable, overridden)
 
 	table_init(&t, fds, 3, NULL);
 	t.req.fds = words;
-	cr_assert_eq(outside_overrides(&t.plan), 0);
+	cr_assert_eq(read_words(&t), 0);
 	cr_assert_eq(t.plan.n_overrides, 4);
 	cr_expect_eq(t.plan.overrides[0].how, OVERRIDE_CLOSE);
 	cr_expect_eq(t.plan.overrides[1].how, OVERRIDE_PATH);
 	cr_expect_str_eq(t.plan.overrides[1].path, "/a=b:c");
 	cr_expect_eq(t.plan.overrides[3].how, OVERRIDE_INHERIT);
 	cr_expect_eq(t.plan.overrides[3].mine, 9);
-	cr_expect_eq(plan_override(&t.plan, 4), &t.plan.overrides[3], "the last word counts");
-	cr_expect_null(plan_override(&t.plan, 5));
+	cr_expect_eq(plan_override(&t.plan, 1, &(Ckpt__Fd){.fd = 4}), &t.plan.overrides[3],
+		"the last word counts");
+	cr_expect_null(plan_override(&t.plan, 1, &(Ckpt__Fd){.fd = 5}));
 	t.plan.overrides[1].from = 951;
 	t.plan.overrides[3].from = 953;
 	expect_plan(&t, "dup3 951 0 0\n"
@@ -152,7 +165,7 @@ static void expect_bad(const char *word, enum ckpt_kind kind)
 
 	table_init(&t, fds, 1, NULL);
 	t.req.fds = words;
-	cr_expect(outside_overrides(&t.plan) < 0, "%s was taken", word);
+	cr_expect(read_words(&t) < 0, "%s was taken", word);
 	table_done(&t, &err);
 	cr_expect_eq(err.kind, kind, "%s", word);
 	cr_expect(strstr(err.object, word), "the error does not name %s", word);
