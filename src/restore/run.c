@@ -33,6 +33,7 @@
 #include "core/trace.h"
 #include "kernel/ptrace.h"
 #include "res/mm/mm.h"
+#include "res/mm/mm_inherit.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
@@ -199,21 +200,28 @@ static int fill(struct run *r, struct run_task *t)
 		.model = m,
 		.rec = model_find(m, &res_pages.type, (uint64_t)t->pid),
 		.workers = r->workers};
+	const struct birth *b = t->plan->birth;
 	_cleanup_close_ int fd = -EBADF;
 	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
+	struct mm_inherit born = {0};
 	uint64_t bytes = 0;
 	int ret;
 
 	if (!req.rec)
 		return 0;
+	if (b->when == BIRTH_FILLED &&
+		mm_inherit_new(m, r->tree.tree.v[b->maker].pid, b->pid, &born) < 0)
+		return op_fail(r->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d: memory", t->pid);
 	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path);
 	snprintf(what, sizeof(what), "%s: memory", task_plan_name(t->plan, name));
 	req.fd = fd;
 	req.what = what;
-	ret = fill_fd(r->op, &req, &bytes);
+	req.skip = born.same;
+	req.n_skip = born.n_same;
+	ret = fd < 0 ? op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path)
+		     : fill_fd(r->op, &req, &bytes);
+	mm_inherit_done(&born);
 	__atomic_add_fetch(&r->page_bytes, bytes, __ATOMIC_RELAXED);
 	return ret;
 }
