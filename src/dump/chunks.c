@@ -13,7 +13,7 @@
 
 struct chunks {
 	struct collect_tree *t;
-	const struct kernel_words *words; /* NULL: nothing can be shared, or that can't be seen */
+	const struct kernel_words *words;
 	uint64_t zero_frame;
 	struct windows windows;
 
@@ -29,18 +29,6 @@ struct chunks {
 	const struct collect *err_at;
 };
 
-static size_t count_memories(const struct collect_tree *t)
-{
-	const struct collect *last = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; i < t->n_wants; i++) {
-		n += t->wants[i].fd < 0 && t->wants[i].of != last;
-		last = t->wants[i].of;
-	}
-	return n;
-}
-
 struct chunks *chunks_new(struct collect_tree *t, const struct kernel_words *words)
 {
 	struct chunks *q = calloc(1, sizeof(*q));
@@ -51,10 +39,8 @@ struct chunks *chunks_new(struct collect_tree *t, const struct kernel_words *wor
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->more, NULL);
 	windows_sort_wants(t);
-	if (count_memories(t) > 1) {
-		q->words = words;
-		q->zero_frame = pagemap_zero_frame();
-	}
+	q->words = words;
+	q->zero_frame = pagemap_zero_frame();
 	if (windows_find(t, &q->windows) < 0) {
 		chunks_free(q);
 		return NULL;
@@ -139,7 +125,7 @@ static int add_own(struct chunks *q, struct chunk *c, const struct piece *p)
 		len = MIN(p->end - at, CHUNK_BYTES - c->bytes);
 		c->of = want->of;
 		c->fd = want->fd;
-		c->v[c->n++] = (struct range){at, len, p->want};
+		c->v[c->n++] = (struct range){at, len, p->want, p->common};
 		c->bytes += len;
 		at += len;
 	}

@@ -16,6 +16,7 @@
 struct range {
 	uint64_t start, len; /* bytes */
 	uint32_t want;
+	bool common; /* see struct piece */
 };
 
 /* Ranges of one process's memory, or of one file. */

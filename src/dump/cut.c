@@ -31,17 +31,18 @@ static uint32_t task_of(const struct cutter *k)
 	return (uint32_t)(k->at - k->t->tasks);
 }
 
-static int add_piece(struct cutter *k, uint32_t want, uint32_t of, uint64_t start, uint64_t end)
+static int add_piece(struct cutter *k, const struct piece *p)
 {
 	struct piece *last = k->n ? &k->v[k->n - 1] : NULL;
 
-	if (last && last->want == want && last->of == of && last->end == start) {
-		last->end = end;
+	if (last && last->want == p->want && last->of == p->of && last->common == p->common &&
+		last->end == p->start) {
+		last->end = p->end;
 		return 0;
 	}
 	if (vec_reserve(&k->v, &k->cap, k->n + 1, sizeof(*k->v)) < 0)
 		return -ENOMEM;
-	k->v[k->n++] = (struct piece){want, of, start, end};
+	k->v[k->n++] = *p;
 	return 0;
 }
 
@@ -65,8 +66,10 @@ static int cut_file(struct cutter *k, const struct part *p)
 		}
 		if (hole < 0)
 			return -errno;
-		r = add_piece(k, p->want, FRAME_OF_NOBODY, ALIGN_DOWN((uint64_t)data, PAGE),
-			ALIGN_UP((uint64_t)hole, PAGE));
+		r = add_piece(k, &(struct piece){.want = p->want,
+					 .of = FRAME_OF_NOBODY,
+					 .start = ALIGN_DOWN((uint64_t)data, PAGE),
+					 .end = ALIGN_UP((uint64_t)hole, PAGE)});
 		at = ALIGN_UP((uint64_t)hole, PAGE);
 	}
 	return r;
@@ -78,27 +81,20 @@ static int cut_file(struct cutter *k, const struct part *p)
 typedef int take_fn(struct cutter *k, const struct pagemap *pm, const struct part *p,
 	uint64_t start, uint64_t end);
 
-static int take_all(struct cutter *k, const struct pagemap *pm, const struct part *p,
-	uint64_t start, uint64_t end)
-{
-	(void)pm;
-	return add_piece(k, p->want, FRAME_OF_NOBODY, start, end);
-}
-
 /* A page that is the process's own: not the zero page, not a page of a file. */
 static bool is_own(const struct cutter *k, uint64_t entry)
 {
 	if (entry & (PAGEMAP_FILE | PAGEMAP_GUARD))
 		return false;
 	if (entry & PAGEMAP_PRESENT)
-		return (entry & PAGEMAP_FRAME) != k->zero_frame;
+		return !k->zero_frame || (entry & PAGEMAP_FRAME) != k->zero_frame;
 	return entry & PAGEMAP_SWAPPED;
 }
 
 /* In a page with words of the kernel's, image and memory differ: it can't be another's. */
 static bool is_shareable(const struct cutter *k, uint64_t entry, uint64_t at)
 {
-	return !(entry & PAGEMAP_EXCLUSIVE) &&
+	return k->several && k->zero_frame && !(entry & PAGEMAP_EXCLUSIVE) &&
 	       !kernel_words_in(&k->words[task_of(k)], at, at + PAGE);
 }
 
@@ -109,14 +105,15 @@ static uint64_t key_of(const struct page_want *w, uint64_t entry)
 
 static int note_page(struct cutter *k, const struct part *p, uint64_t entry, uint64_t at)
 {
-	uint32_t of = FRAME_OF_NOBODY;
+	struct piece page = {p->want, FRAME_OF_NOBODY,
+		(entry & (PAGEMAP_PRESENT | PAGEMAP_EXCLUSIVE)) == PAGEMAP_PRESENT, at, at + PAGE};
 
 	if (!is_own(k, entry))
 		return 0;
 	if (is_shareable(k, entry, at) &&
-		frames_note(&k->frames, at, key_of(want_of(k, p), entry), task_of(k), &of) < 0)
+		frames_note(&k->frames, at, key_of(want_of(k, p), entry), task_of(k), &page.of) < 0)
 		return -ENOMEM;
-	return add_piece(k, p->want, of, at, at + PAGE);
+	return add_piece(k, &page);
 }
 
 static int confirm_page(struct cutter *k, const struct part *p, uint64_t entry, uint64_t at)
@@ -203,7 +200,8 @@ static ssize_t each_run(struct cutter *k, const struct part *parts, size_t n, ta
 	r = pagemap_open(k->at->proc_fd, &pm);
 	if (r < 0)
 		return r;
-	if (take != take_all)
+	/* the zero page is told by its frame, or by the scan */
+	if (k->zero_frame)
 		pagemap_find_only(&pm);
 	while (r >= 0 && done < n && want_of(k, &parts[done])->of == k->at) {
 		ssize_t m = scan(k, &pm, parts + done, n - done, take);
@@ -266,16 +264,18 @@ static int give_up_moved(struct cutter *k)
 	k->v = NULL;
 	k->n = k->cap = 0;
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		const struct piece *p = &old[i];
+		struct piece page = old[i];
 
-		if (p->of == FRAME_OF_NOBODY) {
-			r = add_piece(k, p->want, p->of, p->start, p->end);
+		if (page.of == FRAME_OF_NOBODY) {
+			r = add_piece(k, &page);
 			continue;
 		}
-		for (uint64_t at = p->start; r == 0 && at < p->end; at += PAGE)
-			r = add_piece(k, p->want,
-				frames_stays(&k->frames, at, p->of) ? p->of : FRAME_OF_NOBODY, at,
-				at + PAGE);
+		for (; r == 0 && page.start < old[i].end; page.start += PAGE) {
+			page.end = page.start + PAGE;
+			page.of = frames_stays(&k->frames, page.start, old[i].of) ? old[i].of
+										  : FRAME_OF_NOBODY;
+			r = add_piece(k, &page);
+		}
 	}
 	free(old);
 	return r;
@@ -283,15 +283,13 @@ static int give_up_moved(struct cutter *k)
 
 static int cut_memory(struct cutter *k, const struct part *parts, size_t n)
 {
-	bool several = want_of(k, &parts[0])->of != want_of(k, &parts[n - 1])->of;
-	take_fn *take = several && k->words && k->zero_frame ? note_all : take_all;
 	int r = 0;
 
-	if (take == note_all && !k->entries &&
-		!(k->entries = malloc(ENTRIES * sizeof(*k->entries))))
+	k->several = want_of(k, &parts[0])->of != want_of(k, &parts[n - 1])->of;
+	if (!k->entries && !(k->entries = malloc(ENTRIES * sizeof(*k->entries))))
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < n;) {
-		ssize_t m = each_run(k, parts + i, n - i, take);
+		ssize_t m = each_run(k, parts + i, n - i, note_all);
 
 		if (m < 0)
 			r = (int)m;

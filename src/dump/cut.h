@@ -25,14 +25,16 @@
 struct piece {
 	uint32_t want;
 	uint32_t of; /* the task that has the same ones; FRAME_OF_NOBODY: to be saved */
+	bool common; /* somebody else maps them as well, in this tree or outside of it */
 	uint64_t start, end;
 };
 
 /* For one thread; zeroed but for its first members. */
 struct cutter {
 	const struct collect_tree *t;
-	const struct kernel_words *words; /* of each task; NULL: do not look for what is shared */
-	uint64_t zero_frame;              /* of pagemap_zero_frame() */
+	const struct kernel_words *words; /* of each task */
+	uint64_t zero_frame; /* of pagemap_zero_frame(); 0: what is shared can't be seen */
+	bool several;        /* tasks in this window: they may share pages */
 	struct frames frames;
 	struct piece *v; /* of the last window, in the order of its parts */
 	size_t n, cap;

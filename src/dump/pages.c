@@ -72,28 +72,58 @@ static int read_forced(const struct chunk *c, uint8_t *buf, uint64_t start, uint
 	return 0;
 }
 
-static int read_raw(const struct worker *k, const struct chunk *c)
+/* Some ranges of which nobody else maps a page. */
+static int read_own(const struct chunk *c, uint32_t first, uint32_t n, uint8_t *buf, uint64_t bytes)
 {
-	const struct range *v = c->v;
-	struct iovec local = {k->buf, c->bytes}, remote[CHUNK_RANGES_MAX];
-	uint8_t *to = k->buf;
-	ssize_t n;
+	const struct range *v = c->v + first;
+	struct iovec local = {buf, bytes}, remote[CHUNK_RANGES_MAX];
+	ssize_t got;
 
-	for (uint32_t i = 0; i < c->n; i++)
+	for (uint32_t i = 0; i < n; i++)
 		remote[i] = (struct iovec){(void *)v[i].start, v[i].len};
-	n = process_vm_readv(c->of->alive, &local, 1, remote, c->n, 0);
-	if (n == (ssize_t)c->bytes)
+	got = process_vm_readv(c->of->alive, &local, 1, remote, n, 0);
+	if (got == (ssize_t)bytes)
 		return 0;
-	if (n < 0 && errno != EFAULT && errno != EPERM)
+	if (got < 0 && errno != EFAULT && errno != EPERM)
 		return -errno;
-	for (uint32_t i = 0; i < c->n; i++) {
-		int r = read_forced(c, to, v[i].start, v[i].len);
+	for (uint32_t i = 0; i < n; i++) {
+		int r = read_forced(c, buf, v[i].start, v[i].len);
 
 		if (r < 0)
 			return r;
-		to += v[i].len;
+		buf += v[i].len;
 	}
 	return 0;
+}
+
+/*
+ * process_vm_readv(2) pins pages, and a pin ends sharing: since Linux 5.19 (commit a7f226604170) the target would
+ * get a copy of its own of each page that it has in common with relatives. A read of /proc/PID/mem does
+ * not, but is slower.
+ */
+static int read_common(const struct chunk *c, const struct range *v, uint8_t *buf)
+{
+	int r = pread_full(c->of->tr->mem_fd, buf, v->len, (off_t)v->start);
+
+	return r == -EIO || r == -EFAULT ? read_forced(c, buf, v->start, v->len) : r;
+}
+
+static int read_raw(const struct worker *k, const struct chunk *c)
+{
+	uint8_t *to = k->buf;
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < c->n;) {
+		uint64_t bytes = c->v[i].len;
+		uint32_t n = 1;
+
+		while (!c->v[i].common && i + n < c->n && !c->v[i + n].common)
+			bytes += c->v[i + n++].len;
+		r = c->v[i].common ? read_common(c, &c->v[i], to) : read_own(c, i, n, to, bytes);
+		to += bytes;
+		i += n;
+	}
+	return r;
 }
 
 static int read_memory(const struct worker *k, const struct chunk *c)
