@@ -163,6 +163,7 @@ static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool 
 		r = look_terminals(&l);
 	free(tree.v);
 	free(tree.pipes);
+	free(tree.own_ns);
 	free(tree.cgroup);
 	mount_list_done(&tree.mounts);
 	look_terminals_done(&tree);

@@ -41,6 +41,8 @@ struct look_tree {
 	struct fdpolicy *policy;  /* what the user says of descriptors; or NULL */
 	struct mount_list mounts; /* read when first needed */
 	char *cgroup;             /* text of the cgroup file that was looked at last, owned */
+	struct stat
+		*own_ns; /* our own namespaces, in the order of their table; NULL: not yet read */
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
 };
 

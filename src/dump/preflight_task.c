@@ -222,7 +222,7 @@ int look_threads(struct look *l)
 #define OTHER_NS      "other namespaces than those of ckpt are not saved yet"
 #define NSENTER(flag) "run ckpt in it: nsenter -t PID --" flag " ckpt ..."
 
-/* ns: the link of the target; own: the link of ours that it must equal; NULL: its own ns/time. */
+/* ns: the link of the target; own: the link of ours that it must equal; NULL: its own ns/time, above. */
 static const struct {
 	const char *ns, *own;
 	struct look_kind kind;
@@ -239,25 +239,46 @@ static const struct {
 	{"ns/time_for_children", NULL, {"namespace", CKPT_REFUSED, OTHER_NS, NULL}},
 };
 
-int look_namespaces(struct look *l)
+/* Ours, which are read once for all. A kind that this kernel lacks stays 0. */
+static int own_namespaces(struct look *l)
 {
-	_cleanup_close_ int self = proc_open(0);
+	struct look_tree *t = l->tree;
+	_cleanup_close_ int self = -EBADF;
 
+	if (t->own_ns)
+		return 0;
+	self = proc_open(0);
 	if (self < 0)
 		return look_fail(l, self, "open /proc/self");
-	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
-		_cleanup_free_ char *name = NULL;
-		struct stat theirs, ours;
+	t->own_ns = calloc(ARRAY_SIZE(namespaces), sizeof(*t->own_ns));
+	if (!t->own_ns)
+		return look_fail(l, ENOMEM, "preflight");
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
+		if (namespaces[i].own)
+			fstatat(self, namespaces[i].own, &t->own_ns[i], 0);
+	return 0;
+}
 
-		if (fstatat(namespaces[i].own ? self : l->procfd,
-			    namespaces[i].own ? namespaces[i].own : "ns/time", &ours, 0) < 0)
-			continue; /* a kernel without this kind */
+int look_namespaces(struct look *l)
+{
+	struct stat time = {0};
+	int r = own_namespaces(l);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(namespaces); i++) {
+		const struct stat *ours = namespaces[i].own ? &l->tree->own_ns[i] : &time;
+		_cleanup_free_ char *name = NULL;
+		struct stat theirs;
+
+		if (!ours->st_ino)
+			continue;
 		if (fstatat(l->procfd, namespaces[i].ns, &theirs, 0) < 0) {
 			if (errno == ENOENT)
 				continue;
 			return look_fail(l, errno, namespaces[i].ns);
 		}
-		if (theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev)
+		if (str_eq(namespaces[i].ns, "ns/time"))
+			time = theirs;
+		if (theirs.st_ino == ours->st_ino && theirs.st_dev == ours->st_dev)
 			continue;
 		if (link_read_at(l->procfd, namespaces[i].ns, &name) < 0)
 			name = NULL;
@@ -265,7 +286,7 @@ int look_namespaces(struct look *l)
 			    name ? name : "") < 0)
 			return -ENOMEM;
 	}
-	return 0;
+	return r;
 }
 
 /* Only version 2 and the freezer of version 1 can freeze; the root group never is. */
