@@ -19,8 +19,11 @@
 #include "res/task/task.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
+#include "util/parallel.h"
+#include "util/vec.h"
 
-#define RES_MAX 128
+#define RES_MAX     128
+#define READS_WORTH 8 /* tasks whose maps are read: for so many a thread more is made */
 
 /* Where each resource's questions begin, alike for all threads. */
 struct asked {
@@ -44,18 +47,15 @@ static int read_proc(struct collect *c)
 {
 	int r = c->pidfd = c->alive == c->pid ? pidfd_of(c->pid) : pidfd_of_thread(c->alive);
 
-	c->n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (r >= 0)
 		r = proc_stat_read(c->proc_fd, 0, &c->stat);
 	if (r >= 0)
 		r = proc_status_read(c->proc_fd, 0, &c->status);
 	if (r >= 0)
 		r = proc_smaps_read(c->proc_fd, &c->maps);
-	if (r < 0)
-		return op_fail(c->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d (%s)", c->pid,
-			c->tr->comm);
-	c->tr->big = is_big(&c->maps);
-	return 0;
+	if (r >= 0)
+		c->tr->big = is_big(&c->maps);
+	return MIN(r, 0);
 }
 
 static bool left_out(const struct collect *c, const struct res *res, enum model_scope scope)
@@ -102,6 +102,7 @@ static int collect_scope(
 /* What one task is asked. */
 struct questions {
 	struct collect *c;
+	int err; /* of reading /proc */
 	struct prog whole, *threads;
 	struct asked at_task, at_thread;
 	size_t n;
@@ -120,10 +121,10 @@ static void questions_done(struct questions *q)
 static int ask(struct questions *q)
 {
 	struct collect *c = q->c;
-	int r = read_proc(c);
 
-	if (r < 0)
-		return r;
+	if (q->err < 0)
+		return op_fail(c->op, CKPT_E_TARGET, -q->err, "read", NULL, "/proc/%d (%s)", c->pid,
+			c->tr->comm);
 	q->n = c->tr->n;
 	q->threads = calloc(q->n, sizeof(*q->threads));
 	if (!q->threads)
@@ -159,6 +160,14 @@ struct batch {
 	size_t n;
 };
 
+static void batch_read(void *arg, size_t i)
+{
+	struct questions *q = &((struct batch *)arg)->v[i];
+
+	if (q->c->tr)
+		q->err = read_proc(q->c);
+}
+
 static bool goes_alone(const struct collect *c)
 {
 	return c->shared[SHARED_VM] || (c->tr && c->tr->n > 1);
@@ -170,6 +179,7 @@ static int batch_run(struct batch *b)
 	size_t n = 0;
 	int r = 0;
 
+	parallel_each_of(b->n, READS_WORTH, batch_read, b);
 	for (size_t i = 0; r == 0 && i < b->n; i++) {
 		struct questions *q = &b->v[i];
 
@@ -222,10 +232,13 @@ static int collect_tasks(struct collect_tree *t)
 
 static int begin(struct collect_tree *t, const struct tree *tree)
 {
+	long n_cpus;
+
 	t->tasks = calloc(tree->n, sizeof(*t->tasks));
 	if (!t->tasks)
 		return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu tasks", tree->n);
 	t->n_tasks = tree->n;
+	n_cpus = sysconf(_SC_NPROCESSORS_ONLN); /* reads a file */
 	for (size_t i = 0; i < tree->n; i++) {
 		struct tracees *tr = tree->v[i].tr;
 		struct collect *c = &t->tasks[i];
@@ -236,6 +249,7 @@ static int begin(struct collect_tree *t, const struct tree *tree)
 			.tr = tr,
 			.pid = tree->v[i].pid,
 			.stat = tree->v[i].stat,
+			.n_cpus = n_cpus,
 			.proc_fd = -EBADF,
 			.pidfd = -EBADF};
 		if (tr) {
