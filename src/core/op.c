@@ -151,6 +151,16 @@ int op_adopt(struct ckpt_op *op, struct ckpt_op *from)
 	return err > 0 ? -err : -EINVAL;
 }
 
+void op_forget(struct ckpt_op *op)
+{
+	enum ckpt_target_state target = op->first.target;
+
+	ckpt_error_done(&op->first);
+	memset(&op->first, 0, sizeof(op->first));
+	op->first.target = target;
+	op->failed = false;
+}
+
 void op_target(struct ckpt_op *op, enum ckpt_target_state state)
 {
 	pthread_mutex_lock(&op->lock);

@@ -67,6 +67,9 @@ int op_fail_errno(struct ckpt_op *op, int err, const char *call, const char *obj
  */
 int op_adopt(struct ckpt_op *op, struct ckpt_op *from);
 
+/** op_forget() - forget the first error, since what failed is tried again; no other thread may be in @op */
+void op_forget(struct ckpt_op *op);
+
 /** op_target() - say how the target was left, for the error's text; the last word counts */
 void op_target(struct ckpt_op *op, enum ckpt_target_state state);
 

@@ -42,8 +42,9 @@
 #include "util/units.h"
 #include "util/vec.h"
 
-#define WORKERS_MAX 4
-#define NS_PER_S    1000000000ULL
+#define WORKERS_MAX   4
+#define COLLECT_TRIES 4 /* each from a new stop; then what was found has to do */
+#define NS_PER_S      1000000000ULL
 
 struct dump {
 	struct ckpt_op *op;
@@ -73,6 +74,13 @@ static uint64_t clock_ns(clockid_t id)
 
 	clock_gettime(id, &ts);
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static void collect_init(struct dump *d)
+{
+	model_init(&d->model);
+	d->collect =
+		(struct collect_tree){.op = d->op, .model = &d->model, .sysvipc = d->req->sysvipc};
 }
 
 static int stage_preflight(struct dump *d)
@@ -171,10 +179,28 @@ static void log_records(const struct dump *d)
 	op_debug(d->op, "collected:%s", sb.s ? sb.s : " nothing");
 }
 
+/* Let the tree go, and stop it and look at it once more. */
+static int collect_again(struct dump *d)
+{
+	int r;
+
+	op_debug(d->op, "we were too slow, a thread has run on: once more from the stop");
+	op_forget(d->op);
+	collect_done(&d->collect);
+	model_done(&d->model);
+	tree_release(&d->tree, false);
+	collect_init(d);
+	r = stage_seize(d);
+	return r < 0 ? r : collect_all(&d->collect, &d->tree);
+}
+
 static int stage_collect(struct dump *d)
 {
 	int r = collect_all(&d->collect, &d->tree);
 
+	/* who has run on may have ended, or be another program, as well */
+	for (unsigned i = 1; i < COLLECT_TRIES && tree_moved(&d->tree, r); i++)
+		r = collect_again(d);
 	if (r == 0)
 		r = tree_complete(&d->tree);
 	stage_say(&d->stage, "%zu records", d->model.n);
@@ -288,12 +314,7 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	uint64_t start = now_ns();
 	int r = fdpolicy_read(op, req->fds, req->resources, req->policy, &d.policy);
 
-	model_init(&d.model);
-	d.collect = (struct collect_tree){.op = op,
-		.model = &d.model,
-		.sysvipc = req->sysvipc,
-		.policy = &d.policy,
-		.refused = preflight_refused};
+	collect_init(&d);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
 		d.stage = stage_begin(op, stages[i].name, req->pid);
 		r = stage_end(&d.stage, stages[i].run(&d));

@@ -262,6 +262,16 @@ static int look(struct tree *t, size_t at)
 	return r < 0 ? r : n;
 }
 
+bool tree_moved(const struct tree *t, int r)
+{
+	if (r == -ESRCH && t->n > 1)
+		return true;
+	for (size_t i = 0; t->n > 1 && i < t->n; i++)
+		if (t->v[i].tr && t->v[i].tr->ran_on)
+			return true;
+	return false;
+}
+
 int tree_complete(const struct tree *t)
 {
 	struct proc_children found = {0};

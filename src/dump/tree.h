@@ -37,6 +37,14 @@ struct tree {
 int tree_seize(struct ckpt_op *op, pid_t root, struct tree *ret);
 
 /**
+ * tree_moved() - whether somebody has run on for a moment, where there are others
+ * It happens where we were too slow. What it shares with others, such as the contents of a pipe, may have
+ * been read before, and be another now.
+ * @r: what came of asking; -ESRCH: somebody has ended
+ */
+bool tree_moved(const struct tree *t, int r);
+
+/**
  * tree_complete() - whether all are still all, when everything has been asked
  * Where we were too slow a thread has run on for a moment, and may have forked.
  * Return: 0; negative after op_fail()

@@ -452,6 +452,30 @@ def mode_kill(t):
     t.finish()
 
 
+def mode_slow(t):
+    """The tool is stopped at random instants, for longer than a victim waits for it: a dump is still good."""
+    t.start()
+    for n in range(3 * t.loops):
+        proc = subprocess.Popen([CKPT, "dump", "-v", "-v", "-t", str(t.pid), "-D", t.path(f"S{n}"), "-R",
+                                 *t.options()], cwd=t.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+        for _ in range(4):
+            time.sleep(random.uniform(0.001, 0.01))
+            if proc.poll() is None:
+                proc.send_signal(signal.SIGSTOP)
+                time.sleep(0.08)
+                proc.send_signal(signal.SIGCONT)
+        text = proc.communicate()[0]
+        if proc.returncode != 0:
+            raise Failure(f"dump {n}: {status_text(proc.returncode)}\n{text[-2000:]}")
+        t.undisturbed()
+        shutil.rmtree(t.path(f"S{n}"))
+    t.die("A")
+    t.ckpt("restore", "-D", t.path("A"), "-d")
+    t.back()
+    t.finish()
+
+
 def mode_loop(t):
     """Dumped and restored again and again: nothing drifts, the last image is the first."""
     t.start()
@@ -482,4 +506,4 @@ def mode_refuse(t):
 
 MODES = {"plain": mode_plain, "goon": mode_goon, "again": mode_again, "restore": mode_restore,
          "late": mode_late, "fg": mode_fg, "cycle": mode_cycle, "faults": mode_faults, "kill": mode_kill,
-         "loop": mode_loop, "refuse": mode_refuse}
+         "slow": mode_slow, "loop": mode_loop, "refuse": mode_refuse}

@@ -1,5 +1,6 @@
 /*
  * e2e: settle: 0.1
+ * e2e: slow: yes
  *
  * Holds: processes that start programs all the time, by fork and execve, as a shell does: at any moment
  *        one of them is just becoming another program, with another memory.

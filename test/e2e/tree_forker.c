@@ -1,5 +1,6 @@
 /*
  * e2e: settle: 0.1
+ * e2e: slow: yes
  *
  * Holds: processes that fork children all the time, which fork themselves, and end soon.
  * Shows: "New tasks forked while the dump seizes: none is missed": whoever forks one waits for it, and

@@ -20,7 +20,7 @@ class Victim:
         self.isa = os.uname().machine
         self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
         self.may_fail, self.leave_refused, self.gone, self.options = False, None, False, []
-        self.devpts = False
+        self.devpts = self.slow = False
         for key, args, value in re.findall(
                 r"e2e: (\w[\w ,]*?)(?: for ([\w,+-]+))?: *([^\n*]*?) *(?:\*/|\n)", text):
             if args and arg not in args.split(","):
@@ -49,6 +49,8 @@ class Victim:
             self.gone = True
         elif key == "devpts":
             self.devpts = value == "own"
+        elif key == "slow":
+            self.slow = value == "yes"
         elif key == "stopped":
             self.stopped = True
         elif key == "refuse":
@@ -61,7 +63,8 @@ class Victim:
 
     def modes(self, wanted):
         """The modes of `wanted` that this victim is for: a refused one only runs plain and refuse."""
-        return [m for m in wanted if (m in ("plain", "refuse") if self.refuse else m != "refuse")]
+        return [m for m in wanted if (m in ("plain", "refuse") if self.refuse else m != "refuse")
+                and (m != "slow" or self.slow)]
 
 
 def victims_load():

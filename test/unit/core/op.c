@@ -278,6 +278,32 @@ Test(op, an_error_of_what_was_only_tried)
 	ckpt_error_done(&err);
 }
 
+/* What is tried again, and fails in another way, is told as that. */
+Test(op, a_forgotten_error_is_not_told)
+{
+	struct ckpt_error err;
+	struct ckpt_op op;
+
+	op_init(&op, NULL);
+	op_target(&op, CKPT_TARGET_RUNNING);
+	op_fail(&op, CKPT_E_TARGET, ESRCH, "waitid", "advice", "first");
+	op_forget(&op);
+	op_fail(&op, CKPT_E_REFUSED, 0, NULL, NULL, "second");
+	op_done(&op, &err);
+	cr_expect_eq(err.kind, CKPT_E_REFUSED);
+	cr_expect_str_eq(err.object, "second");
+	cr_expect_null(err.advice);
+	cr_expect_eq(err.target, CKPT_TARGET_RUNNING);
+	ckpt_error_done(&err);
+
+	op_init(&op, NULL);
+	op_fail(&op, CKPT_E_TARGET, ESRCH, "waitid", "advice", "first");
+	op_forget(&op);
+	op_done(&op, &err);
+	cr_expect_eq(err.kind, CKPT_OK);
+	cr_expect_null(err.object);
+}
+
 /* What has failed before counts. */
 Test(op, an_adopted_error_is_not_the_first)
 {
