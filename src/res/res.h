@@ -188,6 +188,7 @@ struct plan {
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;
 	pid_t born_of; /* of the task being planned: the parent with whose memory it is born; 0: bare */
+	pid_t exe_of; /* whose exe link it has when it is made; 0: that of the restorer */
 	bool describe;
 	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */
 	struct ipc_made *ipc_made;

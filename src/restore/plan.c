@@ -287,6 +287,14 @@ static void plan_threads(struct task_plan *t)
 	}
 }
 
+/* Whose program a task is of when it is made: of the last one above that was made with its maker's memory. */
+static pid_t born_exe(const struct tree_plan *tree, const struct birth *b)
+{
+	while (b->when != BIRTH_FILLED && b->maker != BIRTH_NONE)
+		b = &tree->tree.v[b->maker];
+	return b->when == BIRTH_FILLED ? tree->tree.v[b->maker].pid : 0;
+}
+
 static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 {
 	struct task_plan *t = &tree->tasks[at];
@@ -294,6 +302,7 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 	uint64_t pid = (uint64_t)t->task->pid;
 
 	p->born_of = t->birth->when == BIRTH_FILLED ? tree->tree.v[t->birth->maker].pid : 0;
+	p->exe_of = born_exe(tree, t->birth);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
 	t->filled_step = first->prog.n;
 	add_op(&first->prog, AGENT_ARRIVE, 0, "wait: until memory is filled");

@@ -290,7 +290,16 @@ static void plan_keys_after(const Ckpt__Mm *mm, const struct keys *k, struct pro
 
 /* ------------------------------------------------------------------ beside the mappings */
 
-/* Who is born of the same program has its exe link: it can't be set while that is mapped. */
+/* Whose maker was of the same program has its exe link: it can't be set while that is mapped. */
+static uint32_t exe_to_set(struct plan *p, const Ckpt__Mm *mm)
+{
+	const Ckpt__Mm *had =
+		p->exe_of ? model_get(p->model, &res_mm.type, (uint64_t)p->exe_of) : NULL;
+
+	return had && had->exe_file == mm->exe_file ? (uint32_t)-1
+						    : (uint32_t)plan_fd(p, mm->exe_file);
+}
+
 static void plan_bounds(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 {
 	struct prctl_mm_map map = {.start_code = mm->start_code,
@@ -305,7 +314,7 @@ static void plan_bounds(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 		.env_start = mm->env_start,
 		.env_end = mm->env_end,
 		.auxv_size = mm->auxv.len,
-		.exe_fd = p->born_of ? (uint32_t)-1 : (uint32_t)plan_fd(p, mm->exe_file)};
+		.exe_fd = exe_to_set(p, mm)};
 	uint64_t auxv = prog_data(prog, mm->auxv.data, mm->auxv.len);
 	uint64_t at = prog_data(prog, &map, sizeof(map));
 
