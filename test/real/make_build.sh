@@ -3,8 +3,8 @@
 # real: needs: make gcc
 # real: steps: 1
 #
-# Builds a project of 30 files with make -j2, again and again. Everything that is built is compared,
-# byte by byte, with what one undisturbed gcc made of the same files, and so is the program's output.
+# Builds a project of 30 files with make -j2, which starts two more that share its jobs, again and
+# again. Everything that is built is compared, byte by byte, with what one undisturbed gcc made of the same files, and so is the program's output.
 # shellcheck source=test/real/_chain.sh
 . "${0%/*}/_chain.sh"
 export TMPDIR="$PWD/tmp"
@@ -43,15 +43,21 @@ done
 printf '#include <stdint.h>\n#include <stdio.h>\n#include "all.h"\nint main(void) { uint32_t x = 1; %s return 0; }\n' \
 	"$calls" >src/main.c
 cat >Makefile <<'END'
-objects := $(patsubst src/%.c,obj/%.o,$(wildcard src/*.c))
-prog: $(objects)
-	gcc -o $@ $(sort $^)
+objects = $(patsubst src/%.c,obj/%.o,$(wildcard $(1)))
+prog: part1 part2
+	gcc -o $@ $(sort $(call objects,src/*.c))
+part1: files = src/f?.c src/main.c
+part2: files = src/f??.c
+part1 part2: | obj
+	+$(MAKE) -s files='$(files)' of-files
+of-files: $(call objects,$(files))
 obj/%.o: src/%.c | obj
 	gcc -O2 -MMD -c -o $@ $<
 obj:
 	mkdir $@
 clean:
 	rm -rf obj prog
+.PHONY: part1 part2 of-files clean
 END
 
 for file in src/*.c; do
