@@ -105,11 +105,13 @@ static int add_alias(struct records *k, const struct piece *p)
 	const struct run *r = run_behind(k, p->of, p->start), *end = k->own + of->first + of->n;
 	int ret = 0;
 
-	for (; ret == 0 && r < end && r->start < p->end; r++)
-		ret = add_entry(k, &(struct entry){.want = p->want,
-					   .start = MAX(r->start, p->start),
-					   .end = MIN(run_end(r), p->end),
-					   .of = k->t->tasks[p->of].pid});
+	for (; ret == 0 && r < end && r->start < p->end; r++) {
+		struct entry e = {.want = p->want, .of = k->t->tasks[p->of].pid};
+
+		e.start = MAX(r->start, p->start);
+		e.end = MIN(run_end(r), p->end);
+		ret = add_entry(k, &e);
+	}
 	return ret;
 }
 

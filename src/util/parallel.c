@@ -44,11 +44,13 @@ static size_t helpers_wanted(size_t n, size_t worth)
 
 void parallel_each_of(size_t n, size_t worth, void (*each)(void *arg, size_t i), void *arg)
 {
-	struct work w = {.n = n, .piece = MAX(worth / PIECES, (size_t)1), .each = each, .arg = arg};
+	struct work w = {.n = n, .piece = worth / PIECES, .each = each, .arg = arg};
 	size_t wanted = n < worth ? 0 : helpers_wanted(n, worth), made = 0;
 	pthread_t helpers[HELPERS_MAX];
 	sigset_t all, before;
 
+	if (!w.piece)
+		w.piece = 1;
 	/* signals are for the caller */
 	sigfillset(&all);
 	if (wanted && pthread_sigmask(SIG_SETMASK, &all, &before) == 0) {
