@@ -355,7 +355,7 @@ static pid_t group_at_birth(const struct grow *g, size_t maker, enum birth_time 
 			(m->leads_session || m->group == GROUP_LEAD))
 			return m->pid;
 		when = m->when;
-		maker = m->flags & CLONE_PARENT ? m->parent : m->maker;
+		maker = m->maker;
 	}
 	return OUTSIDE;
 }

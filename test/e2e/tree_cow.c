@@ -5,7 +5,8 @@
  * Holds: 64 MiB that a root and its children have in common since fork, but for what each has changed in
  *        it: pages written by children, by a grandchild, by the root when the children were there already;
  *        zeroed, dropped, unmapped, and with other protections.
- * Shows: "Private pages shared copy-on-write between relatives".
+ * Shows: "Private pages shared copy-on-write between relatives": the sum of what they have stays within
+ *        10 % of what it was, whether they go on or come back.
  */
 #include "tree.h"
 #include <sys/uio.h>
@@ -13,6 +14,8 @@
 #define PAGE  4096UL
 #define PAGES 16384
 #define WORDS (PAGE / sizeof(uint64_t))
+
+#define ROOT_STEP 61 /* pages from one that the root changes to the next */
 
 #define PROTECTED     2000
 #define PROTECTED_END 2300
@@ -206,18 +209,15 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n; i++)
 		pid[i] = tree_fork(child, i);
 	tree_expect(n + 1);
-	change(100, 7, 61);
+	change(100, 7, ROOT_STEP);
 	before = pss_of_all(pid, n);
 	victim_ready();
 	victim_wait();
 	after = pss_of_all(pid, n);
-#ifdef SHARED_AGAIN
-	CHECK(labs(after - before) <= before / 10,
+	/* what the root has changed since the forks, its children share no more: a limit, see README */
+	CHECK(after - before <= before / 10 + (PAGES / ROOT_STEP + 1) * n * (long)PAGE &&
+			before - after <= before / 10,
 		"the memory of all: expected about %ld bytes, got %ld", before, after);
-#else
-	(void)before;
-	(void)after;
-#endif
 	tree_open(n + 1);
 	verify("the root");
 	for (int i = 0; i < n; i++)
