@@ -79,8 +79,11 @@ static uint64_t clock_ns(clockid_t id)
 static void collect_init(struct dump *d)
 {
 	model_init(&d->model);
-	d->collect =
-		(struct collect_tree){.op = d->op, .model = &d->model, .sysvipc = d->req->sysvipc};
+	d->collect = (struct collect_tree){.op = d->op,
+		.model = &d->model,
+		.sysvipc = d->req->sysvipc,
+		.policy = &d->policy,
+		.refused = preflight_refused};
 }
 
 static int stage_preflight(struct dump *d)
