@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "kernel/fdinfo.h"
 #include "kernel/kcmp.h"
 #include "kernel/pidfd.h"
 #include "proto/epoll.pb-c.h"
@@ -92,15 +91,11 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__Epoll *m = msg_new(Ckpt__Epoll, CKPT__EPOLL__INIT);
 	struct reading rd = {0};
-	struct fdinfo info;
 	int r;
 
 	if (!m)
 		return collect_oom(c);
-	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, &rd);
-	if (r < 0)
-		r = op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
-			l->target_fd);
+	r = files_fdinfo(c, l, line, &rd);
 	if (r == 0)
 		r = take_members(c, &rd, m);
 	for (size_t i = 0; i < rd.n; i++)

@@ -77,16 +77,14 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__EventFd *m = msg_new(Ckpt__EventFd, CKPT__EVENT_FD__INIT);
 	struct lines lines = {.m = m};
-	struct fdinfo info;
 	int r;
 
 	if (!m)
 		return collect_oom(c);
-	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, &lines);
+	r = files_fdinfo(c, l, line, &lines);
 	if (r < 0) {
 		free(m);
-		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
-			l->target_fd);
+		return r;
 	}
 	return collect_add_take(c, &res_eventfd.type, id, m);
 }

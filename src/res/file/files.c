@@ -39,6 +39,17 @@ void files_done(struct collect_tree *t)
 	t->mounts = NULL;
 }
 
+int files_fdinfo(struct collect *c, const struct file_look *l,
+	int (*line)(char *key, char *value, void *arg), void *arg)
+{
+	struct fdinfo info;
+	int r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, arg);
+
+	return r < 0 ? op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
+			       l->target_fd)
+		     : 0;
+}
+
 static const struct res *kind_of(const struct file_look *l)
 {
 	for (const struct res *const *r = registry(); *r; r++)

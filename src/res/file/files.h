@@ -122,6 +122,14 @@ int files_of_exe(struct collect *c, uint32_t *ret_id);
 /** files_finish() - collect what can only be told when all descriptions are known. 0 or op_fail() */
 int files_finish(struct collect_tree *t);
 
+/**
+ * files_fdinfo() - what fdinfo says of a descriptor beyond its flags and position, line by line
+ * @line, @arg: as of fdinfo_read()
+ * Return: 0; negative after op_fail().
+ */
+int files_fdinfo(struct collect *c, const struct file_look *l,
+	int (*line)(char *key, char *value, void *arg), void *arg);
+
 /** files_done() - free what files.c keeps in t */
 void files_done(struct collect_tree *t);
 

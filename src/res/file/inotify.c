@@ -130,16 +130,14 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	Ckpt__Inotify *m = msg_new(Ckpt__Inotify, CKPT__INOTIFY__INIT);
 	struct reading rd = {
 		.c = c, .procfd = c->proc_fd, .m = m, .fd = l->target_fd, .budget = WATCHED_BUDGET};
-	struct fdinfo info;
 	int r, unread = 0;
 
 	if (!m)
 		return collect_oom(c);
-	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, &rd);
+	r = files_fdinfo(c, l, line, &rd);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
-		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
-			l->target_fd);
+		return r;
 	}
 	if (m->n_watches)
 		qsort(m->watches, m->n_watches, sizeof(*m->watches), by_wd);

@@ -64,16 +64,14 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__Pidfd *m = msg_new(Ckpt__Pidfd, CKPT__PIDFD__INIT);
 	struct proc_stat st;
-	struct fdinfo info;
 	int r;
 
 	if (!m)
 		return collect_oom(c);
-	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, m);
+	r = files_fdinfo(c, l, line, m);
 	if (r < 0) {
 		free(m);
-		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
-			l->target_fd);
+		return r;
 	}
 	if (m->pid == 0) {
 		free(m);

@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kernel/fdinfo.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/signalfd.pb-c.h"
 #include "res/file/files.h"
@@ -32,16 +31,14 @@ static int line(char *key, char *value, void *arg)
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__SignalFd *m = msg_new(Ckpt__SignalFd, CKPT__SIGNAL_FD__INIT);
-	struct fdinfo info;
 	int r;
 
 	if (!m)
 		return collect_oom(c);
-	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, m);
+	r = files_fdinfo(c, l, line, m);
 	if (r < 0) {
 		free(m);
-		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/%d/fdinfo/%d", c->pid,
-			l->target_fd);
+		return r;
 	}
 	return collect_add_take(c, &res_signalfd.type, id, m);
 }
