@@ -7,7 +7,7 @@
  * Shows: descriptors that lead to tasks, or know numbers of tasks, in a tree.
  */
 #include "fds.h"
-#include <poll.h>
+#include "pidfd.h"
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -34,24 +34,6 @@ static int pidfd(pid_t pid)
 	if (fd < 0)
 		SKIP("no pidfd here: %s", strerror(errno));
 	return fd;
-}
-
-static int pid_of(int fd)
-{
-	char path[64], text[1024], *at;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	victim_slurp(path, text, sizeof(text));
-	at = strstr(text, "Pid:");
-	CHECK(at, "fdinfo: %s", text);
-	return atoi(at + 4);
-}
-
-static int readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return MUST(poll(&p, 1, 0)) && p.revents & POLLIN;
 }
 
 static pid_t start(void (*child)(void))

@@ -8,7 +8,7 @@
  * Shows: Files: "pidfd (of tasks in and outside the tree, of zombies, PIDFD_THREAD)".
  */
 #include "fds.h"
-#include <poll.h>
+#include "pidfd.h"
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
@@ -25,24 +25,6 @@ static int pidfd(pid_t pid, unsigned flags)
 	if (fd < 0)
 		SKIP("no such pidfd here: %s", strerror(errno));
 	return fd;
-}
-
-static int pid_of(int fd)
-{
-	char path[64], text[1024], *at;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	victim_slurp(path, text, sizeof(text));
-	at = strstr(text, "Pid:");
-	CHECK(at, "fdinfo: %s", text);
-	return atoi(at + 4);
-}
-
-static int readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return MUST(poll(&p, 1, 0)) && p.revents & POLLIN;
 }
 
 static void handshake(int fd, const char *what)
