@@ -173,6 +173,17 @@ static int put_threads(struct run *r, struct run_task *t)
 
 /* ------------------------------------------------------------------ left stopped */
 
+/* The end of a stop for which the mask was changed. */
+static int mask_again(
+	struct run *r, const struct run_task *t, int ret, uint64_t mask, const char *what)
+{
+	if (ret == 0)
+		ret = ptrace_setsigmask(task_plan_alive(t->plan)->tid, mask);
+	return ret < 0 ? op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_CONT)", NULL,
+				 "pid %d: %s", t->pid, what)
+		       : 0;
+}
+
 /*
  * A thread takes its own pending signals before the SIGSTOP of its process, and would run their
  * handlers. Once the stop has begun it takes nothing, so one thread begins it with everything else
@@ -196,12 +207,7 @@ static int stop_group(struct run *r, struct run_task *t)
 		if (ret == 0 && wait_is_dead(&w))
 			return fail_dead(r, t, &w);
 	}
-	if (ret == 0)
-		ret = ptrace_setsigmask(tid, mask);
-	if (ret < 0)
-		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_CONT)", NULL,
-			"pid %d: stopping it", t->pid);
-	return 0;
+	return mask_again(r, t, ret, mask, "stopping it");
 }
 
 static bool child_stops(const struct run *r, size_t parent)
@@ -247,12 +253,7 @@ static int forget_child_stop(struct run *r, struct run_task *t)
 		ret = ptrace_wait(tid, 0, &w);
 	if (ret == 0 && wait_is_dead(&w))
 		return fail_dead(r, t, &w);
-	if (ret == 0)
-		ret = ptrace_setsigmask(tid, mask);
-	if (ret < 0)
-		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_CONT)", NULL,
-			"pid %d: it has been told of its child's stop", t->pid);
-	return 0;
+	return mask_again(r, t, ret, mask, "it has been told of its child's stop");
 }
 
 /* Children first, so that what their parents are told of it can be taken back. */
