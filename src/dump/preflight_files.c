@@ -22,6 +22,7 @@
 #include "kernel/mqueue.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
+#include "kernel/sock.h"
 #include "res/file/files.h"
 #include "res/file/fdpolicy.h"
 #include "res/registry.h"
@@ -290,6 +291,7 @@ static void cut_deleted(struct file_look *f, char *link)
 static int look_file(struct look *l, int fd)
 {
 	_cleanup_free_ char *link = NULL;
+	struct sock_look sock;
 	char at[32];
 	/* There is no duplicate: the resources tell their own from the rest. */
 	struct file_look f = {.fd = -EBADF, .target_fd = fd, .at = at, .mounts = &l->tree->mounts};
@@ -304,6 +306,8 @@ static int look_file(struct look *l, int fd)
 	if (fstatat(l->procfd, at, &f.st, 0) < 0)
 		return errno == ENOENT ? 0 : look_fail(l, errno, "stat /proc/PID/fd/N");
 	cut_deleted(&f, link);
+	if (S_ISSOCK(f.st.st_mode) && look_sock(l, fd, &sock))
+		f.sock = &sock;
 	return judge(l, &f);
 }
 

@@ -97,6 +97,9 @@ int look_terminal(struct look *l, const struct file_look *f);
 int look_terminals(struct look *l); /* last, like look_pipes() */
 void look_terminals_done(struct look_tree *t);
 
+/** look_sock() - ask a socket of the target what it is. Return: whether it could be asked */
+bool look_sock(struct look *l, int fd, struct sock_look *ret);
+
 /**
  * look_socket() - what a socket is, for people: "tcp 127.0.0.1:80, listening"
  * @text:  filled; empty when it can't be told

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kernel/pidfd.h"
+#include "kernel/sock.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
@@ -34,14 +35,6 @@ static const struct {
 	{AF_VSOCK, 0, "vsock"},
 	{AF_ALG, 0, "kernel crypto"},
 };
-
-static int option(int fd, int name)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? -1 : value;
-}
 
 static int address(int fd, char *text, size_t len)
 {
@@ -78,26 +71,40 @@ static int address(int fd, char *text, size_t len)
 	return 0;
 }
 
+/* A copy of the descriptor, which the target can't see; negative: it can't be had. */
+static int copy_of(struct look *l, int fd)
+{
+	_cleanup_close_ int pidfd = l->tid == l->pid ? pidfd_of(l->pid) : pidfd_of_thread(l->tid);
+
+	return pidfd < 0 ? pidfd : pidfd_take(pidfd, fd);
+}
+
+bool look_sock(struct look *l, int fd, struct sock_look *ret)
+{
+	_cleanup_close_ int copy = copy_of(l, fd);
+
+	return copy >= 0 && sock_look_at(copy, ret) == 0;
+}
+
 void look_socket(struct look *l, int fd, char *text, size_t len)
 {
-	_cleanup_close_ int pidfd = -EBADF, copy = -EBADF;
-	int domain, type, n;
+	_cleanup_close_ int copy = -EBADF;
+	struct sock_look sock;
 	const char *name = "socket";
+	int n;
 
 	*text = '\0';
 	if (!l->report->deep)
 		return;
-	pidfd = l->tid == l->pid ? pidfd_of(l->pid) : pidfd_of_thread(l->tid);
-	copy = pidfd < 0 ? -1 : pidfd_take(pidfd, fd);
-	if (copy < 0)
+	copy = copy_of(l, fd);
+	if (copy < 0 || sock_look_at(copy, &sock) < 0)
 		return;
-	domain = option(copy, SO_DOMAIN);
-	type = option(copy, SO_TYPE);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (names[i].domain == domain && (!names[i].type || names[i].type == type))
+		if (names[i].domain == sock.family &&
+			(!names[i].type || names[i].type == sock.type))
 			name = names[i].name;
 	n = snprintf(text, len, "%s", name);
 	n += address(copy, text + n, len - (size_t)n);
-	if (option(copy, SO_ACCEPTCONN) == 1 && (size_t)n < len)
+	if (sock.listening && (size_t)n < len)
 		snprintf(text + n, len - (size_t)n, ", listening");
 }

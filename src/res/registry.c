@@ -8,6 +8,7 @@
 #include "res/file/files.h"
 #include "res/ipc/ipc.h"
 #include "res/mm/mm.h"
+#include "res/socket/socket.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "util/vec.h"
@@ -46,6 +47,7 @@ static const struct res *const table[] = {
 	&res_iouring,
 	&res_userfaultfd,
 	&res_bpfmap,
+	&res_socket,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,

@@ -19,6 +19,7 @@
 #include "kernel/fdinfo.h"
 #include "kernel/mountinfo.h"
 #include "kernel/pidfd.h"
+#include "kernel/sock.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/fdpolicy.h"
 #include "res/file/seen.h"
@@ -208,6 +209,7 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apa
 	struct collect_file f = {.of = c, .target_fd = fd, .last = c, .last_fd = fd};
 	const struct fdpolicy_entry *wish;
 	struct seen_inode *inode;
+	struct sock_look sock;
 	char at[32];
 	size_t place;
 	int64_t id;
@@ -224,6 +226,8 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apa
 	l.flags = fcntl(dup, F_GETFL);
 	f.kept_cloexec = l.flags & O_CLOEXEC;
 	l.flags &= ~CREATION_FLAGS;
+	if (S_ISSOCK(l.st.st_mode) && sock_look_at(dup, &sock) == 0)
+		l.sock = &sock;
 	wish = wish_for(c, &l);
 	if (wish) {
 		*ret_apart = true;

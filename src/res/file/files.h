@@ -9,6 +9,8 @@
 
 #include "res/res.h"
 
+struct sock_look;
+
 /* What is known of a description before its kind is. */
 struct file_look {
 	int fd;           /* a duplicate in our hands, borrowed; -EBADF for a mapped file */
@@ -21,6 +23,8 @@ struct file_look {
 	uint64_t pos;
 	const struct mount_list *mounts; /* ours, read once; NULL: not known */
 	uint32_t first_id; /* of the first description of the same inode before this one, 0: none */
+	const struct sock_look
+		*sock; /* of a socket, what it is; NULL: it is none, or can't be asked */
 };
 
 /* What opening needs. */

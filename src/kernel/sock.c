@@ -1,0 +1,51 @@
+/*
+ * sock.c - see sock.h.
+ */
+#include "kernel/sock.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "util/cleanup.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+static int ask(int fd, int name, int *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(fd, SOL_SOCKET, name, ret, &len) < 0 ? -errno : 0;
+}
+
+static uint64_t netns_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+int sock_look_at(int fd, struct sock_look *ret)
+{
+	int listening = 0;
+	int r = ask(fd, SO_DOMAIN, &ret->family);
+
+	if (r == 0)
+		r = ask(fd, SO_TYPE, &ret->type);
+	if (r == 0)
+		r = ask(fd, SO_PROTOCOL, &ret->protocol);
+	if (r == 0 && ask(fd, SO_ACCEPTCONN, &listening) < 0)
+		listening = 0;
+	ret->listening = listening;
+	ret->netns = r == 0 ? netns_of(fd) : 0;
+	return r;
+}
+
+uint64_t sock_own_netns(void)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? 0 : netns_of(fd);
+}

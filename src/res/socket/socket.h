@@ -1,0 +1,56 @@
+/*
+ * socket.h - what all kinds of sockets have in common.
+ *
+ * A socket is an open file description like any other (res/file/files.h): its kind (unix, tcp, ...)
+ * is a resource with file_ops, whose match() goes by file_look.sock. Beside the kind's own record
+ * stands a Socket record with the same owner: what it is, and its options. So a kind calls
+ * socket_collect() at the dump; and at the restore socket_new(), then binds, connects and fills it,
+ * and calls socket_options() at the points that are named below.
+ */
+#ifndef CKPT_RES_SOCKET_SOCKET_H
+#define CKPT_RES_SOCKET_SOCKET_H
+
+#include "kernel/sock.h"
+#include "res/file/files.h"
+
+struct Ckpt__Socket;
+
+/* When an option is set. */
+enum sockopt_when {
+	SOCKOPT_NEW,   /* before bind(2): what decides about addresses, sizes of buffers */
+	SOCKOPT_BOUND, /* after bind, listen, connect, before there is anything in its queues */
+	SOCKOPT_LAST, /* when all is there: filters, locks, time outs, who would disturb the rest */
+};
+
+/**
+ * socket_collect() - add the common record of a socket
+ * @l: with fd and sock
+ * Return: 0; negative after op_fail().
+ */
+int socket_collect(struct collect *c, uint64_t id, const struct file_look *l);
+
+/** socket_record() - the common record; NULL after op_fail(): the image has none */
+const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id);
+
+/**
+ * socket_new() - a socket of that kind, non-blocking, with its options of SOCKOPT_NEW
+ * Return: a close-on-exec descriptor, owned by the caller; negative after op_fail().
+ */
+int socket_new(struct open_ctx *o, uint64_t id);
+
+/**
+ * socket_options() - set those options of the image that are to be set now
+ * @fd: of the socket
+ * Return: 0; negative after op_fail().
+ */
+int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when when);
+
+/**
+ * socket_flags() - the flags of the description, at the very end of open(): O_NONBLOCK and the like
+ * Return: 0; negative after op_fail().
+ */
+int socket_flags(struct open_ctx *o, uint64_t id, int fd);
+
+extern const struct res res_socket;
+
+#endif
