@@ -1,9 +1,11 @@
 /*
- * load.c - a program of a given size to dump and restore: load KIND N READYFILE
+ * load.c - a program of a given size to dump and restore: load KIND[:MIB] N READYFILE
  *
  * KIND is mem or zero (N MiB of anonymous memory, random, or written with zeros only), threads (N in
- * all), vmas (N mappings that cannot merge) or fds (N open files). It creates READYFILE when it
- * stands, and at SIGUSR1 checks what it holds: exit code 0 if all is there, 1 if not.
+ * all), vmas (N mappings that cannot merge), fds (N open files), tree (N processes with MIB MiB of
+ * random memory each) or cow (N processes that share the MIB MiB of their parent but for a few pages).
+ * It creates READYFILE when it stands, and at SIGUSR1 checks what it holds: exit code 0 if all is
+ * there, 1 if not. A parent has its children check what they hold, too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define SEED 0x9e3779b97f4a7c15ULL
+#define SEED      0x9e3779b97f4a7c15ULL
+#define MIB_WORDS ((1UL << 20) / sizeof(uint64_t))
+#define OWN_WORDS (MIB_WORDS / 16) /* of a process that shares all else */
 
 static volatile sig_atomic_t asked;
 static volatile int stop;
@@ -64,7 +70,7 @@ static void *sleeper(void *arg)
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
-static pthread_t *threads_start(unsigned long n)
+static void *threads_start(unsigned long n)
 {
 	pthread_t *t = calloc(n, sizeof(*t));
 	pthread_attr_t attr;
@@ -82,8 +88,10 @@ static pthread_t *threads_start(unsigned long n)
 	return t;
 }
 
-static int threads_check(pthread_t *t, unsigned long n)
+static int threads_check(void *held, unsigned long n)
 {
+	pthread_t *t = held;
+
 	stop = 1;
 	pthread_mutex_unlock(&gate);
 	for (unsigned long i = 1; i < n; i++)
@@ -92,7 +100,7 @@ static int threads_check(pthread_t *t, unsigned long n)
 }
 
 /* Every other page read-only, so that neighbours stay apart; each holds its number. */
-static char *vmas_make(unsigned long n)
+static void *vmas_make(unsigned long n)
 {
 	char *p = (char *)map(n * 4096);
 
@@ -104,15 +112,17 @@ static char *vmas_make(unsigned long n)
 	return p;
 }
 
-static int vmas_check(const char *p, unsigned long n)
+static int vmas_check(void *held, unsigned long n)
 {
+	const char *p = held;
+
 	for (unsigned long i = 0; i < n; i++)
 		if (memcmp(p + i * 4096, &i, sizeof(i)))
 			return 0;
 	return 1;
 }
 
-static void fds_open(unsigned long n)
+static void *fds_open(unsigned long n)
 {
 	struct rlimit lim;
 
@@ -122,10 +132,12 @@ static void fds_open(unsigned long n)
 	for (unsigned long i = 0; i < n; i++)
 		if (open("/proc/self/exe", O_RDONLY | O_CLOEXEC) < 0)
 			die("open");
+	return NULL;
 }
 
-static int fds_check(unsigned long n)
+static int fds_check(void *held, unsigned long n)
 {
+	(void)held;
 	unsigned long have = 0;
 
 	for (unsigned long i = 3; i < n + 64; i++)
@@ -134,12 +146,17 @@ static int fds_check(unsigned long n)
 }
 
 /* Random words; without a seed pages that hold only zeros. */
+static void fill(uint64_t *p, size_t words, uint64_t state)
+{
+	for (size_t i = 0; i < words; i += state ? 1 : 512)
+		p[i] = state ? next(&state) : 0;
+}
+
 static uint64_t *mem_fill(size_t words, uint64_t state)
 {
 	uint64_t *p = map(words * sizeof(*p));
 
-	for (size_t i = 0; i < words; i += state ? 1 : 512)
-		p[i] = state ? next(&state) : 0;
+	fill(p, words, state);
 	return p;
 }
 
@@ -151,39 +168,180 @@ static int mem_check(const uint64_t *p, size_t words, uint64_t state)
 	return 1;
 }
 
+/* ------------------------------------------------------------------ several processes */
+
+/* What a child of the tree does: it holds what it will hold when it closes ready. Return: its exit code. */
+typedef int child_main(unsigned long i, int ready);
+
+static unsigned long mib; /* of each process, or of what all share */
+static uint64_t *common;
+
+static void wait_asked(void)
+{
+	sigset_t usr1, old;
+
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, &old);
+	while (!asked)
+		sigsuspend(&old);
+}
+
+static int tree_child(unsigned long i, int ready)
+{
+	uint64_t *p = mem_fill(mib * MIB_WORDS, SEED + i);
+
+	close(ready);
+	wait_asked();
+	return !mem_check(p, mib * MIB_WORDS, SEED + i);
+}
+
+/* The seed of a MiB of common memory; behind those of all children. */
+static uint64_t common_seed(unsigned long at)
+{
+	return SEED + (at + 1) * 0x100000;
+}
+
+static void common_make(void)
+{
+	common = map(mib << 20);
+	for (unsigned long i = 0; i < mib; i++)
+		fill(common + i * MIB_WORDS, MIB_WORDS, common_seed(i));
+}
+
+static int cow_child(unsigned long i, int ready)
+{
+	uint64_t *own = common + i % mib * MIB_WORDS;
+	unsigned long other = (i + 1) % mib;
+
+	fill(own, OWN_WORDS, SEED + i);
+	close(ready);
+	wait_asked();
+	return !mem_check(own, OWN_WORDS, SEED + i) ||
+	       !mem_check(common + other * MIB_WORDS, MIB_WORDS, common_seed(other));
+}
+
+/* Return: the children, who die with us. */
+static pid_t *children_make(unsigned long n, child_main *child)
+{
+	pid_t *v = calloc(n, sizeof(*v));
+	int ready[2];
+	char c;
+
+	if (!v || pipe(ready))
+		die("children");
+	for (unsigned long i = 0; i < n; i++) {
+		v[i] = fork();
+		if (v[i] < 0)
+			die("fork");
+		if (v[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			close(ready[0]);
+			_exit(child(i, ready[1]));
+		}
+	}
+	close(ready[1]);
+	while (read(ready[0], &c, 1) > 0)
+		;
+	close(ready[0]);
+	return v;
+}
+
+static int children_check(const pid_t *v, unsigned long n)
+{
+	unsigned long good = 0;
+	int status;
+
+	for (unsigned long i = 0; i < n; i++)
+		kill(v[i], SIGUSR1);
+	for (unsigned long i = 0; i < n; i++)
+		good += waitpid(v[i], &status, 0) == v[i] && status == 0;
+	return good == n;
+}
+
+static int common_check(void)
+{
+	int good = 1;
+
+	for (unsigned long i = 0; i < mib; i++)
+		good &= mem_check(common + i * MIB_WORDS, MIB_WORDS, common_seed(i));
+	return good;
+}
+
+/* ------------------------------------------------------------------ what there is */
+
+static void *mem_make(unsigned long n)
+{
+	return mem_fill(n * MIB_WORDS, SEED);
+}
+
+static int mem_is_good(void *held, unsigned long n)
+{
+	return mem_check(held, n * MIB_WORDS, SEED);
+}
+
+static void *zero_make(unsigned long n)
+{
+	return mem_fill(n * MIB_WORDS, 0);
+}
+
+static int zero_is_good(void *held, unsigned long n)
+{
+	return mem_check(held, n * MIB_WORDS, 0);
+}
+
+/* N with the parent, which holds as much as they. */
+static void *tree_make(unsigned long n)
+{
+	pid_t *v = children_make(n - 1, tree_child);
+
+	common_make();
+	return v;
+}
+
+static void *cow_make(unsigned long n)
+{
+	common_make();
+	return children_make(n - 1, cow_child);
+}
+
+static int tree_is_good(void *held, unsigned long n)
+{
+	return common_check() & children_check(held, n - 1);
+}
+
+static const struct {
+	const char *name;
+	void *(*make)(unsigned long n);
+	int (*is_good)(void *held, unsigned long n);
+} kinds[] = {
+	{"mem", mem_make, mem_is_good},
+	{"zero", zero_make, zero_is_good},
+	{"threads", threads_start, threads_check},
+	{"vmas", vmas_make, vmas_check},
+	{"fds", fds_open, fds_check},
+	{"tree", tree_make, tree_is_good},
+	{"cow", cow_make, tree_is_good},
+};
+
 int main(int argc, char **argv)
 {
 	struct sigaction act = {.sa_handler = on_usr1};
 	unsigned long n = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
-	size_t words = (n << 20) / sizeof(uint64_t);
-	uint64_t *mem = NULL;
-	pthread_t *t = NULL;
-	char *vmas = NULL;
-	sigset_t usr1, old;
+	char *name = argc == 4 ? strtok(argv[1], ":") : NULL, *size = strtok(NULL, ":");
 
-	if (!n)
-		return 2;
+	mib = size ? strtoul(size, NULL, 10) : 1;
 	sigaction(SIGUSR1, &act, NULL);
-	if (!strcmp(argv[1], "mem") || !strcmp(argv[1], "zero"))
-		mem = mem_fill(words, *argv[1] == 'm' ? SEED : 0);
-	else if (!strcmp(argv[1], "threads"))
-		t = threads_start(n);
-	else if (!strcmp(argv[1], "vmas"))
-		vmas = vmas_make(n);
-	else if (!strcmp(argv[1], "fds"))
-		fds_open(n);
-	else
-		return 2;
-	sigemptyset(&usr1);
-	sigaddset(&usr1, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &usr1, &old);
-	if (creat(argv[3], 0600) < 0)
-		die(argv[3]);
-	while (!asked)
-		sigsuspend(&old);
-	if (mem)
-		return !mem_check(mem, words, *argv[1] == 'm' ? SEED : 0);
-	if (t)
-		return !threads_check(t, n);
-	return vmas ? !vmas_check(vmas, n) : !fds_check(n);
+	for (size_t i = 0; n && mib && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		void *held;
+
+		if (strcmp(name, kinds[i].name))
+			continue;
+		held = kinds[i].make(n);
+		if (creat(argv[3], 0600) < 0)
+			die(argv[3]);
+		wait_asked();
+		return !kinds[i].is_good(held, n);
+	}
+	return 2;
 }

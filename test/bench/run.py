@@ -33,12 +33,19 @@ LOADS = [
     ("500 threads", "threads", 500, 30, 30),
     ("4000 threads", "threads", 4000, None, None),
     ("1000 mappings", "vmas", 1000, None, None),
-    ("30000 mappings", "vmas", 30000, None, None),
+    ("50000 mappings", "vmas", 50000, 250, 250),
     ("100 files", "fds", 100, None, None),
-    ("10000 files", "fds", 10000, None, None),
+    ("10000 files", "fds", 10000, 150, 150),
+    ("200 processes of 2 MiB", "tree:2", 200, 120, 120),
+    ("200 processes of 1 MiB", "tree:1", 200, None, None),
+    ("1000 processes of 1 MiB", "tree:1", 1000, 600, 600),
+    ("200 that share 512 MiB", "cow:512", 200, None, None),
 ]
 # Growth is measured between two rows of a kind: no worse than this times the ratio of their sizes.
 SLACK = 1.3
+# What many processes share is stored once and shared again: neither the image nor what they take
+# afterwards may differ by more than this from what they took before.
+SHARED_SLACK = 1.1
 
 
 def compile_all():
@@ -69,14 +76,43 @@ def image_bytes(directory):
     return sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(directory) for f in fs)
 
 
+def memory_mib(kind, n):
+    """What a program of that kind and size holds in memory."""
+    name, _, size = kind.partition(":")
+    return {"mem": n, "zero": n, "tree": n * int(size or 0), "cow": int(size or 0)}.get(name, 0)
+
+
 def touch(kind, n):
     """What is measured next shall not have to fetch its memory from the host, see limit.c."""
-    mib = (n if kind in ("mem", "zero") else 0) * 9 // 8 + 256
+    mib = memory_mib(kind, n) * 9 // 8 + 256
     subprocess.run([os.path.join(BIN, "limit"), str(mib)], check=True)
 
 
+def tree_pss(root):
+    """MiB that a process and its children take, where shared memory counts once."""
+    with open(f"/proc/{root}/task/{root}/children") as f:
+        pids = [root] + [int(x) for x in f.read().split()]
+    kib = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            kib += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+    return kib / 1024
+
+
+def reap_all():
+    """The children of a program that has ended are ours, and keep their numbers until we have taken them."""
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        pass
+
+
 def one_run(kind, n, scratch):
-    """(dump ms, restore ms, image bytes) of one program; RuntimeError if it came back wrong."""
+    """
+    Of one program: ms of its dump, ms of its restore, bytes of its image, and of one whose processes
+    share memory MiB before and after, else 0. RuntimeError if it came back wrong.
+    """
     ready, image = os.path.join(scratch, "ready"), os.path.join(scratch, "image")
     log = os.path.join(scratch, "log")
     child = subprocess.Popen([os.path.join(BIN, "load"), kind, str(n), ready], cwd="/",
@@ -89,23 +125,27 @@ def one_run(kind, n, scratch):
                 raise RuntimeError(f"load {kind} {n} did not start: {child.returncode}")
             time.sleep(0.01)
         time.sleep(0.05)
+        shares = kind.startswith("cow")
+        before = tree_pss(pid) if shares else 0
         touch(kind, n)
         dump = timed([CKPT, "dump", "-t", str(pid), "-D", image], log)
         child.wait(10)
+        reap_all()
         touch(kind, n)
         restore = timed([CKPT, "restore", "-d", "-D", image], log)
         size = image_bytes(image)
+        after = tree_pss(pid) if shares else 0
         os.kill(pid, signal.SIGUSR1)
         _, status = os.waitpid(pid, 0)
         if status:
             raise RuntimeError(f"load {kind} {n} is not what it was: wait status {status:#x}")
-        return dump, restore, size
+        return dump, restore, size, before, after
     except BaseException:
         try:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        except (ProcessLookupError, ChildProcessError):
+        except ProcessLookupError:
             pass
+        reap_all()
         raise
     finally:
         for f in (ready, log):
@@ -128,6 +168,15 @@ def verdict(took, goal, limit):
         ratio = took / limit
         return f"{ratio:.2f} x limit (goal {goal[1:]})", ratio <= float(goal[1:])
     return f"goal {goal} ms", took <= goal
+
+
+def sharing(size, before, after):
+    """The same for what is shared, stored once and shared again."""
+    if not before:
+        return "", True
+    mib = size / 2**20
+    ok = max(mib, after) <= SHARED_SLACK * before and after >= before / SHARED_SLACK
+    return f"memory {before:.0f} MiB, restored {after:.0f} MiB (goal: within 10 %)", ok
 
 
 def growth(results):
@@ -163,32 +212,34 @@ def main():
     results, broken, missed = [], 0, 0
     try:
         wanted = [l for l in LOADS if not opts.loads or any(w in l[0] for w in opts.loads)]
-        print(f"{'':18}{'dump':>9}{'restore':>9}{'image':>11}")
+        print(f"{'':24}{'dump':>9}{'restore':>10}{'image':>12}")
         for name, kind, n, dump_goal, restore_goal in wanted:
             runs, limits = [], []
             try:
                 for _ in range(opts.runs if n != 1 else max(opts.runs, 7)):
                     runs.append(one_run(kind, n, scratch))
                     # in turns: a machine that others use is not equally fast for long
-                    limits.append(limit_run(n, scratch) if isinstance(dump_goal, str) else [0] * 4)
+                    limits.append(limit_run(memory_mib(kind, n), scratch) if isinstance(dump_goal, str) else [0] * 4)
             except (RuntimeError, subprocess.TimeoutExpired) as e:
-                print(f"{name:18}FAILED: {e}")
+                print(f"{name:24}FAILED: {e}")
                 broken += 1
                 continue
-            dump, restore, size = (statistics.median(column) for column in zip(*runs))
+            dump, restore, size, before, after = (statistics.median(column) for column in zip(*runs))
             limit = [statistics.median(column) for column in zip(*limits)]
             notes = []
-            for took, goal, lim in ((dump, dump_goal, limit[0]), (restore, restore_goal, limit[1])):
-                text, ok = verdict(took, goal, lim)
+            for text, ok in (verdict(dump, dump_goal, limit[0]),
+                             verdict(restore, restore_goal, limit[1]),
+                             sharing(size, before, after)):
                 missed += not ok
-                notes.append(text + ("" if ok else " MISSED"))
-            print(f"{name:18}{dump:6.1f} ms{restore:6.1f} ms{size / 2**20:7.1f} MiB"
-                  f"   {'; '.join(notes) if notes[0] else ''}", flush=True)
+                notes += [text + ("" if ok else " MISSED")] if text else []
+            print(f"{name:24}{dump:6.1f} ms{restore:7.1f} ms{size / 2**20:8.1f} MiB"
+                  f"   {'; '.join(notes)}", flush=True)
             if limit[0]:
-                print(f"{'  limit, 2 workers':18}{limit[0]:6.1f} ms{limit[1]:6.1f} ms\n"
-                      f"{'  limit, 1 worker':18}{limit[2]:6.1f} ms{limit[3]:6.1f} ms", flush=True)
+                print(f"{'  limit, 2 workers':24}{limit[0]:6.1f} ms{limit[1]:7.1f} ms\n"
+                      f"{'  limit, 1 worker':24}{limit[2]:6.1f} ms{limit[3]:7.1f} ms", flush=True)
             results.append({"name": name, "kind": kind, "n": n, "dump_ms": dump,
-                            "restore_ms": restore, "image_bytes": size, "limit_ms": limit})
+                            "restore_ms": restore, "image_bytes": size, "limit_ms": limit,
+                            "memory_mib": before, "restored_mib": after})
         missed += growth(results)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
