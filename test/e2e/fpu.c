@@ -5,7 +5,7 @@
  * Shows: Threads: "FPU and all xsave registers (AVX, AVX-512 where the CPU has it, PKRU)".
  * e2e: isa: x86_64
  */
-#include "victim.h"
+#include "spin.h"
 
 #include <cpuid.h>
 
@@ -22,7 +22,6 @@ struct fpu_state {
 };
 
 volatile int fpu_stop;
-static volatile int fpu_up;
 static int fpu_level, fpu_has_pkru; /* level: 0 xmm, 1 ymm, 2 zmm and k */
 void fpu_spin_0(const struct fpu_state *in, struct fpu_state *out);
 void fpu_spin_1(const struct fpu_state *in, struct fpu_state *out);
@@ -167,7 +166,7 @@ static void *fpu_thread(void *arg)
 	fpu_fill(&in[who], who);
 	if (fpu_has_pkru)
 		fpu_wrpkru(in[who].pkru);
-	__atomic_add_fetch(&fpu_up, 1, __ATOMIC_SEQ_CST);
+	spin_ready();
 	spin[fpu_level](&in[who], &out[who]);
 	if (fpu_has_pkru)
 		out[who].pkru = fpu_rdpkru();
@@ -177,19 +176,9 @@ static void *fpu_thread(void *arg)
 
 int main(int argc, char **argv)
 {
-	pthread_t t[FPU_THREADS];
-
 	victim_init(argc, argv);
 	fpu_probe();
 	victim_say("vector level %d, PKRU %d", fpu_level, fpu_has_pkru);
-	for (int i = 0; i < FPU_THREADS; i++)
-		t[i] = victim_thread(fpu_thread, (void *)(intptr_t)i);
-	while (fpu_up < FPU_THREADS)
-		usleep(1000);
-	victim_ready();
-	victim_wait();
-	fpu_stop = 1;
-	for (int i = 0; i < FPU_THREADS; i++)
-		pthread_join(t[i], NULL);
+	spin_run(FPU_THREADS, fpu_thread, &fpu_stop, FPU_THREADS);
 	return 0;
 }

@@ -7,7 +7,7 @@
  * e2e: leave refused for sve: SVE registers
  * e2e: no again,cycle,faults,kill,loop for sve: it can't be left running
  */
-#include "victim.h"
+#include "spin.h"
 
 #include <sys/auxv.h>
 
@@ -24,7 +24,6 @@ struct fpu_state {
 };
 
 volatile int fpu_stop;
-static volatile int fpu_up;
 static int fpu_sve;
 void fpu_spin_simd(const struct fpu_state *in, struct fpu_state *out);
 void fpu_spin_sve(const struct fpu_state *in, struct fpu_state *out);
@@ -122,7 +121,7 @@ static void *fpu_thread(void *arg)
 	int who = (int)(intptr_t)arg;
 
 	fpu_fill(&in[who], who);
-	__atomic_add_fetch(&fpu_up, 1, __ATOMIC_SEQ_CST);
+	spin_ready();
 	(fpu_sve ? fpu_spin_sve : fpu_spin_simd)(&in[who], &out[who]);
 	fpu_check(&in[who], &out[who], who);
 	return NULL;
@@ -130,8 +129,6 @@ static void *fpu_thread(void *arg)
 
 int main(int argc, char **argv)
 {
-	pthread_t t[FPU_THREADS];
-
 	victim_init(argc, argv);
 	if (argc > 1 && !strcmp(argv[1], "sve")) {
 		if (!(getauxval(AT_HWCAP) & FPU_HAS_SVE))
@@ -139,14 +136,6 @@ int main(int argc, char **argv)
 		fpu_sve = (int)fpu_vl();
 		victim_say("vectors of %d bytes", fpu_sve);
 	}
-	for (int i = 0; i < FPU_THREADS; i++)
-		t[i] = victim_thread(fpu_thread, (void *)(intptr_t)i);
-	while (fpu_up < FPU_THREADS)
-		usleep(1000);
-	victim_ready();
-	victim_wait();
-	fpu_stop = 1;
-	for (int i = 0; i < FPU_THREADS; i++)
-		pthread_join(t[i], NULL);
+	spin_run(FPU_THREADS, fpu_thread, &fpu_stop, FPU_THREADS);
 	return 0;
 }

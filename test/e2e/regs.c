@@ -5,7 +5,7 @@
  * Shows: Threads: "general registers"; a stop in user code goes on at the very instruction.
  * e2e: isa: x86_64
  */
-#include "victim.h"
+#include "spin.h"
 
 #include <sys/ucontext.h>
 
@@ -116,8 +116,6 @@ static void regs_check(const struct regs_job *job, int who, int hung)
 		"thread %d: rip: expected %p, got %#lx", who, (void *)regs_hang_at, job->rip_out);
 }
 
-static volatile int regs_up;
-
 static void *regs_thread(void *arg)
 {
 	int who = (int)(intptr_t)arg, hung = who >= 2;
@@ -125,7 +123,7 @@ static void *regs_thread(void *arg)
 
 	regs_fill(&job, who);
 	regs_job = &job;
-	__atomic_add_fetch(&regs_up, 1, __ATOMIC_SEQ_CST);
+	spin_ready();
 	if (hung)
 		regs_hang(&job);
 	else
@@ -137,20 +135,9 @@ static void *regs_thread(void *arg)
 int main(int argc, char **argv)
 {
 	struct sigaction act = {.sa_sigaction = regs_leave, .sa_flags = SA_SIGINFO};
-	pthread_t t[REGS_THREADS];
 
 	victim_init(argc, argv);
 	MUST(sigaction(SIGUSR1, &act, NULL));
-	for (int i = 0; i < REGS_THREADS; i++)
-		t[i] = victim_thread(regs_thread, (void *)(intptr_t)i);
-	while (regs_up < REGS_THREADS)
-		usleep(1000);
-	victim_ready();
-	victim_wait();
-	regs_stop = 1;
-	pthread_kill(t[2], SIGUSR1);
-	pthread_kill(t[3], SIGUSR1);
-	for (int i = 0; i < REGS_THREADS; i++)
-		pthread_join(t[i], NULL);
+	spin_run(REGS_THREADS, regs_thread, &regs_stop, 2);
 	return 0;
 }
