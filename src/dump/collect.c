@@ -16,6 +16,7 @@
 #include "kernel/pidfd.h"
 #include "res/file/files.h"
 #include "res/registry.h"
+#include "res/socket/socket.h"
 #include "res/task/task.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -279,6 +280,7 @@ void collect_done(struct collect_tree *t)
 		fd_close(t->wants[i].fd);
 	free(t->wants);
 	files_done(t);
+	socket_done(t);
 	for (size_t i = 0; i < t->n_tasks; i++)
 		fd_close(t->tasks[i].pidfd);
 	free(t->tasks);

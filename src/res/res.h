@@ -38,6 +38,7 @@ struct collect_file; /* one open file description already seen, see res/file/see
 struct seen;
 struct fdpolicy;
 struct file_look;
+struct sock_diag;
 
 /* What the tasks of a tree have in common while they are collected. */
 struct collect_tree {
@@ -58,6 +59,7 @@ struct collect_tree {
 	size_t n_files, cap_files;
 	struct seen *seen;         /* see res/file/seen.h */
 	struct mount_list *mounts; /* ours, see res/file/files.c; NULL: not read yet */
+	struct sock_diag *diag;    /* see res/socket/socket.h; NULL: nothing was asked yet */
 };
 
 /* What two tasks may share without being threads of one group. */

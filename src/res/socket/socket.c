@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "kernel/sock_diag.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/socket.pb-c.h"
 #include "res/socket/sockopt.h"
@@ -77,6 +78,31 @@ int socket_collect(struct collect *c, uint64_t id, const struct file_look *l)
 		return collect_oom(c);
 	}
 	return collect_add_take(c, &res_socket.type, id, m);
+}
+
+int socket_diag(struct collect_tree *t, int family, int protocol, const struct sock_diag **ret)
+{
+	int r;
+
+	if (!t->diag)
+		t->diag = calloc(1, sizeof(*t->diag));
+	r = t->diag ? sock_diag_read(t->diag, family, protocol) : -ENOMEM;
+	*ret = t->diag;
+	if (r == 0)
+		return 0;
+	return op_fail(t->op, CKPT_E_SYSTEM, -r, "sock_diag",
+		r == -EOPNOTSUPP ? "load the modules unix_diag, tcp_diag, udp_diag, raw_diag, "
+				   "netlink_diag, af_packet_diag"
+				 : NULL,
+		"sockets of family %d, protocol %d", family, protocol);
+}
+
+void socket_done(struct collect_tree *t)
+{
+	if (t->diag)
+		sock_diag_done(t->diag);
+	free(t->diag);
+	t->diag = NULL;
 }
 
 const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id)

@@ -14,6 +14,7 @@
 #include "res/file/files.h"
 
 struct Ckpt__Socket;
+struct sock_diag;
 
 /* When an option is set. */
 enum sockopt_when {
@@ -28,6 +29,17 @@ enum sockopt_when {
  * Return: 0; negative after op_fail().
  */
 int socket_collect(struct collect *c, uint64_t id, const struct file_look *l);
+
+/**
+ * socket_diag() - what the kernel tells of all sockets of a family, read once per dump
+ * For finish(): all tasks are stopped then, what their sockets are does not change any more.
+ * @protocol: as of sock_diag_read()
+ * Return: 0; negative after op_fail().
+ */
+int socket_diag(struct collect_tree *t, int family, int protocol, const struct sock_diag **ret);
+
+/** socket_done() - free what socket_diag() keeps in t */
+void socket_done(struct collect_tree *t);
 
 /** socket_record() - the common record; NULL after op_fail(): the image has none */
 const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id);
