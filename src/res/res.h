@@ -39,6 +39,7 @@ struct seen;
 struct fdpolicy;
 struct file_look;
 struct sock_diag;
+struct sockopt_kind;
 
 /* What the tasks of a tree have in common while they are collected. */
 struct collect_tree {
@@ -60,6 +61,7 @@ struct collect_tree {
 	struct seen *seen;         /* see res/file/seen.h */
 	struct mount_list *mounts; /* ours, see res/file/files.c; NULL: not read yet */
 	struct sock_diag *diag;    /* see res/socket/socket.h; NULL: nothing was asked yet */
+	struct sockopt_kind *sockopts; /* what new sockets are like, see res/socket/sockopt.h */
 };
 
 /* What two tasks may share without being threads of one group. */

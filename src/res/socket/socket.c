@@ -18,62 +18,17 @@
 #include "proto/socket.pb-c.h"
 #include "res/socket/sockopt.h"
 #include "util/cleanup.h"
-#include "util/vec.h"
-
-/* The longest value of an option in the table. */
-#define VALUE_MAX 256
-
-static int add_option(
-	Ckpt__Socket *m, size_t *cap, const struct sockopt *row, const void *value, socklen_t len)
-{
-	Ckpt__SocketOption *o = msg_new(Ckpt__SocketOption, CKPT__SOCKET_OPTION__INIT);
-
-	if (!o || vec_reserve(&m->options, cap, m->n_options + 1, sizeof(*m->options)) < 0) {
-		free(o);
-		return -ENOMEM;
-	}
-	o->level = row->level;
-	o->name = row->name;
-	o->value = msg_bytes(value, len);
-	m->options[m->n_options++] = o;
-	return o->value.data || !len ? 0 : -ENOMEM;
-}
-
-/* Those that differ from the ones of @plain, a new socket of the same kind; -EBADF: there is none. */
-static int collect_options(Ckpt__Socket *m, int fd, int plain)
-{
-	size_t n, cap = 0;
-	const struct sockopt *rows = sockopts(&n);
-	int r = 0;
-
-	for (size_t i = 0; i < n && r == 0; i++) {
-		uint8_t value[VALUE_MAX] = {0}, usual[VALUE_MAX] = {0};
-		socklen_t len = sizeof(value), usual_len = sizeof(usual);
-
-		if (!sockopt_applies(&rows[i], m->family, m->type) ||
-			getsockopt(fd, rows[i].level, rows[i].name, value, &len) < 0)
-			continue;
-		if (plain < 0 ||
-			getsockopt(plain, rows[i].level, rows[i].name, usual, &usual_len) < 0)
-			usual_len = 0;
-		if (len != usual_len || memcmp(value, usual, len) != 0)
-			r = add_option(m, &cap, &rows[i], value, len);
-	}
-	return r;
-}
 
 int socket_collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__Socket *m = msg_new(Ckpt__Socket, CKPT__SOCKET__INIT);
-	_cleanup_close_ int plain = -EBADF;
 
 	if (!m)
 		return collect_oom(c);
 	m->family = l->sock->family;
 	m->type = l->sock->type;
 	m->protocol = l->sock->protocol;
-	plain = socket(m->family, m->type | SOCK_CLOEXEC, m->protocol);
-	if (collect_options(m, l->fd, plain) < 0) {
+	if (sockopt_collect(c->tree, l->fd, m) < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return collect_oom(c);
 	}
@@ -103,6 +58,7 @@ void socket_done(struct collect_tree *t)
 		sock_diag_done(t->diag);
 	free(t->diag);
 	t->diag = NULL;
+	sockopt_done(t);
 }
 
 const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id)
@@ -119,25 +75,24 @@ const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id)
 static int set_option(
 	struct open_ctx *o, int fd, const struct sockopt *row, const Ckpt__SocketOption *e)
 {
-	uint8_t value[VALUE_MAX];
-	int n;
+	int r;
 
-	if (e->value.len > sizeof(value))
+	if (e->value.len > SOCKOPT_VALUE_MAX)
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify", "%s of %zu bytes",
 			row->text, e->value.len);
-	memcpy(value, e->value.data, e->value.len);
-	if (row->halved && e->value.len == sizeof(n)) {
-		memcpy(&n, value, sizeof(n));
-		n /= 2;
-		memcpy(value, &n, sizeof(n));
+	r = sockopt_set(fd, row, e->value.data, (socklen_t)e->value.len);
+	if (r == 0)
+		return 0;
+	if (row->soft) {
+		op_warn(o->op, "%s of a socket is not set again: %s%s%s", row->text, strerror(-r),
+			row->needs && r == -EPERM ? "; it takes " : "",
+			row->needs && r == -EPERM ? row->needs : "");
+		return 0;
 	}
-	if (setsockopt(fd, row->level, row->set_name ? row->set_name : row->name, value,
-		    (socklen_t)e->value.len) < 0 &&
-		(!row->set_name ||
-			setsockopt(fd, row->level, row->name, value, (socklen_t)e->value.len) < 0))
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "setsockopt", NULL, "%s of a socket",
-			row->text);
-	return 0;
+	return op_fail(o->op, r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, -r, "setsockopt",
+		r == -ENOPROTOOPT || r == -EOPNOTSUPP ? "this kernel does not have it" : NULL,
+		"%s of a socket%s%s%s", row->text, row->needs && r == -EPERM ? " (takes " : "",
+		row->needs && r == -EPERM ? row->needs : "", row->needs && r == -EPERM ? ")" : "");
 }
 
 int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when when)
@@ -152,7 +107,7 @@ int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when wh
 			return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 				"socket option %d of level %d is not known", m->options[i]->name,
 				m->options[i]->level);
-		if (row->when == when)
+		if (row->when == when || (row->again && when == SOCKOPT_LAST))
 			r = set_option(o, fd, row, m->options[i]);
 	}
 	return r;

@@ -38,7 +38,7 @@ int socket_collect(struct collect *c, uint64_t id, const struct file_look *l);
  */
 int socket_diag(struct collect_tree *t, int family, int protocol, const struct sock_diag **ret);
 
-/** socket_done() - free what socket_diag() keeps in t */
+/** socket_done() - free what socket_diag() and socket_collect() keep in t */
 void socket_done(struct collect_tree *t);
 
 /** socket_record() - the common record; NULL after op_fail(): the image has none */
