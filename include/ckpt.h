@@ -34,7 +34,8 @@ enum ckpt_kind {
 	CKPT_E_CONFLICT = 6,  /* a pid, path or image is in the way */
 	CKPT_E_SPACE = 7,     /* disk, memory or descriptors ran out */
 	CKPT_E_PRIVILEGE = 8, /* the caller may not do this */
-	CKPT_E_SYSTEM = 9     /* a system call failed that should not have */
+	CKPT_E_SYSTEM = 9,    /* a system call failed that should not have */
+	CKPT_E_CANCELLED = 10 /* the caller wished no more of it (ckpt_common.cancelled) */
 };
 
 /** In which condition the target was left. */
@@ -79,6 +80,10 @@ struct ckpt_common {
 	void *log_arg;
 	void (*progress)(void *arg, const char *stage, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_arg;
+	/* Asked now and then, also by several threads at once: true ends the operation with
+	 * CKPT_E_CANCELLED, as any failure would. NULL: it can't be cancelled. */
+	bool (*cancelled)(void *arg);
+	void *cancelled_arg;
 	const char *trace_file; /* Chrome/Perfetto trace of the run, or NULL */
 };
 
@@ -210,6 +215,33 @@ struct ckpt_explain_result {
 	uint64_t total_ns;
 };
 
+struct ckpt_check_req {
+	struct ckpt_common common;
+};
+
+enum ckpt_feature_state {
+	CKPT_FEATURE_ABSENT, /* the kernel, or the CPU, lacks it */
+	CKPT_FEATURE_DENIED, /* it is there, this process may not use it */
+	CKPT_FEATURE_PRESENT
+};
+
+/** Something that the kernel can do, or that this process may do. Strings are owned by the result. */
+struct ckpt_feature {
+	const char *name;         /* static and stable: "set_tid" */
+	const char *needed_for;   /* static */
+	const char *lost_without; /* static: what does not work, or which slower way is taken */
+	bool required;            /* no dump or no restore at all without it */
+	enum ckpt_feature_state state;
+	char detail
+		[96]; /* numbers found, or the system call and errno that said no; may be empty */
+};
+
+/** Free with ckpt_check_result_done(). */
+struct ckpt_check_result {
+	struct ckpt_feature *features;
+	size_t n, missing; /* missing: required, and not present */
+};
+
 /*
  * Every call: Return 0, or -1 with *err filled (err may be NULL; it needs no initialisation and is
  * freed by ckpt_error_done()). *ret is filled only on success.
@@ -240,6 +272,11 @@ int ckpt_diff(const struct ckpt_diff_req *req, FILE *out, size_t *ret_difference
 int ckpt_explain(const struct ckpt_explain_req *req, struct ckpt_explain_result *ret,
 	struct ckpt_error *err);
 void ckpt_explain_result_done(struct ckpt_explain_result *r);
+
+/** Try each kernel feature and capability that ckpt uses. */
+int ckpt_check(
+	const struct ckpt_check_req *req, struct ckpt_check_result *ret, struct ckpt_error *err);
+void ckpt_check_result_done(struct ckpt_check_result *r);
 
 #ifdef __cplusplus
 }

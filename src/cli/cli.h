@@ -18,6 +18,7 @@
 
 #include "ckpt.h"
 #include "lib/options.h"
+#include "lib/result_json.h"
 #include "util/units.h"
 
 /** One run of the command. */
@@ -81,12 +82,6 @@ int cli_finish(struct cli *cli, int status);
 
 /** cli_json() - print a JSON object and a newline on stdout; takes the reference */
 void cli_json(json_t *object);
-
-/** json_text() - a string that may be no UTF-8: each wrong byte becomes "\\xHH"; NULL gives null */
-json_t *json_text(const char *text);
-
-/** json_crid() - a crid as a string: many readers of JSON round numbers beyond 2^53 */
-json_t *json_crid(uint64_t crid);
 
 /** cli_log() - a line for the user; the function that goes into ckpt_common.log */
 void cli_log(void *arg, enum ckpt_log_level level, const char *line);

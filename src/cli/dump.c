@@ -19,18 +19,6 @@ static void print_text(const struct ckpt_dump_req *req, const struct ckpt_dump_r
 		time_text(r->stopped_ns, stopped), time_text(r->total_ns, total));
 }
 
-static void print_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
-{
-	cli_json(json_pack("{s:o, s:o, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "crid",
-		json_crid(r->crid), "dir", json_text(r->dir), "pid", (int)req->pid, "tasks",
-		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
-		(json_int_t)r->bytes, "page_bytes", (json_int_t)r->page_bytes, "stopped_ns",
-		(json_int_t)r->stopped_ns, "total_ns", (json_int_t)r->total_ns, "target",
-		ckpt_target_name(req->leave_running   ? CKPT_TARGET_RUNNING
-				 : req->leave_stopped ? CKPT_TARGET_STOPPED
-						      : CKPT_TARGET_GONE)));
-}
-
 int cli_dump(struct cli *cli, int argc, char **argv)
 {
 	struct ckpt_dump_req req = {};
@@ -48,7 +36,7 @@ int cli_dump(struct cli *cli, int argc, char **argv)
 		return cli_fail(cli, &err);
 	cli_progress_erase(cli);
 	if (cli->front.json)
-		print_json(&req, &result);
+		cli_json(dump_json(&req, &result));
 	else
 		print_text(&req, &result);
 	ckpt_dump_result_done(&result);

@@ -6,12 +6,6 @@
 
 #include "util/vec.h"
 
-static const char *const verdict_names[] = {
-	[CKPT_SAVED] = "saved",
-	[CKPT_WARNED] = "warned",
-	[CKPT_REFUSED] = "refused",
-};
-
 static const struct {
 	enum ckpt_verdict verdict;
 	const char *title;
@@ -65,26 +59,6 @@ static void print_text(const struct ckpt_explain_result *r)
 		r->refused, time_text(r->total_ns, total));
 }
 
-static json_t *item_json(const struct ckpt_explain_item *item)
-{
-	return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o}", "verdict",
-		verdict_names[item->verdict], "pid", (int)item->pid, "resource", item->resource,
-		"object", json_text(item->object), "reason", json_text(item->reason), "advice",
-		json_text(item->advice), "option", json_text(item->option));
-}
-
-static void print_json(const struct ckpt_explain_result *r)
-{
-	json_t *items = json_array();
-
-	for (size_t i = 0; i < r->n; i++)
-		json_array_append_new(items, item_json(&r->items[i]));
-	cli_json(json_pack("{s:i, s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:o}", "pid", (int)r->pid,
-		"comm", json_text(r->comm), "tasks", (int)r->tasks, "threads", (int)r->threads,
-		"saved", (json_int_t)r->saved, "warned", (json_int_t)r->warned, "refused",
-		(json_int_t)r->refused, "total_ns", (json_int_t)r->total_ns, "items", items));
-}
-
 int cli_explain(struct cli *cli, int argc, char **argv)
 {
 	struct ckpt_explain_req req = {};
@@ -99,7 +73,7 @@ int cli_explain(struct cli *cli, int argc, char **argv)
 	if (r < 0)
 		return cli_fail(cli, &err);
 	if (cli->front.json)
-		print_json(&result);
+		cli_json(explain_json(&result));
 	else
 		print_text(&result);
 	status = result.refused ? CKPT_E_REFUSED : 0;

@@ -70,47 +70,6 @@ void cli_json(json_t *object)
 	json_decref(object);
 }
 
-json_t *json_text(const char *text)
-{
-	_cleanup_strbuf_ struct strbuf sb = {};
-	json_t *s;
-
-	if (!text)
-		return json_null();
-	s = json_string(text);
-	if (s)
-		return s;
-	for (; *text; text++) {
-		if ((unsigned char)*text >= 0x80)
-			strbuf_addf(&sb, "\\x%02x", (unsigned char)*text);
-		else
-			strbuf_addc(&sb, *text);
-	}
-	return sb.err ? json_null() : json_string(sb.s);
-}
-
-json_t *json_crid(uint64_t crid)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)crid);
-	return json_string(text);
-}
-
-static json_t *error_json(const struct ckpt_error *err)
-{
-	json_t *o = json_object();
-
-	json_object_set_new(o, "kind", json_string(ckpt_kind_name(err->kind)));
-	json_object_set_new(o, "errno", json_integer(err->err));
-	json_object_set_new(o, "strerror", json_text(err->err ? strerror(err->err) : NULL));
-	json_object_set_new(o, "object", json_text(err->object));
-	json_object_set_new(o, "call", json_text(err->call));
-	json_object_set_new(o, "advice", json_text(err->advice));
-	json_object_set_new(o, "target", json_string(ckpt_target_name(err->target)));
-	return json_pack("{s:o}", "error", o);
-}
-
 int cli_fail(struct cli *cli, struct ckpt_error *err)
 {
 	int status = err->kind ? (int)err->kind : CKPT_E_SYSTEM;
@@ -118,7 +77,7 @@ int cli_fail(struct cli *cli, struct ckpt_error *err)
 
 	cli_progress_erase(cli);
 	if (cli->front.json)
-		cli_json(error_json(err));
+		cli_json(json_pack("{s:o}", "error", error_json(err)));
 	else
 		fprintf(stderr, "ckpt: %s\n", text ? text : "out of memory");
 	if (cli->log != stderr)

@@ -21,19 +21,6 @@ static void print_text(const struct ckpt_restore_req *req, const struct ckpt_res
 		time_text(r->total_ns, total));
 }
 
-static void print_json(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
-{
-	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:I}", "pid", (int)r->pid, "tasks",
-		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
-		(json_int_t)r->bytes, "total_ns", (json_int_t)r->total_ns);
-
-	if (!req->detach && WIFEXITED(r->exit_status))
-		json_object_set_new(o, "exit_code", json_integer(WEXITSTATUS(r->exit_status)));
-	if (!req->detach && WIFSIGNALED(r->exit_status))
-		json_object_set_new(o, "signal", json_integer(WTERMSIG(r->exit_status)));
-	cli_json(o);
-}
-
 /* Die by the signal that the restored process died by: a shell that waits for us sees the same. The
  * core file, if any, was written by the process itself; ours would be of no use. */
 static int end_as(int wait_status)
@@ -64,7 +51,7 @@ static int restore(struct cli *cli, const struct ckpt_restore_req *req)
 		return cli_fail(cli, &err);
 	cli_progress_erase(cli);
 	if (cli->front.json)
-		print_json(req, &result);
+		cli_json(restore_json(req, &result));
 	else
 		print_text(req, &result);
 	status = cli_finish(cli, 0);

@@ -26,9 +26,7 @@ int cli_verify(struct cli *cli, int argc, char **argv)
 		return cli_fail(cli, &err);
 	cli_progress_erase(cli);
 	if (cli->front.json)
-		cli_json(json_pack("{s:o, s:I, s:I, s:I}", "crid", json_crid(result.crid),
-			"records", (json_int_t)result.records, "page_bytes",
-			(json_int_t)result.page_bytes, "total_ns", (json_int_t)result.total_ns));
+		cli_json(verify_json(&result));
 	else
 		print_text(&result);
 	return cli_finish(cli, 0);

@@ -32,6 +32,7 @@ const char *ckpt_kind_name(enum ckpt_kind kind)
 		[CKPT_E_CONFLICT] = "conflict",
 		[CKPT_E_SPACE] = "space",
 		[CKPT_E_PRIVILEGE] = "privilege",
+		[CKPT_E_CANCELLED] = "cancelled",
 	};
 
 	return (size_t)kind < ARRAY_SIZE(names) ? names[kind] : "unknown";

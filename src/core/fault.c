@@ -51,9 +51,10 @@ int fault_point(struct ckpt_op *op, const char *name)
 {
 	const char *want = secure_getenv("CKPT_FAULT");
 	const char *rest;
+	int r = op_cancelled(op);
 
-	if (!want || !*want)
-		return 0;
+	if (r < 0 || !want || !*want)
+		return r;
 	/* A test walks the table: a point that is not in it would never be tested. */
 	if (!known(name))
 		return op_fail(op, CKPT_E_SYSTEM, 0, NULL, "add it to the table of core/fault.c",

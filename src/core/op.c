@@ -70,6 +70,13 @@ void op_done(struct ckpt_op *op, struct ckpt_error *ret_err)
 	pthread_mutex_destroy(&op->lock);
 }
 
+int op_cancelled(struct ckpt_op *op)
+{
+	if (!op->common.cancelled || !op->common.cancelled(op->common.cancelled_arg))
+		return 0;
+	return op_fail(op, CKPT_E_CANCELLED, ECANCELED, NULL, NULL, "the operation was cancelled");
+}
+
 /* Return: a copy, caller frees; NULL for NULL or when out of memory. */
 static char *copy(const char *s)
 {

@@ -84,6 +84,13 @@ static inline void op_progress(
 		op->common.progress(op->common.progress_arg, stage, done_bytes, total_bytes);
 }
 
+/**
+ * op_cancelled() - whether the caller wishes no more of it; asked where a failure is clean, before what
+ * can't be undone
+ * Return: 0: it goes on; negative after op_fail().
+ */
+int op_cancelled(struct ckpt_op *op);
+
 /** op_log() - a line for the user's log, without newline; printf format */
 void op_log(struct ckpt_op *op, enum ckpt_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

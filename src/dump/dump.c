@@ -264,6 +264,7 @@ static int stage_commit(struct dump *d)
 	m.stopped_ns = now_ns() - d->tree.stopped_at_ns;
 	/* when the program dies its image is all that is left of it: it must be on the disk */
 	r = image_commit(d->op, TAKE_PTR(d->writer), &m, dies, &d->ret->bytes);
+	d->op->common.cancelled = NULL; /* there is an image now: too late */
 	stage_say(&d->stage, "checkpoint %llu, %s in %s", (unsigned long long)d->ret->crid,
 		bytes_text(d->ret->bytes, size), d->ret->dir);
 	return r;

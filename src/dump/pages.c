@@ -268,7 +268,9 @@ static void *worker_main(void *arg)
 
 		if (k->shard == 0)
 			op_progress(op, "saving memory", taken, k->work->wanted);
-		r = copy_chunk(k, &k->chunk);
+		r = op_cancelled(op);
+		if (r == 0)
+			r = copy_chunk(k, &k->chunk);
 		if (r < 0) {
 			k->err = -r;
 			chunks_stop(k->work->chunks);

@@ -112,6 +112,7 @@ static const char *const tail[] = {
 	".TP\n7\n(space) disk, memory or descriptors ran out.",
 	".TP\n8\n(privilege) the caller may not do this.",
 	".TP\n9\n(system) a system call failed that should not have.",
+	".TP\n10\n(cancelled) the caller of a service wished no more of it.",
 	".PP",
 	"\\fBckpt restore\\fR in the foreground exits as the restored process exits: with its exit",
 	"status, or by the same signal.",

@@ -21,6 +21,7 @@ COMMON_FIRST(ckpt_show_req);
 COMMON_FIRST(ckpt_verify_req);
 COMMON_FIRST(ckpt_diff_req);
 COMMON_FIRST(ckpt_explain_req);
+COMMON_FIRST(ckpt_check_req);
 
 static const struct verb_desc verb_table[] = {
 	{VERB_DUMP, "dump", ARGS_NONE, "-t PID [-D DIR] [-R | -s] [--force] [--sysvipc[=LIST]]",
@@ -58,7 +59,7 @@ static const struct verb_desc verb_table[] = {
 		"Tries each kernel feature and capability that ckpt uses, says whether it is here, "
 		"what it is needed for, and what is lost without it. Never goes by the version. "
 		"Exits 0 when all that is required is here, 3 otherwise.",
-		0},
+		sizeof(struct ckpt_check_req)},
 	{VERB_EXPLAIN, "explain", ARGS_NONE, "-t PID [--json]",
 		"what a dump of a running process would save, and what it would refuse and why",
 		"Looks at a running process without stopping it, and says, resource by resource, "

@@ -242,7 +242,9 @@ static void *worker_main(void *arg)
 		if (k->number == 0)
 			op_progress(k->fill->op, "filling memory",
 				k->fill->bytes * i / k->fill->n_groups, k->fill->bytes);
-		r = fill_group(k, &k->fill->groups[i]);
+		r = op_cancelled(k->fill->op);
+		if (r == 0)
+			r = fill_group(k, &k->fill->groups[i]);
 		if (r < 0) {
 			k->err = -r;
 			atomic_store(&k->fill->stop, true);

@@ -1,0 +1,115 @@
+/*
+ * result_json.c - see result_json.h.
+ */
+#include "lib/result_json.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "model/dump_json.h"
+#include "util/cleanup.h"
+
+json_t *json_text(const char *text)
+{
+	return text ? json_of_str(text) : json_null();
+}
+
+json_t *json_crid(uint64_t crid)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)crid);
+	return json_string(text);
+}
+
+json_t *error_json(const struct ckpt_error *err)
+{
+	_cleanup_free_ char *text = ckpt_error_text(err);
+
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o}", "kind",
+		ckpt_kind_name(err->kind), "errno", err->err, "strerror",
+		json_text(err->err ? strerror(err->err) : NULL), "object", json_text(err->object),
+		"call", json_text(err->call), "advice", json_text(err->advice), "target",
+		ckpt_target_name(err->target), "text", json_text(text));
+}
+
+json_t *dump_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
+{
+	return json_pack("{s:o, s:o, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "crid",
+		json_crid(r->crid), "dir", json_text(r->dir), "pid", (int)req->pid, "tasks",
+		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
+		(json_int_t)r->bytes, "page_bytes", (json_int_t)r->page_bytes, "stopped_ns",
+		(json_int_t)r->stopped_ns, "total_ns", (json_int_t)r->total_ns, "target",
+		ckpt_target_name(req->leave_running   ? CKPT_TARGET_RUNNING
+				 : req->leave_stopped ? CKPT_TARGET_STOPPED
+						      : CKPT_TARGET_GONE));
+}
+
+json_t *restore_json(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
+{
+	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:I}", "pid", (int)r->pid, "tasks",
+		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
+		(json_int_t)r->bytes, "total_ns", (json_int_t)r->total_ns);
+
+	if (!req->detach && WIFEXITED(r->exit_status))
+		json_object_set_new(o, "exit_code", json_integer(WEXITSTATUS(r->exit_status)));
+	if (!req->detach && WIFSIGNALED(r->exit_status))
+		json_object_set_new(o, "signal", json_integer(WTERMSIG(r->exit_status)));
+	return o;
+}
+
+json_t *verify_json(const struct ckpt_verify_result *r)
+{
+	return json_pack("{s:o, s:I, s:I, s:I}", "crid", json_crid(r->crid), "records",
+		(json_int_t)r->records, "page_bytes", (json_int_t)r->page_bytes, "total_ns",
+		(json_int_t)r->total_ns);
+}
+
+static json_t *item_json(const struct ckpt_explain_item *item)
+{
+	static const char *const verdicts[] = {
+		[CKPT_SAVED] = "saved",
+		[CKPT_WARNED] = "warned",
+		[CKPT_REFUSED] = "refused",
+	};
+
+	return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o}", "verdict", verdicts[item->verdict],
+		"pid", (int)item->pid, "resource", item->resource, "object",
+		json_text(item->object), "reason", json_text(item->reason), "advice",
+		json_text(item->advice), "option", json_text(item->option));
+}
+
+json_t *explain_json(const struct ckpt_explain_result *r)
+{
+	json_t *items = json_array();
+
+	for (size_t i = 0; i < r->n; i++)
+		json_array_append_new(items, item_json(&r->items[i]));
+	return json_pack("{s:i, s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:o}", "pid", (int)r->pid,
+		"comm", json_text(r->comm), "tasks", (int)r->tasks, "threads", (int)r->threads,
+		"saved", (json_int_t)r->saved, "warned", (json_int_t)r->warned, "refused",
+		(json_int_t)r->refused, "total_ns", (json_int_t)r->total_ns, "items", items);
+}
+
+json_t *check_json(const struct ckpt_check_result *r)
+{
+	static const char *const states[] = {
+		[CKPT_FEATURE_ABSENT] = "absent",
+		[CKPT_FEATURE_DENIED] = "denied",
+		[CKPT_FEATURE_PRESENT] = "present",
+	};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct ckpt_feature *f = &r->features[i];
+
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:b, s:s, s:s, s:o}", "name", f->name, "state",
+				      states[f->state], "required", (int)f->required, "needed_for",
+				      f->needed_for, "lost_without", f->lost_without, "detail",
+				      json_text(*f->detail ? f->detail : NULL)));
+	}
+	return json_pack("{s:b, s:I, s:o}", "usable", (int)!r->missing, "required_missing",
+		(json_int_t)r->missing, "features", list);
+}
