@@ -14,6 +14,8 @@
 #include "proto/pages.pb-c.h"
 #include "util/vec.h"
 
+#define COPIES_WORTH (4 * MM_PAGE)
+
 /* ------------------------------------------------------------------ mappings */
 
 /* What a fork does not hand on as it is. The locked and the sealed are so only at the end of a plan. */
@@ -114,6 +116,16 @@ static pid_t walk_look(struct walk *w, uint64_t at, uint64_t *end)
 							  : w->pid;
 }
 
+/*
+ * A page that the child has not has to go; one in whose place it has its own may go, so that its contents
+ * go into fresh memory and not into a copy of its parent's. One call costs about as much as a few copies.
+ */
+static bool is_dropped(pid_t parent, pid_t child, uint64_t bytes)
+{
+	return parent != OF_NOBODY && parent != child &&
+	       (child == OF_NOBODY || bytes >= COPIES_WORTH);
+}
+
 static int compare_pages(const struct model *m, pid_t parent, pid_t child, struct mm_inherit *ret)
 {
 	struct walk theirs = walk_of(m, parent), own = walk_of(m, child);
@@ -130,7 +142,7 @@ static int compare_pages(const struct model *m, pid_t parent, pid_t child, struc
 			b = walk_look(&own, at, &end);
 			if (a != OF_NOBODY && a == b)
 				r = add(&ret->same, &ret->n_same, &ret->cap_same, at, end);
-			else if (a != OF_NOBODY && b == OF_NOBODY)
+			else if (is_dropped(a, b, end - at))
 				r = add(&ret->drop, &ret->n_drop, &ret->cap_drop, at, end);
 			if (r < 0)
 				return r;

@@ -19,7 +19,7 @@ struct mm_inherit {
 	size_t n_keep, cap_keep;
 	struct mm_range *same; /* of that, pages with the same contents */
 	size_t n_same, cap_same;
-	struct mm_range *drop; /* of that, pages that it has not */
+	struct mm_range *drop; /* of that, pages that it has not, or has its own in their place */
 	size_t n_drop, cap_drop;
 };
 

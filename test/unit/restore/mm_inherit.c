@@ -230,6 +230,22 @@ Test(mm_inherit, pages_that_are_the_same_dropped_and_own)
 		"keep 10000-1a000\nsame 10000-12000 15000-17000\ndrop 13000-15000 17000-18000\n");
 }
 
+/* Written into a copy of the parent's, many pages cost more than a call that drops them before. */
+Test(mm_inherit, many_pages_in_the_place_of_others)
+{
+	struct family f;
+
+	family_init(&f);
+	add_anon(f.parent, 0x10000, 0x40000);
+	add_anon(f.child, 0x10000, 0x40000);
+	add_run(f.theirs, 0x10000, 0x18, 0);
+	add_run(f.own, 0x10000, 0x2, 0);
+	add_run(f.own, 0x12000, 0x2, PARENT);
+	add_run(f.own, 0x14000, 0x10, 0);
+	add_run(f.own, 0x28000, 0x10, 0); /* the parent has none there */
+	expect(&f, "keep 10000-40000\nsame 12000-14000\ndrop 14000-28000\n");
+}
+
 Test(mm_inherit, pages_outside_of_what_is_kept)
 {
 	struct family f;
