@@ -100,46 +100,81 @@ static void let_exit(const struct run_task *t)
 }
 
 /*
- * A thread issues munmap with the agent's own instruction, and never returns to it. Of tasks that share
- * their memory, the one that the image has it of does so for all.
+ * A thread issues munmap with the agent's own instruction, and never returns to it: it is told to stop
+ * while it is held at the call's beginning, and does so when the call is done, on the signal path, where
+ * all registers can be set. Each step is taken for all tasks before the next, so that they go through
+ * the call side by side. Of tasks that share their memory, the one that the image has it of does so for all.
  */
-static int unmap_area(struct run *r, struct run_task *t)
+static bool unmaps(const struct run_task *t)
+{
+	return !t->plan->task->vm_of;
+}
+
+static int fail_unmap(struct run *r, const struct run_task *t, int err)
+{
+	return op_fail(r->op, CKPT_E_SYSTEM, -err, "munmap", NULL, "pid %d: the agent", t->pid);
+}
+
+static int unmap_begin(struct run *r, struct run_task *t)
 {
 	pid_t tid = task_plan_alive(t->plan)->tid;
-	struct wait_status w;
 	struct arch_regs regs;
 	int ret;
 
-	if (t->plan->task->vm_of)
+	if (!unmaps(t))
 		return 0;
 	ret = arch_regs_get(tid, &regs);
 	arch_regs_call(&regs, r->area.syscall_insn, SYS_munmap,
 		(const uint64_t[6]){(uintptr_t)r->area.at, r->area.size});
 	if (ret == 0)
 		ret = arch_regs_set(tid, &regs);
-	for (int stops = 0; ret == 0 && stops < 2;) {
+	if (ret == 0)
 		ret = ptrace_syscall(tid, 0);
-		if (ret == 0)
-			ret = ptrace_wait(tid, 0, &w);
+	return ret < 0 ? fail_unmap(r, t, ret) : 0;
+}
+
+static int unmap_enter(struct run *r, struct run_task *t)
+{
+	pid_t tid = task_plan_alive(t->plan)->tid;
+	struct wait_status w = {0};
+	int ret = 0;
+
+	if (!unmaps(t))
+		return 0;
+	for (;;) {
+		ret = ptrace_wait(tid, 0, &w);
 		if (ret == 0 && wait_is_dead(&w))
 			return fail_dead(r, t, &w);
-		stops += w.kind == WAIT_SYSCALL_STOP;
+		if (ret < 0 || w.kind == WAIT_SYSCALL_STOP)
+			break;
+		ret = ptrace_syscall(tid, 0);
+		if (ret < 0)
+			break;
 	}
-	if (ret == 0)
-		ret = arch_regs_get(tid, &regs);
-	if (ret == 0 && arch_syscall_ret(&regs) != 0)
-		ret = arch_syscall_ret(&regs);
-	/* the registers that follow need a stop on the signal path */
 	if (ret == 0)
 		ret = ptrace_interrupt(tid);
 	if (ret == 0)
 		ret = ptrace_cont(tid, 0);
+	return ret < 0 ? fail_unmap(r, t, ret) : 0;
+}
+
+static int unmap_end(struct run *r, struct run_task *t)
+{
+	pid_t tid = task_plan_alive(t->plan)->tid;
+	struct wait_status w;
+	struct arch_regs regs;
+	int ret;
+
+	if (!unmaps(t))
+		return 0;
+	ret = ptrace_wait(tid, 0, &w);
+	if (ret == 0 && wait_is_dead(&w))
+		return fail_dead(r, t, &w);
 	if (ret == 0)
-		ret = ptrace_wait(tid, 0, &w);
-	if (ret < 0)
-		return op_fail(
-			r->op, CKPT_E_SYSTEM, -ret, "munmap", NULL, "pid %d: the agent", t->pid);
-	return wait_is_dead(&w) ? fail_dead(r, t, &w) : 0;
+		ret = arch_regs_get(tid, &regs);
+	if (ret == 0)
+		ret = (int)arch_syscall_ret(&regs);
+	return ret < 0 ? fail_unmap(r, t, ret) : 0;
 }
 
 static int put_thread(struct run *r, struct run_task *t, pid_t tid)
@@ -259,12 +294,15 @@ static int forget_child_stop(struct run *r, struct run_task *t)
 /* Children first, so that what their parents are told of it can be taken back. */
 static int stop_groups(struct run *r)
 {
+	bool any = false;
 	int ret = 0;
 
-	for (size_t i = 0; i < r->tree.n; i++)
+	for (size_t i = 0; i < r->tree.n; i++) {
 		r->tasks[i].stops = task_plan_lives(r->tasks[i].plan) &&
 				    (r->frozen || r->tasks[i].plan->task->stopped);
-	for (size_t i = r->tree.tree.n; i-- > 0 && ret == 0;) {
+		any |= r->tasks[i].stops;
+	}
+	for (size_t i = r->tree.tree.n; any && i-- > 0 && ret == 0;) {
 		if (!task_plan_lives(r->tasks[i].plan))
 			continue;
 		if (child_stops(r, i))
@@ -305,7 +343,11 @@ int run_finish(struct run *r)
 	if (ret == 0)
 		ret = each_task(r, enter_exit);
 	if (ret == 0)
-		ret = each_task(r, unmap_area);
+		ret = each_task(r, unmap_begin);
+	if (ret == 0)
+		ret = each_task(r, unmap_enter);
+	if (ret == 0)
+		ret = each_task(r, unmap_end);
 	if (ret == 0)
 		ret = each_task(r, put_threads);
 	if (ret == 0)
