@@ -32,6 +32,9 @@ static const struct look_kind kind_hung_up = {"pty", CKPT_SAVED, "hung up: it wi
 static const struct look_kind kind_outside = {"terminal", CKPT_WARNED,
 	"it leads outside: at restore it is the restore command's own of that number",
 	"'ckpt restore --fd N=...' connects it elsewhere"};
+static const struct look_kind kind_controlling = {"terminal", CKPT_WARNED,
+	"its other side is outside: a restore in the foreground passes its own terminal on",
+	"'ckpt restore --fd N=...' connects it elsewhere"};
 static const struct look_kind kind_shared = {"pty", CKPT_REFUSED,
 	"a terminal of the tree is open outside of it too", "end that program, or let it close it"};
 
@@ -74,13 +77,6 @@ static bool master_inside(const struct look_tree *t, const struct terminal_end *
 	return false;
 }
 
-/* ------------------------------------------------------------------ who else */
-
-struct users {
-	struct look *l;
-	const struct pty_id *ids;
-};
-
 static bool in_tree(const struct look_tree *t, pid_t pid)
 {
 	for (size_t i = 0; i < t->n; i++)
@@ -88,6 +84,32 @@ static bool in_tree(const struct look_tree *t, pid_t pid)
 			return true;
 	return false;
 }
+
+/* Whether it is that of a session which the tree has the leader of. */
+static bool controls_session(const struct look_tree *t, const struct terminal_end *e)
+{
+	_cleanup_close_ int procfd = proc_open(e->pid);
+	struct proc_stat st;
+
+	return procfd >= 0 && proc_stat_read(procfd, 0, &st) == 0 && in_tree(t, st.session) &&
+	       major(st.tty_nr) == MAJOR_PTS && minor(st.tty_nr) == e->index;
+}
+
+static const struct look_kind *kind_of(const struct look_tree *t, const struct terminal_end *e)
+{
+	if (e->hung_up)
+		return &kind_hung_up;
+	if (e->master || master_inside(t, e))
+		return &kind_inside;
+	return controls_session(t, e) ? &kind_controlling : &kind_outside;
+}
+
+/* ------------------------------------------------------------------ who else */
+
+struct users {
+	struct look *l;
+	const struct pty_id *ids;
+};
 
 /* Of the tree, or of us, or born since the look at its parent. */
 static bool descends(pid_t pid, void *arg)
@@ -140,12 +162,9 @@ int look_terminals(struct look *l)
 
 	for (size_t i = 0; i < t->n_terminals; i++) {
 		const struct terminal_end *e = &t->terminals[i];
-		const struct look_kind *kind = e->hung_up                         ? &kind_hung_up
-					       : e->master || master_inside(t, e) ? &kind_inside
-										  : &kind_outside;
 
 		l->pid = e->pid;
-		if (look_found(l, kind, "fd %d %s", e->fd, e->link) < 0)
+		if (look_found(l, kind_of(t, e), "fd %d %s", e->fd, e->link) < 0)
 			return -1;
 	}
 	l->pid = t->v[0].pid;

@@ -176,6 +176,13 @@ struct plan_override {
 	bool outside;     /* not by --fd: it led outside, and is the command's own of that number */
 };
 
+/* A terminal that was outside, and that the restore command passes on, see res/file/pty.h. */
+struct plan_relay {
+	uint32_t index; /* its number at the dump; UINT32_MAX: it was no pseudo terminal */
+	int master;     /* at a number that no task uses; -1: not opened yet */
+	int terminal;   /* of this command, for the settings of one that is not in the image; borrowed */
+};
+
 struct plan {
 	struct ckpt_op *op;
 	const struct ckpt_restore_req *req;
@@ -198,6 +205,7 @@ struct plan {
 	struct ipc_made *ipc_made;
 	size_t n_ipc_made, cap_ipc_made;
 	struct cgroups *cgroups; /* groups to be put into, see cgroup_done(); NULL: none */
+	struct plan_relay *relay; /* borrowed; NULL: none */
 };
 
 struct Ckpt__Fd;

@@ -11,6 +11,7 @@
 
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
+#include "restore/relay.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 
@@ -29,12 +30,12 @@ static void waited_for(sigset_t *set)
 			sigdelset(set, sig);
 }
 
-void front_begin(struct front *f, bool frozen)
+void front_begin(struct front *f, bool frozen, struct relay *relay)
 {
 	sigset_t all;
 
 	waited_for(&all);
-	*f = (struct front){.on = true, .frozen = frozen};
+	*f = (struct front){.on = true, .frozen = frozen, .relay = relay};
 	f->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	pthread_sigmask(SIG_SETMASK, &all, &f->mask);
 }
@@ -70,23 +71,23 @@ void front_root(struct front *f, pid_t root, pid_t foreground)
 }
 
 /* Stop as the terminal would have us stop; in an orphaned process group it would not. */
-static void stop_self(void)
+static void stop_self(int sig)
 {
-	sigset_t tstp;
+	sigset_t set;
 
-	sigemptyset(&tstp);
-	sigaddset(&tstp, SIGTSTP);
-	raise(SIGTSTP);
-	pthread_sigmask(SIG_UNBLOCK, &tstp, NULL); /* here we stand until SIGCONT */
-	pthread_sigmask(SIG_BLOCK, &tstp, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	raise(sig);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* here we stand until SIGCONT */
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 static void root_stopped(struct front *f, int sig)
 {
-	if (f->tty < 0 || (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU))
+	if (f->relay->on || f->tty < 0 || (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU))
 		return;
 	take_terminal(f);
-	stop_self();
+	stop_self(SIGTSTP);
 }
 
 /* The root's own session has no terminal: there, a stop by the terminal means nothing. */
@@ -97,7 +98,8 @@ static void pass_stop(struct front *f)
 		return;
 	}
 	kill(f->root, SIGSTOP);
-	stop_self();
+	relay_pause(f->relay);
+	stop_self(SIGTSTP);
 }
 
 static bool is_stopped(pid_t pid)
@@ -114,8 +116,11 @@ static void pass(struct front *f, const siginfo_t *si)
 
 	if (own_affair(si->si_signo))
 		return;
-	if (si->si_signo == SIGCONT) {
+	if (f->relay->on && si->si_signo == SIGWINCH) {
+		relay_resize(f->relay);
+	} else if (si->si_signo == SIGCONT) {
 		give_terminal(f);
+		relay_resume(f->relay);
 		if (in_our_group && !is_stopped(f->root))
 			return; /* sent to the whole group */
 		kill(leads_group(f) ? -f->root : f->root, SIGCONT);
@@ -130,11 +135,30 @@ static void pass(struct front *f, const siginfo_t *si)
 	}
 }
 
+static int next_signal(struct front *f, const sigset_t *all, siginfo_t *si)
+{
+	static const struct timespec now;
+
+	if (!f->relay->on)
+		return sigwaitinfo(all, si);
+	relay_wait(f->relay);
+	return sigtimedwait(all, si, &now);
+}
+
+/* A job in the background that wants the keys is stopped until it has the terminal. */
+static void begin_relay(struct front *f, const sigset_t *all)
+{
+	relay_begin(f->relay, all);
+	if (f->relay->on && !f->relay->active)
+		stop_self(SIGTTIN);
+}
+
 int front_wait(struct front *f)
 {
 	sigset_t all;
 
 	waited_for(&all);
+	begin_relay(f, &all);
 	for (;;) {
 		int status;
 		siginfo_t si;
@@ -146,7 +170,7 @@ int front_wait(struct front *f)
 			return status;
 		if (got == f->root && !(f->frozen && WSTOPSIG(status) == SIGSTOP))
 			root_stopped(f, WSTOPSIG(status));
-		else if (got == 0 && sigwaitinfo(&all, &si) > 0)
+		else if (got == 0 && next_signal(f, &all, &si) > 0)
 			pass(f, &si);
 	}
 }
@@ -155,6 +179,7 @@ void front_end(struct front *f)
 {
 	if (!f->on)
 		return;
+	relay_end(f->relay);
 	take_terminal(f);
 	f->tty = fd_close(f->tty);
 	pthread_sigmask(SIG_SETMASK, &f->mask, NULL);

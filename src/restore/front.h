@@ -4,7 +4,8 @@
  * What is sent to us is passed on, once. A terminal sends its signals to a whole process group: where
  * the root is in ours, it has got them already. Where it leads a group of its own in our session, that
  * group gets the terminal as long as we would have it, as a shell does for its jobs. When the terminal
- * stops the root we stop too, so that the shell sees it, and SIGCONT wakes both.
+ * stops the root we stop too, so that the shell sees it, and SIGCONT wakes both. Where the root leads a
+ * session that has a terminal of its own, which we pass on, the keys are passed on with it (relay.h).
  */
 #ifndef CKPT_RESTORE_FRONT_H
 #define CKPT_RESTORE_FRONT_H
@@ -12,6 +13,8 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
+
+struct relay;
 
 struct front {
 	bool on;
@@ -21,10 +24,14 @@ struct front {
 	bool given;       /* to the root's group, or that of its foreground job */
 	pid_t foreground; /* the group of the tree that had the terminal, until it gets it; 0: none */
 	sigset_t mask;    /* as it was */
+	struct relay *relay; /* borrowed; it may be off */
 };
 
-/** front_begin() - before the root is made: from here on signals wait for front_wait() */
-void front_begin(struct front *f, bool frozen);
+/**
+ * front_begin() - before the root is made: from here on signals wait for front_wait()
+ * @relay: outlives f
+ */
+void front_begin(struct front *f, bool frozen, struct relay *relay);
 
 /**
  * front_root() - the root exists, and does not run yet: the terminal becomes its own

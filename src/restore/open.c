@@ -12,6 +12,7 @@
 #include "core/fault.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/files.h"
+#include "res/file/pty.h"
 #include "res/mm/mm.h"
 #include "res/registry.h"
 #include "restore/fill.h"
@@ -238,6 +239,8 @@ int open_files(struct plan *p, const struct image *img)
 		r = find_homes(p);
 	if (r == 0)
 		r = open_overrides(&o);
+	if (r == 0 && p->relay)
+		r = pty_relay_open(&o.ctx);
 	for (size_t i = 0; r == 0 && i < p->model->n; i++) {
 		const struct model_rec *rec = &p->model->recs[i];
 		const struct res *res = registry_find(rec->type);

@@ -34,6 +34,7 @@
 #include "restore/clocks.h"
 #include "restore/front.h"
 #include "restore/open.h"
+#include "restore/relay.h"
 #include "restore/run.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -50,6 +51,7 @@ struct restore {
 	struct plan plan;
 	struct fdpolicy policy;
 	struct front front;
+	struct relay relay;
 	int pidfile; /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
 	const Ckpt__Task *root; /* NULL until the image is loaded */
@@ -183,8 +185,10 @@ static void pidfile_write(struct restore *s)
 
 static int stage_open(struct restore *s)
 {
-	int r = open_files(&s->plan, s->img);
+	int r;
 
+	s->plan.relay = relay_find(&s->relay, &s->plan);
+	r = open_files(&s->plan, s->img);
 	stage_say(
 		&s->stage, "%zu file%s, mapped or open", s->plan.n_files, plural(s->plan.n_files));
 	return r < 0 ? r : pidfile_open(s);
@@ -235,7 +239,7 @@ static int stage_run(struct restore *s)
 	int r;
 
 	if (!s->req->detach)
-		front_begin(&s->front, s->req->frozen);
+		front_begin(&s->front, s->req->frozen, &s->relay);
 	if (clocks_plan(&s->plan, image_manifest(s->img), s->root->pid, &time))
 		run.time = &time;
 	r = area_make(s->op, &run.tree, &s->model, &run.area);
@@ -297,17 +301,24 @@ int restore_run(
 		ret->exit_status = status < 0 ? 0 : status;
 	}
 	front_end(&s.front);
+	relay_end(&s.relay);
 	return r;
 }
 
 int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *out)
 {
 	struct restore s = {.op = op, .req = req};
+	struct plan_relay relay;
 	int r;
 
 	model_init(&s.model);
 	r = stage_load(&s);
 	s.plan.describe = true;
+	if (r == 0 && relay_find(&s.relay, &s.plan)) {
+		relay = s.relay.end;
+		relay.master = 999;
+		s.plan.relay = &relay;
+	}
 	for (size_t i = 0; i < s.plan.n_files; i++)
 		s.plan.files[i].fd = 1000 + (int)i;
 	if (r == 0)
@@ -316,6 +327,7 @@ int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *o
 		r = req->json ? plan_print_json(&s.tree, out) : plan_print(&s.tree, out);
 	if (r < 0 && !op->failed)
 		r = op_fail_errno(op, -r, "print", "the plan");
+	relay_end(&s.relay);
 	restore_done(&s);
 	return r;
 }

@@ -99,7 +99,8 @@ def scene_front_pidfile(s):
 class Job:
     """A restore command as a shell's foreground job on a terminal of its own."""
 
-    def __init__(self, s, words=()):
+    def __init__(self, s, words=(), on_terminal=False):
+        self.on_terminal = on_terminal
         self.words = list(words) or [CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile")]
         self.far, near = pty.openpty()
         self.pid = os.fork()
@@ -110,6 +111,7 @@ class Job:
     def shell(self, s, near):
         """Leads the session; runs the job in a group of its own, and says in files what it saw."""
         os.setsid()
+        os.close(self.far)
         import fcntl
         import termios
         fcntl.ioctl(near, termios.TIOCSCTTY, 0)
@@ -120,7 +122,8 @@ class Job:
             os.tcsetpgrp(near, os.getpid())
             signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         with open(s.file("log"), "ab") as log:
-            job = subprocess.Popen(self.words, stdin=near, stdout=log, stderr=log, cwd=s.dir, preexec_fn=own_group)
+            out = near if self.on_terminal else log
+            job = subprocess.Popen(self.words, stdin=near, stdout=out, stderr=out, cwd=s.dir, preexec_fn=own_group)
         while True:
             _, status = os.waitpid(job.pid, os.WUNTRACED)
             os.tcsetpgrp(near, os.getpgrp())

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Plays scenes with the command: what it does and says when the world around it differs.
 
-  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, outside.py, policy.py or terminal.py
+  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, outside.py, policy.py, relay.py or
+  terminal.py
 
 Each scene runs in a process and a directory of its own. A failed one keeps its directory.
 """
@@ -18,13 +19,14 @@ import files
 import front
 import outside
 import policy
+import relay
 import terminal
 from harness import CKPT, Failure, Scene
 from modes import FAIL, PASS, SKIP, Skip  # of test/e2e, as are the next two
 from run import end_children, subreaper, unmount
 from victims import BUILD
 
-SCENES = {name[6:]: fn for module in (cgroup, command, files, front, outside, policy, terminal)
+SCENES = {name[6:]: fn for module in (cgroup, command, files, front, outside, policy, relay, terminal)
           for name, fn in vars(module).items() if name.startswith("scene_")}
 
 

@@ -148,6 +148,22 @@ void files_done(struct collect_tree *t);
 int outside_connect(
 	struct open_ctx *o, uint64_t id, const char *what, uint32_t flags, bool terminal);
 
+/**
+ * outside_redirected() - of a terminal's descriptors 0, 1 and 2, those that are no terminal of this
+ * command's become what they are here
+ * Return: 0; negative after op_fail()
+ */
+int outside_redirected(struct open_ctx *o, uint64_t id, const char *what, uint32_t flags);
+
+/**
+ * pty_relay_slave() - open() of a terminal that was outside, as the one that is passed on
+ * Of the numbers 0, 1 and 2, those that this command was started with a redirection of become that.
+ * @index, @path: that of the dump
+ * Return: OPEN_NOTHING: it is not that one; else as file_ops.open
+ */
+int pty_relay_slave(
+	struct open_ctx *o, uint64_t id, uint32_t index, const char *path, uint32_t flags);
+
 struct fdpolicy_entry;
 
 /** outside_collect() - the record of a descriptor that is not saved. 0 or negative after op_fail() */

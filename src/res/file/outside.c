@@ -162,6 +162,26 @@ int outside_connect(
 	return other < 0 ? OPEN_NOTHING : connect_other(o, other, lower, what, flags, terminal);
 }
 
+int outside_redirected(struct open_ctx *o, uint64_t id, const char *what, uint32_t flags)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	while ((rec = model_next(o->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; r >= 0 && i < t->n_fds && t->fds[i]->fd <= STDERR_FILENO; i++) {
+			int n = (int)t->fds[i]->fd;
+
+			if (t->fds[i]->file == id && inherited(n) && !isatty(n) &&
+				!plan_override(o->plan, (pid_t)rec->owner, t->fds[i]))
+				r = connect_number(o, (uint32_t)id, n, what, flags);
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
 /* ---- what was not saved, as the user wished at the dump ---- */
 
 static const struct {

@@ -4,7 +4,8 @@
  * A slave whose master is in the tree too is made again with its number, its settings and all that is
  * under way in it. The master's record has all of that; there is one description of a master, since each
  * open of /dev/ptmx makes a new terminal. Settings and size are the slave's, whichever side is asked
- * (tty_ioctl(2)). A slave whose master is outside becomes the terminal of the restore command.
+ * (tty_ioctl(2)). A slave whose master is outside becomes the terminal of the restore command, or, where
+ * it was the controlling terminal of a session in the tree, one that the command passes on (pty_relay.c).
  *
  * Facts: TIOCGPTPEER (Linux >= 4.13) leads from a master to its slave without a name, and with O_PATH
  * without an open; TIOCGDEV (>= 2.6.37) says which terminal a descriptor of /dev/tty is. A slave whose
@@ -104,10 +105,29 @@ static int collect_settings(struct collect *c, const struct file_look *l, Ckpt__
 	return m->locked_settings ? 0 : collect_oom(c);
 }
 
+static int collect_size(int fd, Ckpt__Pty *m)
+{
+	struct winsize size;
+
+	if (ioctl(fd, TIOCGWINSZ, &size) < 0)
+		return -errno;
+	m->rows = size.ws_row;
+	m->cols = size.ws_col;
+	m->width_pixels = size.ws_xpixel;
+	m->height_pixels = size.ws_ypixel;
+	return 0;
+}
+
+static void collect_node(const struct stat *st, Ckpt__Pty *m)
+{
+	m->slave_mode = st->st_mode & 07777;
+	m->slave_uid = st->st_uid;
+	m->slave_gid = st->st_gid;
+}
+
 static int collect_master(struct collect *c, const struct file_look *l, Ckpt__Pty *m)
 {
 	_cleanup_close_ int peer = ioctl(l->fd, TIOCGPTPEER, O_PATH | O_CLOEXEC);
-	struct winsize size;
 	int locked, packet;
 	struct stat st;
 
@@ -117,16 +137,10 @@ static int collect_master(struct collect *c, const struct file_look *l, Ckpt__Pt
 	if (peer < 0 || fstat(peer, &st) < 0)
 		return fail_ioctl(c, l, "ioctl(TIOCGPTPEER)");
 	m->devpts = st.st_dev;
-	m->slave_mode = st.st_mode & 07777;
-	m->slave_uid = st.st_uid;
-	m->slave_gid = st.st_gid;
-	if (ioctl(l->fd, TIOCGWINSZ, &size) < 0 || ioctl(l->fd, TIOCGPTLCK, &locked) < 0 ||
+	collect_node(&st, m);
+	if (collect_size(l->fd, m) < 0 || ioctl(l->fd, TIOCGPTLCK, &locked) < 0 ||
 		ioctl(l->fd, TIOCGPKT, &packet) < 0)
 		return fail_ioctl(c, l, "ioctl");
-	m->rows = size.ws_row;
-	m->cols = size.ws_col;
-	m->width_pixels = size.ws_xpixel;
-	m->height_pixels = size.ws_ypixel;
 	m->locked = locked;
 	m->packet = packet;
 	return collect_settings(c, l, m);
@@ -231,6 +245,22 @@ static int collect_queues(struct collect *c, Ckpt__Pty *m, int master)
 	return r < 0 ? fail_queues(c, m, r) : keep_queues(c, m, &q);
 }
 
+/* Its settings and size, should it have to be made anew; none where they can't be told. */
+static int finish_outside(struct collect_tree *t, uint64_t id, Ckpt__Pty *m)
+{
+	const struct collect_file *f = &t->files[id - 1];
+	_cleanup_close_ int fd = pidfd_take(f->of->pidfd, f->target_fd);
+	struct termios2 settings;
+	struct stat st;
+
+	if (fd < 0 || ioctl(fd, TCGETS2, &settings) < 0 || collect_size(fd, m) < 0)
+		return 0;
+	if (fstat(fd, &st) == 0 && is_pts(st.st_rdev))
+		collect_node(&st, m);
+	m->settings = settings_new(&settings);
+	return m->settings ? 0 : collect_oom(f->of);
+}
+
 /*
  * What is under way is only looked for where some slave is or was open: to open the first one would
  * show to the master, which sees that it is closed again.
@@ -264,6 +294,10 @@ static int finish(struct collect_tree *t)
 			continue;
 		m->master_file = master_of(t->model, m);
 		slave_open[m->master_file] = true;
+		if (!m->master_file)
+			r = finish_outside(t, rec->owner, m);
+		if (r < 0)
+			return r;
 	}
 	pos = 0;
 	while (r == 0 && (rec = model_next(t->model, &res_pty.type, &pos))) {

@@ -173,14 +173,20 @@ static int fail_taken(struct open_ctx *o, const Ckpt__Pty *m, int master)
 		"terminal /dev/pts/%u is in use by %s", m->index, who);
 }
 
-static int finish_master(struct open_ctx *o, uint64_t id, const Ckpt__Pty *m, int fd)
+static int finish_master(struct open_ctx *o, const Ckpt__Pty *m, int fd, uint32_t flags)
 {
-	const Ckpt__File *f = model_get(o->model, &res_file.type, id);
 	int r = set_master(o, m, fd);
 
-	if (r == 0 && fcntl(fd, F_SETFL, f ? (int)f->flags & SETTABLE : 0) < 0)
+	if (r == 0 && fcntl(fd, F_SETFL, (int)flags & SETTABLE) < 0)
 		r = fail(o, m, errno, "fcntl(F_SETFL)");
 	return r;
+}
+
+static int finish_master_of(struct open_ctx *o, uint64_t id, const Ckpt__Pty *m, int fd)
+{
+	const Ckpt__File *f = model_get(o->model, &res_file.type, id);
+
+	return finish_master(o, m, fd, f ? f->flags : 0);
 }
 
 /* One of another number: for another description, or to be held until the right one comes. */
@@ -193,14 +199,13 @@ static int put_by(struct open_ctx *o, uint32_t index, int *fd, int *held, size_t
 		held[(*n_held)++] = TAKE_FD(*fd);
 		return 0;
 	}
-	r = finish_master(o, rec->owner, (const void *)rec->msg, *fd);
+	r = finish_master_of(o, rec->owner, (const void *)rec->msg, *fd);
 	return r < 0 ? r : o->also(o, rec->owner, TAKE_FD(*fd));
 }
 
-static int find_number(struct open_ctx *o, const Ckpt__Pty *m, int flags, int *held, size_t *n_held)
+static int find_number(
+	struct open_ctx *o, const Ckpt__Pty *m, int flags, bool any, int *held, size_t *n_held)
 {
-	bool any = o->req->new_ptys;
-
 	for (;;) {
 		_cleanup_close_ int fd = open(m->path, flags);
 		uint32_t index;
@@ -214,11 +219,10 @@ static int find_number(struct open_ctx *o, const Ckpt__Pty *m, int flags, int *h
 			return op_fail(o->op, CKPT_E_CONFLICT, errno, "ioctl(TIOCGPTN)", NULL,
 				"%s is no master of pseudo terminals", m->path);
 		if (index > m->index && any && !wanted(o, index))
-			op_warn(o->op, "/dev/pts/%u is taken: it is now /dev/pts/%u", m->index,
-				index);
-		else if (index > m->index && !any)
+			return TAKE_FD(fd);
+		if (index > m->index && !any)
 			return fail_taken(o, m, fd);
-		else if (index != m->index) {
+		if (index != m->index) {
 			r = put_by(o, index, &fd, held, n_held);
 			if (r < 0)
 				return r;
@@ -228,7 +232,7 @@ static int find_number(struct open_ctx *o, const Ckpt__Pty *m, int flags, int *h
 	}
 }
 
-static int open_master(struct open_ctx *o, uint64_t id, const Ckpt__Pty *m, uint32_t flags)
+int pty_open_master(struct open_ctx *o, const Ckpt__Pty *m, uint32_t flags, bool any)
 {
 	_cleanup_free_ int *held = NULL;
 	_cleanup_close_ int fd = -EBADF;
@@ -241,14 +245,24 @@ static int open_master(struct open_ctx *o, uint64_t id, const Ckpt__Pty *m, uint
 	held = calloc(m->index + 1, sizeof(*held));
 	if (!held)
 		return op_fail(o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "/dev/pts/%u", m->index);
-	fd = find_number(
-		o, m, (int)(flags & O_ACCMODE) | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, held, &n_held);
+	fd = find_number(o, m, (int)(flags & O_ACCMODE) | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, any,
+		held, &n_held);
 	for (size_t i = 0; i < n_held; i++)
 		close(held[i]);
 	if (fd < 0)
 		return fd;
-	r = finish_master(o, id, m, fd);
+	r = finish_master(o, m, fd, flags);
 	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int open_master(struct open_ctx *o, const Ckpt__Pty *m, uint32_t flags)
+{
+	int fd = pty_open_master(o, m, flags, o->req->new_ptys);
+	uint32_t index;
+
+	if (fd >= 0 && ioctl(fd, TIOCGPTN, &index) == 0 && index != m->index)
+		op_warn(o->op, "/dev/pts/%u is taken: it is now /dev/pts/%u", m->index, index);
+	return fd;
 }
 
 /* ------------------------------------------------------------------ a slave */
@@ -265,12 +279,12 @@ static int master_fd(struct open_ctx *o, uint64_t id)
 			"file %llu is no master of a terminal", (unsigned long long)id);
 	if (fd >= 0)
 		return fd;
-	fd = open_master(o, id, m, f ? f->flags : O_RDWR);
+	fd = open_master(o, m, f ? f->flags : O_RDWR);
 	r = fd < 0 ? fd : o->also(o, id, fd);
 	return r < 0 ? r : plan_fd(o->plan, id);
 }
 
-static int open_slave(struct open_ctx *o, const Ckpt__Pty *m, int master, uint32_t flags)
+int pty_open_slave(struct open_ctx *o, const Ckpt__Pty *m, int master, uint32_t flags)
 {
 	/* without O_CLOEXEC, which the description would keep, and /proc/PID/fdinfo would show for ever */
 	int how = (int)(flags & ~SETTABLE) | O_NONBLOCK | O_NOCTTY;
@@ -295,7 +309,7 @@ static int open_hung_up(struct open_ctx *o, const Ckpt__Pty *m, uint32_t flags)
 	if (master < 0 || ioctl(master, TIOCSPTLCK, &off) < 0)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL,
 			DEV_PTMX ", for a terminal that was hung up");
-	return open_slave(o, m, master, flags);
+	return pty_open_slave(o, m, master, flags);
 }
 
 int pty_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
@@ -303,18 +317,20 @@ int pty_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 	const Ckpt__Pty *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;
 	uint32_t flags = f ? f->flags : O_RDWR;
-	int master;
+	int master, fd;
 
 	if (o->unneeded && !m->master)
 		return OPEN_NOTHING;
 	if (m->master)
-		return open_master(o, id, m, flags);
+		return open_master(o, m, flags);
 	if (m->hung_up)
 		return open_hung_up(o, m, flags);
-	if (!m->master_file)
-		return outside_connect(o, id, m->path, flags, true);
+	if (!m->master_file) {
+		fd = pty_relay_slave(o, id, m->index, m->path, flags);
+		return fd != OPEN_NOTHING ? fd : outside_connect(o, id, m->path, flags, true);
+	}
 	master = master_fd(o, m->master_file);
-	return master < 0 ? master : open_slave(o, m, master, flags);
+	return master < 0 ? master : pty_open_slave(o, m, master, flags);
 }
 
 int pty_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)

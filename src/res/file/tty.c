@@ -2,8 +2,8 @@
  * tty.c - terminals that are devices: /dev/console, /dev/tty1, /dev/ttyS0. Pseudo terminals: pty.c.
  *
  * The other side of a terminal (an emulator, sshd, a person) is never in the image, so at a restore
- * a terminal is the one that the restore command was started with. Its settings are left alone: they
- * are that terminal's own.
+ * a terminal is the one that the restore command was started with, or that it passes on (pty_relay.c).
+ * Its settings are left alone: they are that terminal's own.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -47,7 +47,10 @@ static int open_tty(
 	const Ckpt__Tty *m = (const void *)rec->msg;
 	const Ckpt__File *f = file_record;
 
-	return outside_connect(o, id, m->path, f ? f->flags : O_RDWR, true);
+	uint32_t flags = f ? f->flags : O_RDWR;
+	int fd = o->unneeded ? OPEN_NOTHING : pty_relay_slave(o, id, UINT32_MAX, m->path, flags);
+
+	return fd != OPEN_NOTHING ? fd : outside_connect(o, id, m->path, flags, true);
 }
 
 static const struct file_ops ops = {.match = match, .collect = collect, .open = open_tty};

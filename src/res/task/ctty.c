@@ -2,8 +2,9 @@
  * ctty.c - the controlling terminal of a session, and which process group is in its foreground.
  *
  * A session leader takes it before it makes children, which inherit it: that is the only way in which
- * others get it. A terminal that is outside is not taken: it has a session, that of the shell which
- * the restore command was started by.
+ * others get it. A terminal that is outside has a session, that of the shell which the restore command
+ * was started by, and no other can have it: the leader gets a new one, which the command passes on to
+ * its own (restore/relay.c), or none.
  *
  * Facts: /proc/PID/stat has tty_nr and tpgid. TIOCSCTTY and TIOCSPGRP work by the master as well as by a
  * slave (tty_jobctrl.c), TIOCNOTTY by a slave only. The foreground group has to have a member in the
@@ -63,12 +64,12 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 }
 
 /* The master of a terminal of the tree; 0: it is outside. */
-static uint64_t master_of(const struct plan *p, uint32_t index)
+static uint64_t master_of(const struct model *model, uint32_t index)
 {
 	const struct model_rec *rec;
 	size_t pos = 0;
 
-	while ((rec = model_next(p->model, &res_pty.type, &pos))) {
+	while ((rec = model_next(model, &res_pty.type, &pos))) {
 		const Ckpt__Pty *m = (const void *)rec->msg;
 
 		if (m->master && m->index == index)
@@ -77,16 +78,49 @@ static uint64_t master_of(const struct plan *p, uint32_t index)
 	return 0;
 }
 
+static bool leads(const struct model *m, uint64_t pid)
+{
+	const Ckpt__Task *t = model_get(m, &res_task.type, pid);
+
+	return t && t->sid == t->pid;
+}
+
+pid_t ctty_outside(const struct model *m, uint32_t *ret_index)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(m, &res_ctty.type, &pos))) {
+		const Ckpt__Ctty *c = (const void *)rec->msg;
+
+		if (c->given_up || master_of(m, c->index))
+			continue;
+		if (!leads(m, rec->owner))
+			break; /* only the root has a record without leading */
+		*ret_index = c->index;
+		return (pid_t)rec->owner;
+	}
+	return 0;
+}
+
+static bool relayed(const struct plan *p, const Ckpt__Ctty *m)
+{
+	return p->relay && p->relay->index == m->index && !master_of(p->model, m->index);
+}
+
 void ctty_plan_lead(struct plan *p, pid_t pid, struct prog *prog)
 {
 	const Ckpt__Ctty *m = model_get(p->model, &res_ctty.type, pid);
-	uint64_t master = m && !m->given_up ? master_of(p, m->index) : 0;
+	uint64_t master = m && !m->given_up ? master_of(p->model, m->index) : 0;
 
-	if (!master)
+	if (!m || m->given_up || (!master && !relayed(p, m)))
 		return;
-	PROG_CALL(prog, "ctty: take the controlling terminal", SYS_ioctl, IMM(plan_fd(p, master)),
-		IMM(TIOCSCTTY), IMM(0));
-	prog_object(prog, "/dev/pts/%u", m->index);
+	PROG_CALL(prog, "ctty: take the controlling terminal", SYS_ioctl,
+		IMM(master ? plan_fd(p, master) : p->relay->master), IMM(TIOCSCTTY), IMM(0));
+	if (master)
+		prog_object(prog, "/dev/pts/%u", m->index);
+	else
+		prog_object(prog, "of this command's making");
 }
 
 pid_t ctty_foreground(const struct model *m, pid_t root)
@@ -125,11 +159,12 @@ static int own_fd(const struct plan *p, uint64_t pid, uint64_t master)
 static void plan_foreground(struct plan *p, uint64_t pid, const Ckpt__Ctty *m, struct prog *prog)
 {
 	const Ckpt__Task *task = model_get(p->model, &res_task.type, pid);
-	uint64_t master = master_of(p, m->index), group;
+	uint64_t master = master_of(p->model, m->index), group;
 	int fd = master ? own_fd(p, pid, master) : -1;
 	size_t opened = 0;
 
-	if (!master || !task || task->sid != task->pid || m->foreground == task->pgid)
+	if ((!master && !relayed(p, m)) || !task || task->sid != task->pid ||
+		m->foreground == task->pgid)
 		return;
 	if (fd < 0)
 		opened = plan_open(prog);

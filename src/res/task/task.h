@@ -12,6 +12,14 @@ extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimit
 	res_procfile, res_membarrier, res_timens, res_posixtimers, res_xfeatures, res_ctty,
 	res_mqnotify, res_cgroup, res_cgroupdir;
 
+/**
+ * ctty_outside() - the terminal outside that a session leader of the tree had
+ * Not where the root was a member of a session outside: that shares the terminal of this command.
+ * @ret_index: N of /dev/pts/N, UINT32_MAX: of another kind
+ * Return: the leader; 0: there is none.
+ */
+pid_t ctty_outside(const struct model *m, uint32_t *ret_index);
+
 /** ctty_foreground() - the group of the tree that had a terminal outside at the dump; 0: none */
 pid_t ctty_foreground(const struct model *m, pid_t root);
 
