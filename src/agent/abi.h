@@ -17,7 +17,7 @@ enum agent_op {
 	AGENT_SPAWN,   /* clone3(args[0], args[1]); the child runs the program at args[2] */
 	AGENT_ARRIVE,  /* add 1 to ctl->arrived and wake the coordinator */
 	AGENT_WAIT,    /* until ctl->phase >= args[0] */
-	AGENT_GATE,    /* until the gate of its own program is open */
+	AGENT_GATE,    /* until the gate of its own program is open wider than args[0] */
 	AGENT_PARK,    /* arrive, then wait to be taken over by a tracer */
 	AGENT_ASK,     /* rendezvous args[0] with a tracer; the program ends when none answers */
 	AGENT_DONE     /* the program ends */
@@ -49,7 +49,7 @@ struct agent_prog {
 	uint32_t at; /* the step being run; written by the agent */
 	uint32_t id; /* the thread's number in the plan of the tree */
 	uint32_t failed;
-	uint32_t gate; /* futex; 1 when the coordinator has opened it */
+	uint32_t gate; /* futex; how often the coordinator has opened it */
 };
 
 /* The restore has failed: who waits, or comes to wait, ends. Gates are opened for it, too. */

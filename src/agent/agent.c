@@ -56,10 +56,12 @@ static void wait_phase(struct agent_ctl *ctl, uint32_t phase)
 		raw_syscall6(__NR_exit_group, 1, 0, 0, 0, 0, 0);
 }
 
-static void wait_gate(struct agent_prog *p, struct agent_ctl *ctl)
+static void wait_gate(struct agent_prog *p, struct agent_ctl *ctl, uint32_t times)
 {
-	while (!load(&p->gate))
-		futex(&p->gate, FUTEX_WAIT, 0);
+	uint32_t now;
+
+	while ((now = load(&p->gate)) <= times)
+		futex(&p->gate, FUTEX_WAIT, now);
 	wait_phase(ctl, 0);
 }
 
@@ -109,7 +111,7 @@ static int run_step(struct agent_prog *p, struct agent_step *steps, struct agent
 	} else if (s->op == AGENT_WAIT) {
 		wait_phase(ctl, a[0]);
 	} else if (s->op == AGENT_GATE) {
-		wait_gate(p, ctl);
+		wait_gate(p, ctl, a[0]);
 	} else if (s->op == AGENT_PARK) {
 		arrive(ctl);
 		park(ctl);

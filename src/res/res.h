@@ -144,6 +144,7 @@ enum plan_phase {
 };
 
 struct vdso_host; /* res/mm/vdso.h */
+struct mm_born;   /* res/mm/mm_inherit.h */
 struct ipc_made;  /* res/ipc/ipc.c */
 struct cgroups;   /* res/task/cgroup_put.c */
 
@@ -198,7 +199,7 @@ struct plan {
 	bool timer_ids; /* the ids of POSIX timers can be chosen (FEATURE_TIMER_IDS) */
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;
-	pid_t born_of; /* of the task being planned: the parent with whose memory it is born; 0: bare */
+	const struct mm_born *born; /* of the task being planned: with whose memory; NULL: bare */
 	pid_t exe_of; /* whose exe link it has when it is made; 0: that of the restorer */
 	bool describe;
 	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */

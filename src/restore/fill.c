@@ -119,13 +119,14 @@ static int add_part(struct fill *f, const Ckpt__PageRun *run, uint64_t start, ui
 	return 0;
 }
 
-/* What of a run, or of what it is an alias of, is in [start, end). */
-static int add_range(struct fill *f, const Ckpt__PageRun *run, uint64_t start, uint64_t end)
+/* What of a run of a record, or of what it is an alias of, is in [start, end). */
+static int add_range(struct fill *f, const struct model_rec *rec, const Ckpt__PageRun *run,
+	uint64_t start, uint64_t end)
 {
 	int r = 0;
 
 	while (r == 0 && start < end) {
-		const Ckpt__PageRun *of = pages_resolve(f->req->model, f->req->rec, run, start);
+		const Ckpt__PageRun *of = pages_resolve(f->req->model, rec, run, start);
 		uint64_t to;
 
 		if (!of)
@@ -137,26 +138,9 @@ static int add_range(struct fill *f, const Ckpt__PageRun *run, uint64_t start, u
 	return r;
 }
 
-/* @k: the first range to be skipped that may concern this run or a later one */
-static int cut_run(struct fill *f, const Ckpt__PageRun *run, size_t *k)
-{
-	const struct fill_req *req = f->req;
-	uint64_t at = run->start, end = pages_run_end(run);
-	int r = 0;
-
-	while (*k < req->n_skip && req->skip[*k].end <= at)
-		++*k;
-	for (size_t i = *k; r == 0 && i < req->n_skip && req->skip[i].start < end; i++) {
-		r = add_range(f, run, at, req->skip[i].start);
-		at = req->skip[i].end;
-	}
-	return r < 0 ? r : add_range(f, run, at, end);
-}
-
 static int cut(struct fill *f)
 {
 	uint64_t end = 0;
-	size_t k = 0;
 	int r = 0;
 
 	f->n_runs = pages_runs(f->req->rec->msg, &f->runs);
@@ -166,9 +150,41 @@ static int cut(struct fill *f)
 		if (run->start < end || run->start % PAGE || run->pages > UINT64_MAX / PAGE ||
 			pages_run_end(run) <= run->start)
 			return damaged(f, run, "no such range, or out of order");
-		r = cut_run(f, run, &k);
 		end = pages_run_end(run);
+		r = add_range(f, f->req->rec, run, run->start, end);
 	}
+	return r;
+}
+
+/* Pages of one task. That its runs are in order was found when it was known who has what. */
+static int cut_span(struct fill *f, const struct page_span *s)
+{
+	const struct model_rec *rec = model_find(f->req->model, f->req->type, (uint64_t)s->of);
+	uint64_t at = s->start;
+	int r = 0;
+
+	f->n_runs = rec ? pages_runs(rec->msg, &f->runs) : 0;
+	for (size_t i = pages_find(f->runs, f->n_runs, at); r == 0 && at < s->end; i++) {
+		uint64_t to;
+
+		if (i >= f->n_runs || f->runs[i]->start > at)
+			return op_fail(f->op, CKPT_E_IMAGE, 0, NULL,
+				"the image is damaged; see ckpt verify",
+				"%s: pages at %llx: task %d has none there", f->req->what,
+				(unsigned long long)at, s->of);
+		to = MIN(s->end, pages_run_end(f->runs[i]));
+		r = add_range(f, rec, f->runs[i], at, to);
+		at = to;
+	}
+	return r;
+}
+
+static int cut_spans(struct fill *f)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < f->req->only->n; i++)
+		r = cut_span(f, &f->req->only->v[i]);
 	return r;
 }
 
@@ -272,7 +288,7 @@ int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes)
 	struct fill f = {.op = op, .req = req};
 	unsigned workers = req->workers;
 	struct fill_worker v[IMAGE_SHARDS_MAX] = {0};
-	int r = cut(&f);
+	int r = req->only ? cut_spans(&f) : cut(&f);
 
 	if (r == 0)
 		r = map_huge(&f);

@@ -7,7 +7,7 @@
 #include "image/image.h"
 #include "model/model.h"
 #include "core/op.h"
-#include "res/mm/mm_inherit.h"
+#include "model/page_map.h"
 
 struct fill_req {
 	const struct image *img;
@@ -17,12 +17,13 @@ struct fill_req {
 	int fd;           /* /proc/PID/mem (writes go past protections), or a file */
 	const char *what; /* for messages */
 	unsigned workers; /* at most so many threads; each verifies what it reads */
-	const struct mm_range *skip; /* what is there already, ascending */
-	size_t n_skip;
+	/* Instead of the record's runs: only these, each from the record of that type of the task it is of. */
+	const struct page_map *only;
+	const struct model_type *type;
 };
 
 /**
- * fill_fd() - write the runs of a record at their places in a file
+ * fill_fd() - write the runs of a record, or of several, at their places in a file
  * @ret_bytes: added to; may be NULL
  * Return: 0; negative after op_fail().
  */

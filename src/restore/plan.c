@@ -17,6 +17,7 @@
 
 #include "agent/abi.h"
 #include "res/mm/mm.h"
+#include "res/mm/mm_inherit.h"
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "util/vec.h"
@@ -116,7 +117,8 @@ static void plan_reap(struct prog *prog, const struct prog_arg *who)
 		IMM(0));
 }
 
-static void plan_births(struct tree_plan *t, size_t maker, enum birth_time when)
+/* @filled: for BIRTH_FILLED: how often the maker has been filled, from 0 on */
+static void plan_births(struct tree_plan *t, size_t maker, enum birth_time when, size_t filled)
 {
 	struct thread_plan *first = &t->tasks[maker].threads[0];
 
@@ -126,7 +128,7 @@ static void plan_births(struct tree_plan *t, size_t maker, enum birth_time when)
 		struct clone_args how = {
 			.flags = b->flags, .exit_signal = (uint64_t)b->exit_signal};
 
-		if (b->when != when)
+		if (b->when != when || t->lends[i].made != filled)
 			continue;
 		/* there is one to share when something has been set in it */
 		if (b->flags & CLONE_IO)
@@ -163,13 +165,13 @@ static void plan_birth(struct plan *p, struct tree_plan *t, size_t i)
 	if (b->subreaper)
 		PROG_CALL(prog, "tree: adopt orphans", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
 			IMM(1));
-	plan_births(t, i, BIRTH_BEFORE_SESSION);
+	plan_births(t, i, BIRTH_BEFORE_SESSION, 0);
 	if (b->leads_session) {
 		PROG_CALL(prog, "tree: lead a session", SYS_setsid);
 		ctty_plan_lead(p, b->pid, prog);
 	} else if (b->group == GROUP_LEAD)
 		PROG_CALL(prog, "tree: lead a process group", SYS_setpgid, IMM(0), IMM(0));
-	plan_births(t, i, BIRTH_BARE);
+	plan_births(t, i, BIRTH_BARE, 0);
 	if (b->kind == BIRTH_BETWEEN)
 		PROG_CALL(prog, "tree: leave the orphan", SYS_exit_group, IMM(0));
 }
@@ -295,19 +297,40 @@ static pid_t born_exe(const struct tree_plan *tree, const struct birth *b)
 	return b->when == BIRTH_FILLED ? tree->tree.v[b->maker].pid : 0;
 }
 
+/* It is filled by the coordinator, and makes the children that are to have that; perhaps several times. */
+static void plan_fills(struct tree_plan *tree, size_t at)
+{
+	struct task_plan *t = &tree->tasks[at];
+	struct prog *prog = &t->threads[0].prog;
+
+	for (size_t i = 0; i < t->lend->n; i++) {
+		/* the first time it is a part of what makes its mappings */
+		if (i)
+			mm_plan_drop(&t->lend->v[i].drop, prog);
+		t->fill_steps[i] = prog->n;
+		add_op(prog, AGENT_ARRIVE, 0, "wait: until memory is filled");
+		add_op(prog, AGENT_GATE, i, "wait: until memory is filled");
+		plan_births(tree, at, BIRTH_FILLED, i);
+	}
+	mm_plan_drop(&t->lend->drop, prog);
+}
+
 static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 {
 	struct task_plan *t = &tree->tasks[at];
 	struct thread_plan *first = &t->threads[0];
 	uint64_t pid = (uint64_t)t->task->pid;
+	struct mm_born born;
 
-	p->born_of = t->birth->when == BIRTH_FILLED ? tree->tree.v[t->birth->maker].pid : 0;
+	if (t->birth->when == BIRTH_FILLED) {
+		born.of = tree->tree.v[t->birth->maker].pid;
+		born.drop = &t->lend->v[0].drop;
+		p->born = &born;
+	}
 	p->exe_of = born_exe(tree, t->birth);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
-	t->filled_step = first->prog.n;
-	add_op(&first->prog, AGENT_ARRIVE, 0, "wait: until memory is filled");
-	add_op(&first->prog, AGENT_GATE, 0, "wait: until memory is filled");
-	plan_births(tree, at, BIRTH_FILLED);
+	p->born = NULL;
+	plan_fills(tree, at);
 	plan_join(p, tree, at);
 	plan_ends(tree, at);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_FILES, &first->prog);
@@ -369,8 +392,16 @@ static int plan_all(struct plan *p, struct tree_plan *t)
 	if (!t->tasks)
 		return -ENOMEM;
 	for (; t->n < t->tree.n; t->n++)
-		t->tasks[t->n] =
-			(struct task_plan){.birth = &t->tree.v[t->n], .task = t->tree.v[t->n].task};
+		t->tasks[t->n] = (struct task_plan){.birth = &t->tree.v[t->n],
+			.task = t->tree.v[t->n].task,
+			.lend = &t->lends[t->n]};
+	for (size_t i = 0; i < t->n && r == 0; i++) {
+		t->tasks[i].fill_steps = calloc(t->lends[i].n, sizeof(*t->tasks[i].fill_steps));
+		if (!t->tasks[i].fill_steps)
+			r = -ENOMEM;
+		if (task_plan_lives(&t->tasks[i]))
+			t->n_fills += t->lends[i].n;
+	}
 	for (size_t i = 0; i < t->n && r == 0; i++)
 		r = number_threads(p, t, &t->tasks[i]);
 	for (size_t i = 0; i < t->n && r == 0; i++)
@@ -389,6 +420,11 @@ int plan_tree(struct plan *p, struct tree_plan *ret)
 	r = tree_new(p->op, p->model, &ret->tree);
 	if (r < 0)
 		return r;
+	r = lend_new(p->op, p->model, &ret->tree, &ret->lends);
+	if (r < 0) {
+		tree_done(&ret->tree);
+		return r;
+	}
 	r = plan_all(p, ret);
 	if (r < 0) {
 		r = op_fail(
@@ -404,8 +440,10 @@ void tree_plan_done(struct tree_plan *t)
 		for (size_t k = 0; k < t->tasks[i].n; k++)
 			prog_done(&t->tasks[i].threads[k].prog);
 		free(t->tasks[i].threads);
+		free(t->tasks[i].fill_steps);
 	}
 	free(t->tasks);
+	lend_done(t->lends, t->tree.n);
 	tree_done(&t->tree);
 	*t = (struct tree_plan){0};
 }

@@ -11,6 +11,7 @@
 
 #include "proto/task.pb-c.h"
 #include "res/res.h"
+#include "restore/lend.h"
 #include "restore/tree.h"
 
 /* Barriers: the coordinator raises ctl->phase to let all threads pass. */
@@ -36,13 +37,16 @@ struct task_plan {
 	const Ckpt__Task *task;      /* NULL of a stand-in */
 	struct thread_plan *threads; /* [0] is the one that clone3 makes first: the leader */
 	size_t n;
-	size_t filled_step; /* of the first thread: when it is there, its memory is mapped */
+	const struct lend *lend; /* what its memory holds */
+	size_t *fill_steps; /* of the first thread: at each it waits for its memory to be filled */
 };
 
 struct tree_plan {
 	struct tree tree;
-	struct task_plan *tasks; /* one per tree.v */
+	struct lend *lends;      /* one per tree.v */
+	struct task_plan *tasks; /* likewise */
 	size_t n;
+	size_t n_fills;   /* of all tasks of the image: how often they are filled */
 	size_t n_threads; /* of tasks of the image, */
 	size_t n_plans;   /* and with those of stand-ins */
 };

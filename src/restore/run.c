@@ -5,7 +5,8 @@
  *   C  clone3 with set_tid; the child becomes the agent at once; C seizes it with EXITKILL
  *   T  first threads: make their children; memory map; arrive
  *   C  seizes and fills each that has arrived, and opens its gate
- *   T  first threads: make the children with which they share pages; of several tasks: BARRIER_BORN
+ *   T  first threads: make the children with which they share pages; those that have held contents for a
+ *      child (lend.h): are filled once more, and so on; of several tasks: BARRIER_BORN
  *   T  process groups (BARRIER_JOINED where leaders are dead), files, what threads share; spawn the others;
  *      each: its own state
  *   C  seizes all; BARRIER_TRACED
@@ -33,7 +34,6 @@
 #include "core/trace.h"
 #include "kernel/ptrace.h"
 #include "res/mm/mm.h"
-#include "res/mm/mm_inherit.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
@@ -196,41 +196,36 @@ static void find_made(struct run *r)
 static int fill(struct run *r, struct run_task *t)
 {
 	const struct model *m = r->plan->model;
+	const struct lend *lend = t->plan->lend;
 	struct fill_req req = {.img = r->img,
 		.model = m,
+		.type = &res_pages.type,
 		.rec = model_find(m, &res_pages.type, (uint64_t)t->pid),
+		.only = lend->whole ? NULL : &lend->v[t->filled - 1].fill,
 		.workers = r->workers};
-	const struct birth *b = t->plan->birth;
 	_cleanup_close_ int fd = -EBADF;
 	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
-	struct mm_inherit born = {0};
 	uint64_t bytes = 0;
 	int ret;
 
-	if (!req.rec)
+	if (req.only ? req.only->n == 0 : !req.rec)
 		return 0;
-	if (b->when == BIRTH_FILLED &&
-		mm_inherit_new(m, r->tree.tree.v[b->maker].pid, b->pid, &born) < 0)
-		return op_fail(r->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d: memory", t->pid);
 	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	snprintf(what, sizeof(what), "%s: memory", task_plan_name(t->plan, name));
 	req.fd = fd;
 	req.what = what;
-	req.skip = born.same;
-	req.n_skip = born.n_same;
 	ret = fd < 0 ? op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path)
 		     : fill_fd(r->op, &req, &bytes);
-	mm_inherit_done(&born);
 	__atomic_add_fetch(&r->page_bytes, bytes, __ATOMIC_RELAXED);
 	return ret;
 }
 
-static void open_gate(struct run *r, const struct run_task *t)
+static void open_gate(struct run *r, const struct run_task *t, uint32_t times)
 {
 	struct agent_prog *prog = (void *)r->area.progs[t->plan->threads[0].id];
 
-	__atomic_store_n(&prog->gate, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&prog->gate, times, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, &prog->gate, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
@@ -242,7 +237,14 @@ static void fill_one(void *arg, size_t i)
 
 	t->failed = fill(r, t) < 0;
 	if (!t->failed)
-		open_gate(r, t);
+		open_gate(r, t, (uint32_t)t->filled);
+}
+
+/* Whether it waits for its memory to be filled, for the first time or once more. */
+static bool wants_fill(const struct run *r, const struct run_task *t)
+{
+	return task_plan_lives(t->plan) && t->filled < t->plan->lend->n &&
+	       area_prog(&r->area, t->plan->threads[0].id)->at >= t->plan->fill_steps[t->filled];
 }
 
 /* Those whose memory is mapped get their contents, and may make the children that are to share them. */
@@ -254,12 +256,12 @@ static int fill_ready(struct run *r)
 	for (size_t i = 0; i < r->tree.n && ret == 0; i++) {
 		struct run_task *t = &r->tasks[i];
 
-		if (t->filled || !task_plan_lives(t->plan) ||
-			area_prog(&r->area, t->plan->threads[0].id)->at < t->plan->filled_step)
+		if (!wants_fill(r, t))
 			continue;
-		t->filled = true;
-		t->pid = t->plan->birth->pid; /* its maker may not have said so yet */
 		r->ready[n++] = t;
+		if (t->filled++)
+			continue;
+		t->pid = t->plan->birth->pid; /* its maker may not have said so yet */
 		if (i)
 			ret = run_trace(r, t, 0);
 		if (ret == 0)
@@ -272,11 +274,10 @@ static int fill_ready(struct run *r)
 	return ret;
 }
 
-/* The tree grows; everyone arrives once when mapped, and, of several, once more when all are to be there. */
+/* The tree grows; everyone arrives to be filled, and, of several, once more when all are to be there. */
 static int stage_grow(struct run *r)
 {
-	uint32_t all =
-		(uint32_t)(r->tree.tree.n_tasks + (r->tree.n > 1 ? r->tree.tree.n_standing : 0));
+	uint32_t all = (uint32_t)(r->tree.n_fills + (r->tree.n > 1 ? r->tree.tree.n_standing : 0));
 	int ret = fault_point(r->op, "restore.fill");
 
 	for (bool done = false; ret == 0 && !done;) {
@@ -365,7 +366,7 @@ static void kill_tree(struct run *r)
 		sleepers_done(&r->tasks[i].sleepers);
 		if (r->tasks[i].traced)
 			kill(r->tasks[i].pid, SIGKILL);
-		open_gate(r, &r->tasks[i]);
+		open_gate(r, &r->tasks[i], UINT32_MAX);
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		find_made(r);

@@ -16,8 +16,8 @@ struct run_task {
 	const struct task_plan *plan;
 	pid_t pid;     /* 0: it is not known to exist */
 	size_t traced; /* of plan->threads, the first so many are traced by us */
-	bool filled;   /* its memory has its contents, ... */
-	bool failed;   /* ... unless it could not be given them */
+	size_t filled; /* so often has its memory been filled, ... */
+	bool failed;   /* ... unless it could not be */
 	bool stops;    /* it is left stopped */
 	struct sleepers sleepers;
 };

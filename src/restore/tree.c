@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <linux/sched.h>
 
+#include "model/pages.h"
 #include "res/mm/mm_inherit.h"
 #include "res/task/task.h"
 #include "util/vec.h"
@@ -330,17 +331,46 @@ static int share_all(struct grow *g)
 	return r;
 }
 
-/* Only fork(2) makes two tasks share private pages. */
-static void share_pages(struct grow *g, const struct model *m)
+/* Those that have pages of others, or whose pages others have. @ret: of tree->v */
+static bool *find_sharing(const struct grow *g, const struct model *m)
 {
+	bool *v = calloc(g->n_pids, sizeof(*v));
+
+	for (size_t i = 0; v && i < g->n_pids; i++) {
+		const ProtobufCMessage *msg =
+			model_get(m, &res_pages.type, (uint64_t)g->tree->v[i].pid);
+		Ckpt__PageRun *const *runs;
+		size_t n = msg ? pages_runs(msg, &runs) : 0;
+
+		for (size_t k = 0; k < n; k++) {
+			size_t of = runs[k]->kind == CKPT__PAGE_RUN__KIND__ALIAS
+					    ? find(g, runs[k]->of)
+					    : BIRTH_NONE;
+
+			if (of != BIRTH_NONE)
+				v[i] = v[of] = true;
+		}
+	}
+	return v;
+}
+
+/* Only fork(2) makes two tasks share private pages. */
+static int share_pages(struct grow *g, const struct model *m)
+{
+	bool *sharing = find_sharing(g, m);
+
+	if (!sharing)
+		return op_fail(g->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the tasks of the image");
 	for (size_t i = 1; i < g->n_pids; i++) {
 		struct birth *b = &g->tree->v[i];
 
 		if (b->kind == BIRTH_TASK && b->when == BIRTH_BARE && b->maker == b->parent &&
-			!(b->flags & CLONE_VM) &&
-			mm_shares_pages(m, g->tree->v[b->parent].pid, b->pid))
+			!(b->flags & CLONE_VM) && sharing[i] &&
+			mm_can_inherit(m, g->tree->v[b->parent].pid, b->pid))
 			b->when = BIRTH_FILLED;
 	}
+	free(sharing);
+	return 0;
 }
 
 /* ------------------------------------------------------------------ process groups */
@@ -445,7 +475,7 @@ int tree_new(struct ckpt_op *op, const struct model *m, struct tree *ret)
 	if (r == 0)
 		r = share_all(&g);
 	if (r == 0)
-		share_pages(&g, m);
+		r = share_pages(&g, m);
 	if (r == 0)
 		r = join_all(&g);
 	count(&t);

@@ -7,36 +7,31 @@
 #ifndef CKPT_RES_MM_MM_INHERIT_H
 #define CKPT_RES_MM_MM_INHERIT_H
 
+#include "model/page_map.h"
 #include "res/mm/mm.h"
 
-struct mm_range {
-	uint64_t start, end;
-};
-
-/* What is done with what a task was born with; all ascending. */
-struct mm_inherit {
-	struct mm_range *keep; /* mappings, or parts of them, that it has as well */
-	size_t n_keep, cap_keep;
-	struct mm_range *same; /* of that, pages with the same contents */
-	size_t n_same, cap_same;
-	struct mm_range *drop; /* of that, pages that it has not, or has its own in their place */
-	size_t n_drop, cap_drop;
+/* How the task that is being planned is born, see struct plan. */
+struct mm_born {
+	pid_t of;                    /* with whose memory */
+	const struct page_map *drop; /* pages of it that the task is not to have; borrowed */
 };
 
 /**
- * mm_shares_pages() - whether a task is to be born with its parent's memory
- * They have to share pages, and nothing may stand against it: another program, another vdso,
- * protection keys.
+ * mm_can_inherit() - whether a task can be born with its parent's memory
+ * Both have to be known, and nothing may stand against it: another program, another vdso, protection
+ * keys.
  */
-bool mm_shares_pages(const struct model *m, pid_t parent, pid_t child);
+bool mm_can_inherit(const struct model *m, pid_t parent, pid_t child);
 
 /**
- * mm_inherit_new() - compare the memory of a task with its parent's; pure
- * @ret: released with mm_inherit_done()
+ * mm_find_kept() - mappings, or parts of them, that a task has as its parent has them; pure
+ * @ret: added to, of nobody in particular
  * Return: 0; -ENOMEM
  */
-int mm_inherit_new(const struct model *m, pid_t parent, pid_t child, struct mm_inherit *ret);
-void mm_inherit_done(struct mm_inherit *in);
+int mm_find_kept(const struct model *m, pid_t parent, pid_t child, struct page_map *ret);
+
+/** mm_plan_drop() - append the giving up of pages */
+void mm_plan_drop(const struct page_map *drop, struct prog *prog);
 
 /** mm_plan_inherited() - append the steps from the parent's mappings to those of @mm, but its bounds */
 void mm_plan_inherited(struct plan *p, pid_t child, const Ckpt__Mm *mm, struct prog *prog);

@@ -421,7 +421,7 @@ void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 {
 	const Ckpt__Mm *mm = (const void *)rec->msg;
 
-	if (phase == PLAN_EARLY && p->born_of) {
+	if (phase == PLAN_EARLY && p->born) {
 		plan_early_inherited(p, (pid_t)rec->owner, mm, prog);
 	} else if (phase == PLAN_EARLY) {
 		plan_early(p, mm, prog);

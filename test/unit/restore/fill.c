@@ -9,9 +9,12 @@
 
 TestSuite(fill, .init = fixture_init, .fini = fixture_done);
 
-/* Fill the last of the tasks into an empty file. @ret: its pages as characters, '.' where nothing was written. */
-static int fill(const char *const *tasks, const struct mm_range *skip, size_t n_skip,
-	char ret[TEXT_MAX + 1], uint64_t *ret_bytes)
+/*
+ * Fill the last of the tasks into an empty file. @only: NULL: with what it has. @ret: its pages as
+ * characters, '.' where nothing was written.
+ */
+static int fill(const char *const *tasks, const struct page_map *only, char ret[TEXT_MAX + 1],
+	uint64_t *ret_bytes)
 {
 	struct model m;
 	struct image *img = tasks_load("img", tasks, &m);
@@ -21,8 +24,8 @@ static int fill(const char *const *tasks, const struct mm_range *skip, size_t n_
 		.fd = memfd_create("fill", MFD_CLOEXEC),
 		.what = "memory",
 		.workers = 2,
-		.skip = skip,
-		.n_skip = n_skip};
+		.only = only,
+		.type = m.recs[0].type};
 	char page[PAGE], same[PAGE];
 	size_t n = 0;
 	int r;
@@ -42,44 +45,64 @@ static int fill(const char *const *tasks, const struct mm_range *skip, size_t n_
 	return r;
 }
 
-static void expect(const char *a, const char *b, const struct mm_range *skip, size_t n_skip,
-	const char *want, uint64_t pages)
+static void expect_only(
+	const char *a, const char *b, const struct page_map *only, const char *want, uint64_t pages)
 {
 	const char *const tasks[] = {a, b, NULL};
 	char have[TEXT_MAX + 1];
 	uint64_t bytes = 0;
 
-	cr_assert_eq(fill(tasks, skip, n_skip, have, &bytes), 0, "%s", op.first.object);
+	cr_assert_eq(fill(tasks, only, have, &bytes), 0, "%s", op.first.object);
 	cr_expect_str_eq(have, want);
 	cr_expect_eq(bytes, pages * PAGE, "%s, %s: %llu bytes", a, b, (unsigned long long)bytes);
 }
 
+static void expect(const char *a, const char *b, const char *want, uint64_t pages)
+{
+	expect_only(a, b, NULL, want, pages);
+}
+
 Test(fill, own_pages)
 {
-	expect("x", "abc", NULL, 0, "abc", 3);
-	expect("x", "a|b..c", NULL, 0, "ab..c", 3);
+	expect("x", "abc", "abc", 3);
+	expect("x", "a|b..c", "ab..c", 3);
 }
 
 Test(fill, pages_of_another_task)
 {
-	expect("abc", "111", NULL, 0, "abc", 3);
-	expect("abcd", ".11", NULL, 0, ".bc", 2); /* a part of a run */
-	expect("a|b.cd", "11.1", NULL, 0, "ab.c", 3);
-	expect("abcd", "1X1", NULL, 0, "aXc", 3); /* one run of the other, twice */
+	expect("abc", "111", "abc", 3);
+	expect("abcd", ".11", ".bc", 2); /* a part of a run */
+	expect("a|b.cd", "11.1", "ab.c", 3);
+	expect("abcd", "1X1", "aXc", 3); /* one run of the other, twice */
 }
 
-Test(fill, what_is_there_already)
+Test(fill, only_some_pages)
 {
-	static const struct mm_range second[] = {{0x11000, 0x12000}}, all[] = {{0, 0x20000}},
-				     two[] = {{0x8000, 0x11000}, {0x12000, 0x13000}},
-				     ends[] = {{0xf000, 0x10000}, {0x13000, 0x14000}};
+	struct page_span second[] = {{0x11000, 0x12000, 2}},
+			 both[] = {{0x10000, 0x12000, 2}, {0x12000, 0x13000, 1}},
+			 unsorted[] = {{0x12000, 0x14000, 1}, {0x10000, 0x11000, 2}};
+	struct page_map none = {0};
 
-	expect("x", "abc", second, 1, "a.c", 2);
-	expect("abc", "111", second, 1, "a.c", 2);
-	expect("abcd", "1111", two, 2, ".b.d", 2);
-	expect("a|bc|d", "1XY1", two, 2, ".X.d", 2);
-	expect("abc", "1|11", all, 1, "", 0);
-	expect("abc", "111", ends, 2, "abc", 3); /* they only touch */
+	expect_only("x", "abc", &(struct page_map){second, 1, 1}, ".b", 1);
+	expect_only("abc", "111", &(struct page_map){second, 1, 1}, ".b", 1);
+	expect_only("pqrs", "abcd", &(struct page_map){both, 2, 2}, "abr", 3);
+	expect_only("pqr|s", "abcd", &(struct page_map){unsorted, 2, 2}, "a.rs", 3);
+	expect_only("abc", "111", &none, "", 0);
+}
+
+Test(fill, pages_that_a_task_has_not)
+{
+	static const char *const tasks[] = {"ab.d", "xy", NULL};
+	struct page_span spans[] = {{0x10000, 0x14000, 1}};
+	struct page_span nobody[] = {{0x10000, 0x11000, 3}};
+	char have[TEXT_MAX + 1];
+
+	cr_assert_lt(fill(tasks, &(struct page_map){spans, 1, 1}, have, NULL), 0);
+	failed_with(&op, CKPT_E_IMAGE, "task 1 has none there");
+	cr_expect_str_eq(have, "", "nothing is written of a damaged image");
+	op_init(&op, NULL);
+	cr_assert_lt(fill(tasks, &(struct page_map){nobody, 1, 1}, have, NULL), 0);
+	failed_with(&op, CKPT_E_IMAGE, "task 3 has none there");
 }
 
 Test(fill, an_alias_of_nothing)
@@ -87,7 +110,7 @@ Test(fill, an_alias_of_nothing)
 	static const char *const tasks[] = {"a", "11", NULL};
 	char have[TEXT_MAX + 1];
 
-	cr_assert_lt(fill(tasks, NULL, 0, have, NULL), 0);
+	cr_assert_lt(fill(tasks, NULL, have, NULL), 0);
 	failed_with(&op, CKPT_E_IMAGE, "an alias of has none there");
 	cr_expect_str_eq(have, "", "nothing is written of a damaged image");
 }
