@@ -257,7 +257,7 @@ $(B)/agent.bin: $(B)/agent.elf
 
 # ---- tests -------------------------------------------------------------------------------------
 
-.PHONY: check unit e2e e2e-bin real scene test bench soak demo
+.PHONY: check unit e2e e2e-bin real scene peer test bench soak demo
 unit: $(B)/unit
 check: ## unit tests: no privilege, seconds (T=suite/test picks some)
 	@if [ -z "$(UNIT_SRC)" ]; then echo "no unit tests yet"; \
@@ -292,7 +292,10 @@ real: all ## real programs as root, dumped and restored in a row (T="name ..." p
 scene: all ## the command in an odd world: changed files, taken pids (T="name ..." picks some)
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/scene/run.py $(T)
 
-TEST_GROUPS ?= unit e2e real scene lint
+peer: all ## real servers, dumped and restored while their clients stay (T="name ..." picks some)
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/peer/run.py $(PEER_ARGS) $(T)
+
+TEST_GROUPS ?= unit e2e real scene peer lint
 test: ## everything: dependencies, build, unit, end to end, cheap lint; closes with a count
 	@contrib/install-deps.sh --test
 	@$(MAKE) --no-print-directory all
@@ -302,12 +305,14 @@ bench: all ## speed against the limit of the machine
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/bench/run.py $(BENCH_ARGS)
 
 SOAK_ARGS ?= --mode loop,kill
-.PHONY: soak-victims soak-real
-soak: soak-victims soak-real ## the long loops as root: hours (T="name ..." picks victims)
+.PHONY: soak-victims soak-real soak-peer
+soak: soak-victims soak-real soak-peer ## the long loops as root: hours (T="name ..." picks victims)
 soak-victims: all e2e-bin
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/e2e/run.py --soak $(SOAK_ARGS) $(T)
 soak-real: all
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/real/run.py --rounds 200
+soak-peer: all
+	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/peer/run.py --rounds 100 --seconds 600
 
 # libFuzzer over what reads an image; the corpus stays in build-fuzz for the next run.
 .PHONY: fuzz

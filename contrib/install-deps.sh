@@ -46,6 +46,12 @@ strace                strace
 vim                   vim
 less                  less
 gdb                   gdb
+redis-server          redis-server
+nginx-light           nginx
+memcached             memcached
+openssh-server        sshd
+openssh-client        ssh
+postgresql-15         -
 '
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
@@ -111,6 +117,25 @@ if [ -n "$can_install" ]; then
 	exit 0
 fi
 
+# The tests start servers of their own; those of the packages shall neither run now nor after a boot.
+units() {
+	local package
+	for package in $extra; do
+		case $package in
+		redis-server | memcached) echo "$package" ;;
+		nginx-light) echo nginx ;;
+		openssh-server) echo ssh ;;
+		postgresql-*) echo postgresql ;;
+		esac
+	done
+}
+policy=/usr/sbin/policy-rc.d
+if [ -n "$(units)" ] && [ ! -e $policy ]; then
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+fi
+
 # A slim image has no manual pages, and the Java package stumbles over that.
 mkdir -p /usr/share/man/man1
 export DEBIAN_FRONTEND=noninteractive
@@ -120,6 +145,9 @@ say "installing: $need$extra"
 	apt-get update -q >&2 || say 'apt-get update failed; trying with the package lists that are here'
 	apt-get install -y -q --no-install-recommends $need $extra >&2 || die 'apt-get install failed'
 }
+for unit in $(units); do
+	systemctl disable "$unit" >/dev/null 2>&1 || true # there may be no systemd
+done
 left=$(missing_of "$build_deps")
 if [ -n "$left" ]; then
 	die "still missing after the installation: $left"

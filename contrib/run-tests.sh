@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs groups of tests and closes with one line that sums them: N passed, N failed, N skipped
 #
-#   contrib/run-tests.sh [GROUP...]     default: unit e2e real scene lint
+#   contrib/run-tests.sh [GROUP...]     default: unit e2e real scene peer lint
 #
-# Groups: unit; e2e, real and scene (need root); lint (each cheap piece counts as one test); clang
+# Groups: unit; e2e, real, scene and peer (need root); lint (each cheap piece counts as one test); clang
 # (builds with clang, warnings are errors); san (the unit tests under ASan and UBSan). Logs: $B/log/GROUP.log.
 # Environment: B (build directory), E2E_JOBS, E2E_TIMEOUT_S, REAL_TIMEOUT_S.
 set -uo pipefail
@@ -90,6 +90,8 @@ group_real() { driven real "${REAL_TIMEOUT_S:-300}"; }
 
 group_scene() { driven scene 300; }
 
+group_peer() { driven peer 300; }
+
 # tried NAME TOOL COMMAND...: one piece as a test; skipped where the tool is not there
 tried() {
 	local name=$1 tool=$2
@@ -128,11 +130,11 @@ group_clang() {
 }
 
 if [ $# = 0 ]; then
-	set -- unit e2e real scene lint
+	set -- unit e2e real scene peer lint
 fi
 for name; do
 	case $name in
-	unit | e2e | real | scene | lint | clang | san) "group_$name" ;;
+	unit | e2e | real | scene | peer | lint | clang | san) "group_$name" ;;
 	*) echo "run-tests: no such group: $name" >&2; exit 2 ;;
 	esac
 done
