@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dump/preflight_look.h"
+#include "kernel/mountinfo.h"
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "util/cleanup.h"
@@ -19,15 +20,40 @@
 
 #define NAMED_MAX 100 /* offenders that one line of error names */
 
-/* Whether an earlier process has the same: a terminal that all have inherited is told of once. */
-static bool warned_of(const struct preflight_report *p, const struct ckpt_explain_item *item)
+/* A terminal that all have inherited, and the group that they are in, are told of once. */
+static bool told_once(const struct ckpt_explain_item *item)
 {
-	for (size_t i = 0; i < p->r.n; i++)
-		if (p->r.items[i].verdict == CKPT_WARNED && p->r.items[i].pid != item->pid &&
+	return item->verdict == CKPT_WARNED || str_eq(item->resource, "cgroup");
+}
+
+/* Whether an earlier process has the same. */
+static bool told(const struct preflight_report *p, const struct ckpt_explain_item *item)
+{
+	for (size_t i = 0; told_once(item) && i < p->r.n; i++)
+		if (p->r.items[i].verdict == item->verdict && p->r.items[i].pid != item->pid &&
 			p->r.items[i].reason == item->reason &&
 			str_eq(p->r.items[i].object, item->object))
 			return true;
 	return false;
+}
+
+int look_push(struct look *l, struct ckpt_explain_item *item)
+{
+	struct preflight_report *p = l->report;
+	bool twice = told(p, item);
+
+	if (twice || vec_reserve(&p->r.items, &p->cap, p->r.n + 1, sizeof(*item)) < 0) {
+		free(item->object);
+		free(item->option);
+		return twice ? 0
+			     : op_fail(l->op, CKPT_E_SPACE, ENOMEM, "preflight", NULL, "pid %d",
+				       l->pid);
+	}
+	p->r.saved += item->verdict == CKPT_SAVED;
+	p->r.warned += item->verdict == CKPT_WARNED;
+	p->r.refused += item->verdict == CKPT_REFUSED;
+	p->r.items[p->r.n++] = *item;
+	return 0;
 }
 
 int look_found(struct look *l, const struct look_kind *kind, const char *object, ...)
@@ -45,23 +71,12 @@ int look_found(struct look *l, const struct look_kind *kind, const char *object,
 	va_start(ap, object);
 	strbuf_vaddf(&sb, object, ap);
 	va_end(ap);
-	if (strbuf_take(&sb, &item.object) < 0 ||
-		vec_reserve(&p->r.items, &p->cap, p->r.n + 1, sizeof(item)) < 0) {
-		free(item.object);
+	if (strbuf_take(&sb, &item.object) < 0)
 		return op_fail(l->op, CKPT_E_SPACE, ENOMEM, "preflight", NULL, "pid %d", l->pid);
-	}
-	if (item.verdict == CKPT_WARNED && warned_of(p, &item)) {
-		free(item.object);
-		return 0;
-	}
 	if (item.verdict == CKPT_REFUSED && l->fd >= 0 &&
 		asprintf(&item.option, "--fd %d:%d=close", l->pid, l->fd) < 0)
 		item.option = NULL;
-	p->r.saved += item.verdict == CKPT_SAVED;
-	p->r.warned += item.verdict == CKPT_WARNED;
-	p->r.refused += item.verdict == CKPT_REFUSED;
-	p->r.items[p->r.n++] = item;
-	return 0;
+	return look_push(l, &item);
 }
 
 /* A link of a process that has ended is EACCES, to whomever. */
@@ -138,7 +153,30 @@ static int look_process(struct look *l)
 	return r;
 }
 
-/* Each process adds its children behind those that are known. */
+/* @arg: the place of the first */
+static int look_one(struct look *l, size_t i, void *arg)
+{
+	const size_t *first = arg;
+	int r;
+
+	l->pid = l->tree->outer->v[*first + i].pid;
+	l->parent = l->tree->outer->v[*first + i].parent;
+	r = look_process(l);
+	return r < 0 && l->gone ? 0 : r;
+}
+
+/* Each process adds its children behind those that are known: one generation after the other. */
+static int look_generations(struct look *l)
+{
+	int r = 0;
+
+	for (size_t first = 0, end; r == 0 && first < l->tree->n; first = end) {
+		end = l->tree->n;
+		r = look_parts(l, end - first, look_one, &first);
+	}
+	return r;
+}
+
 static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool deep,
 	struct preflight_report *ret)
 {
@@ -149,14 +187,12 @@ static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool 
 
 	*ret = (struct preflight_report){.deep = deep};
 	ret->r.pid = pid;
-	for (size_t i = 0; r == 0 && i < tree.n; i++) {
-		l.pid = tree.v[i].pid;
-		l.parent = tree.v[i].parent;
-		l.gone = false;
-		r = look_process(&l);
-		if (r < 0 && l.gone)
-			r = 0;
-	}
+	if (mountinfo_read(&tree.mounts) < 0)
+		mount_list_done(&tree.mounts); /* then each name is looked at */
+	if (r == 0)
+		r = look_own_namespaces(&l);
+	if (r == 0)
+		r = look_generations(&l);
 	if (r == 0)
 		r = look_pipes(&l);
 	if (r == 0)

@@ -384,8 +384,6 @@ int look_files(struct look *l)
 
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/fd");
-	if (!l->tree->mounts.n && mountinfo_read(&l->tree->mounts) < 0)
-		mount_list_done(&l->tree->mounts); /* then each name is looked at */
 	for (size_t i = 0; i < n && !r; i++) {
 		l->fd = fds[i];
 		r = look_file(l, fds[i]);

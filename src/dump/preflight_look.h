@@ -28,8 +28,9 @@ struct terminal_end {
 	bool master, hung_up;
 };
 
-/** What the looks at all processes share. */
+/** What the looks at all processes share; of a part of a look, what it has found. */
 struct look_tree {
+	const struct look_tree *outer; /* of a part: the tree that it will go into; else NULL */
 	struct {
 		pid_t pid, parent;
 	} * v; /* the root first; its parent is not asked for: 0 */
@@ -39,10 +40,9 @@ struct look_tree {
 	struct terminal_end *terminals;
 	size_t n_terminals, cap_terminals;
 	struct fdpolicy *policy;  /* what the user says of descriptors; or NULL */
-	struct mount_list mounts; /* read when first needed */
+	struct mount_list mounts; /* of the outermost, others borrow it; empty: not known */
 	char *cgroup;             /* text of the cgroup file that was looked at last, owned */
-	struct stat
-		*own_ns; /* our own namespaces, in the order of their table; NULL: not yet read */
+	struct stat *own_ns;      /* our own namespaces, in the order of their table; as mounts */
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
 };
 
@@ -70,6 +70,9 @@ struct look_kind {
 int look_found(struct look *l, const struct look_kind *kind, const char *object, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** look_push() - add one thing that is made already; what it owns is taken, also by a failure */
+int look_push(struct look *l, struct ckpt_explain_item *item);
+
 /** look_add() - have another process looked at later, a child of @parent. 0 or after op_fail() */
 int look_add(struct look *l, pid_t parent, pid_t pid);
 
@@ -79,8 +82,22 @@ int look_add(struct look *l, pid_t parent, pid_t pid);
  */
 int look_fail(struct look *l, int err, const char *what);
 
+/** One part of a look: @l is its own, what it finds goes over. Return: 0 or after op_fail() */
+typedef int look_part(struct look *l, size_t i, void *arg);
+
+/**
+ * look_parts() - a look in @n parts, side by side where there are processors
+ * What they find is put together in their order, so that it does not matter who was first.
+ * @one: called by several threads at once, each time with another i
+ * Return: 0, or of the first part that failed
+ */
+int look_parts(struct look *l, size_t n, look_part *one, void *arg);
+
+/** look_own_namespaces() - read ours, which those of all are compared with. 0 or after op_fail() */
+int look_own_namespaces(struct look *l);
+
 /*
- * The parts. Return: 0 or after op_fail(). look_task() comes first: it returns 1 when there is no
+ * The looks. Return: 0 or after op_fail(). look_task() comes first: it returns 1 when there is no
  * more to look at (a zombie, a kernel thread).
  */
 int look_task(struct look *l);

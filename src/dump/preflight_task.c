@@ -239,15 +239,12 @@ static const struct {
 	{"ns/time_for_children", NULL, {"namespace", CKPT_REFUSED, OTHER_NS, NULL}},
 };
 
-/* Ours, which are read once for all. A kind that this kernel lacks stays 0. */
-static int own_namespaces(struct look *l)
+/* A kind that this kernel lacks stays 0. */
+int look_own_namespaces(struct look *l)
 {
 	struct look_tree *t = l->tree;
-	_cleanup_close_ int self = -EBADF;
+	_cleanup_close_ int self = proc_open(0);
 
-	if (t->own_ns)
-		return 0;
-	self = proc_open(0);
 	if (self < 0)
 		return look_fail(l, self, "open /proc/self");
 	t->own_ns = calloc(ARRAY_SIZE(namespaces), sizeof(*t->own_ns));
@@ -262,7 +259,7 @@ static int own_namespaces(struct look *l)
 int look_namespaces(struct look *l)
 {
 	struct stat time = {0};
-	int r = own_namespaces(l);
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(namespaces); i++) {
 		const struct stat *ours = namespaces[i].own ? &l->tree->own_ns[i] : &time;
@@ -290,16 +287,23 @@ int look_namespaces(struct look *l)
 }
 
 /* Only version 2 and the freezer of version 1 can freeze; the root group never is. */
-static bool is_frozen(struct look_tree *t, const struct cgroup_at *at)
+static bool is_frozen(const struct look_tree *t, const struct cgroup_at *at)
 {
 	_cleanup_close_ int fd = -EBADF;
 
 	if ((*at->hierarchy && !strstr(at->hierarchy, "freezer")) || !at->path[1])
 		return false;
-	if (!t->mounts.n && mountinfo_read(&t->mounts) < 0)
-		return false;
 	fd = cgroup_open(&t->mounts, at->hierarchy, at->path);
 	return fd >= 0 && cgroup_is_frozen(fd);
+}
+
+/* Whether it is that of a process before. */
+static bool is_known(const struct look_tree *t, const char *text)
+{
+	for (; t; t = t->outer)
+		if (t->cgroup && str_eq(t->cgroup, text))
+			return true;
+	return false;
 }
 
 int look_cgroup(struct look *l)
@@ -310,8 +314,8 @@ int look_cgroup(struct look *l)
 
 	if (file_read_at(l->procfd, "cgroup", &text, NULL) < 0)
 		return 0; /* a kernel without cgroups */
-	if (l->tree->cgroup && str_eq(l->tree->cgroup, text))
-		return 0; /* that of the process before: told already */
+	if (is_known(l->tree, text))
+		return 0; /* told already */
 	if (cgroup_parse(text, &list) < 0)
 		return 0;
 	free(l->tree->cgroup);
