@@ -12,6 +12,7 @@
 #include "dump/preflight_look.h"
 #include "kernel/mountinfo.h"
 #include "kernel/proc.h"
+#include "kernel/proc_locks.h"
 #include "kernel/proc_stat.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -189,6 +190,7 @@ static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool 
 	ret->r.pid = pid;
 	if (mountinfo_read(&tree.mounts) < 0)
 		mount_list_done(&tree.mounts); /* then each name is looked at */
+	tree.breaking = proc_locks_breaking();
 	if (r == 0)
 		r = look_own_namespaces(&l);
 	if (r == 0)

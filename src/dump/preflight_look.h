@@ -43,6 +43,7 @@ struct look_tree {
 	struct mount_list mounts; /* of the outermost, others borrow it; empty: not known */
 	char *cgroup;             /* text of the cgroup file that was looked at last, owned */
 	struct stat *own_ns;      /* our own namespaces, in the order of their table; as mounts */
+	bool breaking;            /* somewhere a lease is being broken */
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
 };
 

@@ -113,6 +113,7 @@ int look_parts(struct look *l, size_t n, look_part *one, void *arg)
 			.policy = l->tree->policy,
 			.mounts = l->tree->mounts,
 			.own_ns = l->tree->own_ns,
+			.breaking = l->tree->breaking,
 			.plain_dev = l->tree->plain_dev};
 		v[i].report.deep = l->report->deep;
 	}
