@@ -116,6 +116,7 @@ static const struct file_kind kinds[] = {
 };
 
 static const struct look_kind kind_mqueue = {"mqueue", CKPT_SAVED, NULL, NULL};
+static const struct look_kind kind_again = {"file", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_lock = {"lock", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_broken_lease = {"lock", CKPT_REFUSED,
 	"a lease that is being broken can't be saved", "let the program give the lease back"};
@@ -268,6 +269,18 @@ static int found_wish(struct look *l, const struct file_look *f, struct look_kin
 	return look_found(l, &kind, "fd %d %s", f->target_fd, f->link);
 }
 
+static void note_plain(struct look *l, const struct file_look *f)
+{
+	mode_t type = f->st.st_mode & S_IFMT;
+	size_t at = f->st.st_ino % ARRAY_SIZE(l->tree->plain.v);
+
+	if (*f->link != '/' || f->deleted || f->flags & O_PATH ||
+		(type != S_IFREG && type != S_IFDIR && type != S_IFCHR))
+		return;
+	l->tree->plain.v[at].dev = f->st.st_dev;
+	l->tree->plain.v[at].ino = f->st.st_ino;
+}
+
 static int judge(struct look *l, struct file_look *f)
 {
 	struct fdpolicy *policy = l->tree->policy;
@@ -287,6 +300,8 @@ static int judge(struct look *l, struct file_look *f)
 		return found_wish(l, f, kind, wish);
 	if (kind.verdict == CKPT_SAVED && str_startswith(f->link, "pipe:["))
 		return add_pipe(l, f);
+	if (kind.verdict == CKPT_SAVED)
+		note_plain(l, f);
 	if (S_ISSOCK(f->st.st_mode))
 		look_socket(l, f->target_fd, socket, sizeof(socket));
 	return look_found(l, &kind, "fd %d %s%s%s%s", f->target_fd, f->link, *socket ? " (" : "",
@@ -306,6 +321,19 @@ static void cut_deleted(struct file_look *f, char *link)
 		link[len - (sizeof(mark) - 1)] = '\0';
 }
 
+/*
+ * A file of which another descriptor was found to be saved before. It may be had by another name, which does
+ * not lead to it; the dump itself says so then.
+ */
+static bool is_plain(const struct look *l, const struct stat *st)
+{
+	const struct look_tree *t = l->tree;
+	size_t at = st->st_ino % ARRAY_SIZE(t->plain.v);
+
+	return !l->report->deep && !t->breaking && !(t->policy && t->policy->n) && st->st_nlink &&
+	       t->plain.v[at].ino == st->st_ino && t->plain.v[at].dev == st->st_dev;
+}
+
 static int look_file(struct look *l, int fd)
 {
 	_cleanup_free_ char *link = NULL;
@@ -316,13 +344,15 @@ static int look_file(struct look *l, int fd)
 	int r;
 
 	snprintf(at, sizeof(at), "fd/%d", fd);
+	if (fstatat(l->procfd, at, &f.st, 0) < 0)
+		return errno == ENOENT ? 0 : look_fail(l, errno, "stat /proc/PID/fd/N");
+	if (is_plain(l, &f.st))
+		return look_found(l, &kind_again, "fd %d", fd);
 	r = link_read_at(l->procfd, at, &link);
 	if (r == -ENOENT)
 		return 0; /* closed meanwhile */
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/fd");
-	if (fstatat(l->procfd, at, &f.st, 0) < 0)
-		return errno == ENOENT ? 0 : look_fail(l, errno, "stat /proc/PID/fd/N");
 	cut_deleted(&f, link);
 	if (S_ISSOCK(f.st.st_mode) && look_sock(l, fd, &sock))
 		f.sock = &sock;

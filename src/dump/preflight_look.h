@@ -28,6 +28,14 @@ struct terminal_end {
 	bool master, hung_up;
 };
 
+/* Files that can be saved, by a few bits of their inode: the next descriptor of one is, too. */
+struct plain_files {
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} v[64];
+};
+
 /** What the looks at all processes share; of a part of a look, what it has found. */
 struct look_tree {
 	const struct look_tree *outer; /* of a part: the tree that it will go into; else NULL */
@@ -44,6 +52,7 @@ struct look_tree {
 	char *cgroup;             /* text of the cgroup file that was looked at last, owned */
 	struct stat *own_ns;      /* our own namespaces, in the order of their table; as mounts */
 	bool breaking;            /* somewhere a lease is being broken */
+	struct plain_files plain; /* what is known of before */
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
 };
 

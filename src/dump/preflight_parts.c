@@ -114,6 +114,7 @@ int look_parts(struct look *l, size_t n, look_part *one, void *arg)
 			.mounts = l->tree->mounts,
 			.own_ns = l->tree->own_ns,
 			.breaking = l->tree->breaking,
+			.plain = l->tree->plain,
 			.plain_dev = l->tree->plain_dev};
 		v[i].report.deep = l->report->deep;
 	}
@@ -121,6 +122,7 @@ int look_parts(struct look *l, size_t n, look_part *one, void *arg)
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0) {
 			l->gone |= v[i].r < 0 && v[i].l.gone;
+			l->tree->plain = v[i].tree.plain;
 			l->tree->plain_dev = v[i].tree.plain_dev;
 			r = v[i].r;
 		}
