@@ -134,7 +134,10 @@ __attribute__((section(".text.head"))) void agent_main(struct agent_prog *p)
 	struct agent_step *steps = (struct agent_step *)p->steps;
 	struct agent_ctl *ctl = (struct agent_ctl *)p->ctl;
 
-	for (p->at = 0; p->at < p->n; p->at++)
+	for (uint32_t at = 0; at < p->n; at++) {
+		/* whoever sees it sees the results of the steps before */
+		__atomic_store_n(&p->at, at, __ATOMIC_RELEASE);
 		if (run_step(p, steps, ctl))
 			return;
+	}
 }

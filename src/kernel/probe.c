@@ -91,7 +91,7 @@ static const struct row rows[FEATURE_COUNT] = {
 	[FEATURE_SOFT_DIRTY] = {"soft_dirty", "incremental dumps without userfaultfd",
 		"incremental dumps need uffd_wp_async", false, try_soft_dirty, 0},
 	[FEATURE_UFFD] = {"userfaultfd", "lazy restore, fast filling of memory",
-		"memory is written with process_vm_writev", false, try_uffd, 0},
+		"memory is written through /proc/PID/mem", false, try_uffd, 0},
 	[FEATURE_UFFD_KERNEL_FAULTS] = {"uffd_kernel_faults", "lazy restore of system call buffers",
 		"no lazy restore", false, try_uffd_kernel_faults, 0},
 	[FEATURE_UFFD_WP_ASYNC] = {"uffd_wp_async", "incremental dumps",

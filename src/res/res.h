@@ -201,6 +201,8 @@ struct plan {
 	const ProtobufCMessage *own_creds, *own_sched;
 	const struct mm_born *born; /* of the task being planned: with whose memory; NULL: bare */
 	pid_t exe_of; /* whose exe link it has when it is made; 0: that of the restorer */
+	bool uffd;    /* new memory may get its contents through a userfaultfd (FEATURE_UFFD) */
+	uint64_t thp_bytes; /* the smallest huge page that any memory may be given; 0: none */
 	bool describe;
 	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */
 	struct ipc_made *ipc_made;

@@ -12,9 +12,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
+#include <linux/userfaultfd.h>
 
 #include "core/trace.h"
 #include "model/pages.h"
@@ -208,6 +210,73 @@ static int map_huge(struct fill *f)
 	return 0;
 }
 
+/* Whether an address is in what is registered, and up to where that holds. */
+static bool look_through(const struct fill_req *req, uint64_t at, uint64_t *end)
+{
+	const struct page_map *map = req->through;
+	size_t lo = 0, hi = map ? map->n : 0;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (map->v[mid].end <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!map || lo == map->n)
+		return false;
+	if (map->v[lo].start <= at) {
+		*end = MIN(*end, map->v[lo].end);
+		return true;
+	}
+	*end = MIN(*end, map->v[lo].start);
+	return false;
+}
+
+/* Where a page is there already (of a parent), or for whatever reason, it is written. */
+static int copy_pages(struct fill_worker *k, const uint8_t *from, uint64_t at, uint64_t end)
+{
+	const struct fill_req *req = k->fill->req;
+	int r = 0;
+
+	while (r == 0 && at < end) {
+		struct uffdio_copy copy = {.dst = at,
+			.src = (uintptr_t)from,
+			.len = end - at,
+			.mode = UFFDIO_COPY_MODE_DONTWAKE};
+		uint64_t done = 0;
+
+		if (ioctl(req->uffd, UFFDIO_COPY, &copy) == 0 || copy.copy > 0)
+			done = (uint64_t)copy.copy;
+		if (done == 0 && errno != EAGAIN) {
+			done = errno == EEXIST ? PAGE : end - at;
+			r = pwrite_full(req->fd, from, done, (off_t)at);
+		}
+		at += done;
+		from += done;
+	}
+	return r;
+}
+
+static int write_range(struct fill_worker *k, const uint8_t *from, uint64_t at, uint64_t last)
+{
+	const struct fill_req *req = k->fill->req;
+	int r = 0;
+
+	while (r == 0 && at < last) {
+		uint64_t end = last;
+
+		if (look_through(req, at, &end))
+			r = copy_pages(k, from, at, end);
+		else
+			r = pwrite_full(req->fd, from, end - at, (off_t)at);
+		from += end - at;
+		at = end;
+	}
+	return r;
+}
+
 static int write_part(struct fill_worker *k, const struct part *p, const uint8_t *run)
 {
 	struct fill *f = k->fill;
@@ -215,7 +284,7 @@ static int write_part(struct fill_worker *k, const struct part *p, const uint8_t
 
 	k->call = "write";
 	if (!f->map)
-		return pwrite_full(f->req->fd, from, p->end - p->start, (off_t)p->start);
+		return write_range(k, from, p->start, p->end);
 	memcpy(f->map + p->start, from, p->end - p->start);
 	return 0;
 }

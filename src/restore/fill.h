@@ -13,8 +13,11 @@ struct fill_req {
 	const struct image *img;
 	const struct model *model;
 	const struct model_rec
-		*rec;     /* with runs; of the model, for an alias leads to another record */
-	int fd;           /* /proc/PID/mem (writes go past protections), or a file */
+		*rec; /* with runs; of the model, for an alias leads to another record */
+	int fd;       /* /proc/PID/mem (writes go past protections), or a file */
+	int uffd;     /* a userfaultfd, or whatever if there is nothing for it: */
+	const struct page_map
+		*through; /* what is registered with it, and written so; may be NULL */
 	const char *what; /* for messages */
 	unsigned workers; /* at most so many threads; each verifies what it reads */
 	/* Instead of the record's runs: only these, each from the record of that type of the task it is of. */

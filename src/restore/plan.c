@@ -18,6 +18,7 @@
 #include "agent/abi.h"
 #include "res/mm/mm.h"
 #include "res/mm/mm_inherit.h"
+#include "res/mm/mm_uffd.h"
 #include "res/registry.h"
 #include "res/task/task.h"
 #include "util/vec.h"
@@ -310,6 +311,8 @@ static void plan_fills(struct tree_plan *tree, size_t at)
 		t->fill_steps[i] = prog->n;
 		add_op(prog, AGENT_ARRIVE, 0, "wait: until memory is filled");
 		add_op(prog, AGENT_GATE, i, "wait: until memory is filled");
+		if (i == 0)
+			mm_uffd_plan_close(t->uffd_step, prog);
 		plan_births(tree, at, BIRTH_FILLED, i);
 	}
 	mm_plan_drop(&t->lend->drop, prog);
@@ -330,6 +333,7 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 	p->exe_of = born_exe(tree, t->birth);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
 	p->born = NULL;
+	t->uffd_step = mm_uffd_plan(p, t->task->pid, task_plan_fill(t, 0), &first->prog);
 	plan_fills(tree, at);
 	plan_join(p, tree, at);
 	plan_ends(tree, at);

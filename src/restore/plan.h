@@ -38,6 +38,7 @@ struct task_plan {
 	struct thread_plan *threads; /* [0] is the one that clone3 makes first: the leader */
 	size_t n;
 	const struct lend *lend; /* what its memory holds */
+	size_t uffd_step;        /* of the first thread, see mm_uffd_plan() */
 	size_t *fill_steps; /* of the first thread: at each it waits for its memory to be filled */
 };
 
@@ -78,6 +79,12 @@ const char *task_plan_name(const struct task_plan *t, char buf[TASK_NAME_LEN]);
 static inline struct thread_plan *task_plan_alive(const struct task_plan *t)
 {
 	return &t->threads[t->threads[0].exits && t->n > 1 ? 1 : 0];
+}
+
+/** task_plan_fill() - what is filled at one time, from 0 on. NULL: all that it has */
+static inline const struct page_map *task_plan_fill(const struct task_plan *t, size_t time)
+{
+	return t->lend->whole ? NULL : &t->lend->v[time].fill;
 }
 
 /** task_plan_lives() - whether it is a task of the image that runs when all is done */

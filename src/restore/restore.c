@@ -20,6 +20,7 @@
 #include "core/stage.h"
 #include "image/image.h"
 #include "kernel/probe.h"
+#include "kernel/thp.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
 #include "res/file/files.h"
@@ -121,6 +122,8 @@ static int stage_load(struct restore *s)
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
 		.own_group = getpgrp(),
 		.timer_ids = kernel_has(FEATURE_TIMER_IDS),
+		.uffd = kernel_has(FEATURE_UFFD),
+		.thp_bytes = thp_always_bytes("/sys/kernel/mm/transparent_hugepage"),
 		.own_creds = creds_own(),
 		.own_sched = sched_own()};
 	r = vdso_host_read(&s->vdso);

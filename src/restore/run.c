@@ -32,8 +32,10 @@
 
 #include "core/fault.h"
 #include "core/trace.h"
+#include "kernel/pidfd.h"
 #include "kernel/ptrace.h"
 #include "res/mm/mm.h"
+#include "res/mm/mm_uffd.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "restore/fill.h"
@@ -193,17 +195,45 @@ static void find_made(struct run *r)
 
 /* ------------------------------------------------------------------ memory */
 
+/*
+ * The userfaultfd that a task has made for the first time that it is filled.
+ * @ret: what has been registered with it; the caller's to release
+ * Return: ours to close; -EBADF there is none.
+ */
+static int take_uffd(struct run *r, const struct run_task *t, struct page_map *ret)
+{
+	const struct agent_step *steps =
+		(const void *)area_prog(&r->area, t->plan->threads[0].id)->steps;
+	size_t first = t->plan->uffd_step, good = 0;
+	_cleanup_close_ int pidfd = -EBADF;
+	int fd = -EBADF;
+
+	if (t->filled > 1 || first == MM_NO_UFFD || steps[first].ret < 0 ||
+		mm_uffd_ranges(r->plan, t->pid, task_plan_fill(t->plan, 0), ret) < 0)
+		return -EBADF;
+	for (size_t i = 0; i < ret->n; i++)
+		if (steps[mm_uffd_registered(first, i)].ret == 0)
+			ret->v[good++] = ret->v[i];
+	ret->n = good;
+	pidfd = pidfd_of(t->pid);
+	if (good && pidfd >= 0)
+		fd = pidfd_take(pidfd, (int)steps[first].ret);
+	if (fd < 0)
+		ret->n = 0;
+	return fd;
+}
+
 static int fill(struct run *r, struct run_task *t)
 {
 	const struct model *m = r->plan->model;
-	const struct lend *lend = t->plan->lend;
 	struct fill_req req = {.img = r->img,
 		.model = m,
 		.type = &res_pages.type,
 		.rec = model_find(m, &res_pages.type, (uint64_t)t->pid),
-		.only = lend->whole ? NULL : &lend->v[t->filled - 1].fill,
+		.only = task_plan_fill(t->plan, t->filled - 1),
 		.workers = r->workers};
-	_cleanup_close_ int fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF, uffd = -EBADF;
+	struct page_map through = {0};
 	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
 	uint64_t bytes = 0;
 	int ret;
@@ -214,9 +244,12 @@ static int fill(struct run *r, struct run_task *t)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	snprintf(what, sizeof(what), "%s: memory", task_plan_name(t->plan, name));
 	req.fd = fd;
+	req.uffd = uffd = take_uffd(r, t, &through);
+	req.through = &through;
 	req.what = what;
 	ret = fd < 0 ? op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path)
 		     : fill_fd(r->op, &req, &bytes);
+	page_map_done(&through);
 	__atomic_add_fetch(&r->page_bytes, bytes, __ATOMIC_RELAXED);
 	return ret;
 }
@@ -243,8 +276,11 @@ static void fill_one(void *arg, size_t i)
 /* Whether it waits for its memory to be filled, for the first time or once more. */
 static bool wants_fill(const struct run *r, const struct run_task *t)
 {
+	const struct agent_prog *prog = area_prog(&r->area, t->plan->threads[0].id);
+
+	/* with the results of the steps before */
 	return task_plan_lives(t->plan) && t->filled < t->plan->lend->n &&
-	       area_prog(&r->area, t->plan->threads[0].id)->at >= t->plan->fill_steps[t->filled];
+	       __atomic_load_n(&prog->at, __ATOMIC_ACQUIRE) >= t->plan->fill_steps[t->filled];
 }
 
 /* Those whose memory is mapped get their contents, and may make the children that are to share them. */

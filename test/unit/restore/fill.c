@@ -3,7 +3,11 @@
  */
 #include "restore/fill.h"
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <linux/userfaultfd.h>
 
 #include "../model/tasks.h"
 
@@ -113,4 +117,45 @@ Test(fill, an_alias_of_nothing)
 	cr_assert_lt(fill(tasks, NULL, have, NULL), 0);
 	failed_with(&op, CKPT_E_IMAGE, "an alias of has none there");
 	cr_expect_str_eq(have, "", "nothing is written of a damaged image");
+}
+
+/* Its own memory: one page is there already, and one is not registered, although it should be. */
+Test(fill, through_a_userfaultfd)
+{
+	static const char *const tasks[] = {"abcdefgh", NULL};
+	struct page_map through = {0};
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register reg = {
+		.range = {FIRST + PAGE, 3 * PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+	struct model m;
+	struct image *img = tasks_load("img", tasks, &m);
+	char *at = mmap((void *)FIRST, 8 * PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	struct fill_req req = {.img = img,
+		.model = &m,
+		.rec = &m.recs[0],
+		.fd = open("/proc/self/mem", O_RDWR),
+		.uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | 1),
+		.through = &through,
+		.what = "memory",
+		.workers = 1};
+
+	if (req.uffd < 0)
+		cr_skip_test("no userfaultfd");
+	cr_assert_eq(at, (char *)FIRST);
+	cr_assert_eq(ioctl(req.uffd, UFFDIO_API, &api), 0);
+	at[2 * PAGE] = 'X';
+	cr_assert_eq(page_map_add(&through, FIRST + PAGE, FIRST + 4 * PAGE, 1), 0);
+	cr_assert_eq(page_map_add(&through, FIRST + 5 * PAGE, FIRST + 6 * PAGE, 1), 0);
+	cr_assert_eq(ioctl(req.uffd, UFFDIO_REGISTER, &reg), 0);
+	cr_assert_eq(fill_fd(&op, &req, NULL), 0, "%s", op.first.object);
+	for (size_t i = 0; i < 8; i++)
+		for (size_t k = 0; k < PAGE; k++)
+			cr_assert_eq(at[i * PAGE + k], "abcdefgh"[i], "page %zu", i);
+	page_map_done(&through);
+	close(req.uffd);
+	close(req.fd);
+	munmap(at, 8 * PAGE);
+	model_done(&m);
+	image_close(img);
 }
