@@ -4,8 +4,12 @@
  * fdinfo tells of a watch its number, what it waits for, and a file handle of the inode
  * (Linux >= 3.8), see watched.c for how it is found. One that has no name any more can only be watched
  * as long as somebody has it open. Watches get their numbers back by INOTIFY_IOC_SETNEXTWD (>= 4.17),
- * and are made when all files are open: opening them would be an event. Events that nobody has read
- * can't be put back; the user is told.
+ * and are made when all files are open: opening them would be an event.
+ *
+ * Events that nobody has read can't be put back: a watch that had made them would leave IN_IGNORED behind.
+ * What can be had is what the kernel itself says of lost events, so that the program looks anew: one
+ * IN_Q_OVERFLOW. That is queued behind max_queued_events others, which can be read away; while it is there
+ * and the queue is full, nothing else is queued, not even that a watch is gone (inotify(7)).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +18,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/fdinfo.h"
@@ -22,6 +27,7 @@
 #include "res/file/seen.h"
 #include "res/file/watched.h"
 #include "util/cleanup.h"
+#include "util/fd.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -31,6 +37,9 @@
 
 /* What inotify_add_watch takes of what fdinfo shows; the rest are the kernel's own bits. */
 #define MASK_KEPT (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT)
+
+#define QUEUE_LIMIT_FILE "/proc/sys/fs/inotify/max_queued_events"
+#define QUEUE_LIMIT_MAX  (1 << 20) /* more takes too long to fill */
 
 #define LOST_REASON "what it watches has no name that can be found, nor a descriptor in the process"
 
@@ -141,10 +150,11 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	}
 	if (m->n_watches)
 		qsort(m->watches, m->n_watches, sizeof(*m->watches), by_wd);
-	if (ioctl(l->fd, FIONREAD, &unread) == 0 && unread)
+	m->unread = ioctl(l->fd, FIONREAD, &unread) == 0 && unread;
+	if (m->unread)
 		op_warn(c->op,
 			"pid %d (%s): inotify fd %d: %d bytes of events that nobody has read are "
-			"not saved",
+			"not saved: a restore tells it that events were lost (IN_Q_OVERFLOW)",
 			c->pid, c->tr->comm, l->target_fd, unread);
 	return collect_add_take(c, &res_inotify.type, id, m);
 }
@@ -189,11 +199,86 @@ static int open_inotify(
 	return fd;
 }
 
+/* ---- that events were lost ---- */
+
+/* A file without a name that makes events; those of the kernel's own mounts, memfds among them, do not. */
+static int scratch_file(void)
+{
+	static const char *const dirs[] = {"/dev/shm", "/tmp", "/run", "."};
+	int fd = -1;
+
+	for (size_t i = 0; fd < 0 && i < ARRAY_SIZE(dirs); i++)
+		fd = open(dirs[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static int queue_limit(void)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *p;
+	size_t len;
+	int n;
+
+	if (file_read_at(AT_FDCWD, QUEUE_LIMIT_FILE, &text, &len) < 0)
+		return -EBADMSG;
+	p = text;
+	return str_int(&p, &n) < 0 ? -EBADMSG : n > QUEUE_LIMIT_MAX ? -EOVERFLOW : n;
+}
+
+/* More events than fit. A read and a write by turns: what is equal to the last one is not queued. */
+static int fill(int fd, int scratch, int limit)
+{
+	char path[48], byte = 0;
+	int wd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", scratch);
+	wd = inotify_add_watch(fd, path, IN_ACCESS | IN_MODIFY);
+	if (wd < 0)
+		return -errno;
+	for (int i = 0; i <= limit / 2; i++)
+		if (pwrite(scratch, &byte, 1, 0) != 1 || pread(scratch, &byte, 1, 0) != 1)
+			return -EIO;
+	return inotify_rm_watch(fd, wd) < 0 ? -errno : 0;
+}
+
+/* All but the last one. */
+static int read_away(int fd)
+{
+	struct inotify_event ev[256];
+	int left = 0;
+
+	while (ioctl(fd, FIONREAD, &left) == 0 && left > (int)sizeof(*ev)) {
+		ssize_t n = read(fd, ev, MIN((size_t)left - sizeof(*ev), sizeof(ev)));
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+	}
+	return left == (int)sizeof(*ev) ? 0 : -EIO;
+}
+
+static void tell_lost(struct open_ctx *o, int fd)
+{
+	_cleanup_close_ int scratch = scratch_file();
+	int limit = queue_limit(), r = scratch < 0 ? scratch : MIN(limit, 0);
+
+	if (r == 0)
+		r = fill(fd, scratch, limit);
+	if (r == 0)
+		r = read_away(fd);
+	if (r < 0)
+		op_warn(o->op,
+			"an inotify list had events that nobody had read: they are lost, and "
+			"it can't be told so: %s",
+			strerror(-r));
+}
+
 /* The name is the inode's own, not that of a link to it. */
 static int opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 {
 	const Ckpt__Inotify *m = (const void *)rec->msg;
 
+	if (m->unread)
+		tell_lost(o, fd);
 	for (size_t i = 0; i < m->n_watches; i++) {
 		const Ckpt__InotifyWatch *w = m->watches[i];
 		char room[48];
