@@ -132,12 +132,13 @@ ProtobufCBinaryData msg_bytes(const void *data, size_t len);
 
 /* ------------------------------------------------------------------ restore: model -> plan */
 
-/* The parts of a thread's program. Tasks meet at the ends of EARLY and of THREAD. */
+/* The parts of a thread's program. Tasks meet at the ends of EARLY, THREAD and HANDED. */
 enum plan_phase {
 	PLAN_EARLY,   /* leader: memory map */
 	PLAN_FILES,   /* leader, memory filled, all tasks made: directories, descriptors */
 	PLAN_PROCESS, /* leader: what all threads share */
 	PLAN_THREAD,  /* every thread: its own state; all threads exist */
+	PLAN_HANDED,  /* leader, where needed: what it opens for others, too; all threads exist */
 	PLAN_LATE,    /* leader, then every thread: what takes away rights, or starts clocks */
 	PLAN_LAST,    /* leader: what other threads' credentials would undo */
 	PLAN_PHASES
@@ -153,6 +154,8 @@ struct plan_file {
 	int fd; /* the number that the coordinator gives it; tasks inherit it */
 	bool opened;
 	pid_t doer; /* the task that does what is done once for it, the first that is planned; 0: none yet */
+	bool opened_late;
+	bool handed; /* opened late, by the doer, of whom the other tasks that have it take it */
 	int home; /* the task's first number for it, where the coordinator keeps it if it can; -1 */
 	const struct model_rec *rec; /* of its kind */
 };

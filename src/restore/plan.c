@@ -16,6 +16,7 @@
 #include <linux/sched.h>
 
 #include "agent/abi.h"
+#include "res/file/files.h"
 #include "res/mm/mm.h"
 #include "res/mm/mm_inherit.h"
 #include "res/mm/mm_uffd.h"
@@ -341,6 +342,10 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 	plan_scope(p, SCOPE_TASK, pid, PLAN_PROCESS, &first->prog);
 	plan_threads(t);
 	plan_own(p, first);
+	plan_scope(p, SCOPE_TASK, pid, PLAN_HANDED, &first->prog);
+	if (tree->handed)
+		add_meeting(
+			&first->prog, BARRIER_HANDED, "wait: until what others have too is open");
 	plan_scope(p, SCOPE_TASK, pid, PLAN_LATE, &first->prog);
 	plan_late(p, first);
 	add_meeting(&first->prog, BARRIER_OTHERS, "wait: until the other threads are done");
@@ -429,6 +434,7 @@ int plan_tree(struct plan *p, struct tree_plan *ret)
 		tree_done(&ret->tree);
 		return r;
 	}
+	ret->handed = files_hand_over(p);
 	r = plan_all(p, ret);
 	if (r < 0) {
 		r = op_fail(

@@ -19,7 +19,8 @@ enum plan_barrier {
 	BARRIER_BORN = 1,   /* of several tasks: all are there, and have their memory */
 	BARRIER_JOINED = 2, /* where there are stand-ins for leaders: groups have their members */
 	BARRIER_TRACED = 3, /* every thread is traced */
-	BARRIER_OTHERS = 4  /* all threads but the first are at the end of their programs */
+	BARRIER_HANDED = 4, /* where one task opens what others have too: it is open */
+	BARRIER_OTHERS = 5  /* all threads but the first are at the end of their programs */
 };
 
 struct thread_plan {
@@ -49,6 +50,7 @@ struct tree_plan {
 	size_t n;
 	size_t n_fills;   /* of all tasks of the image: how often they are filled */
 	size_t n_threads; /* of tasks of the image, */
+	bool handed;      /* there is a BARRIER_HANDED */
 	size_t n_plans;   /* and with those of stand-ins */
 };
 

@@ -10,7 +10,7 @@
  *   T  process groups (BARRIER_JOINED where leaders are dead), files, what threads share; spawn the others;
  *      each: its own state
  *   C  seizes all; BARRIER_TRACED
- *   T  what takes rights away; BARRIER_OTHERS; all park
+ *   T  what takes rights away (first what others take of them; BARRIER_HANDED); BARRIER_OTHERS; all park
  *   C  the last switch (finish.c)
  * No instruction of the program runs before the last. If C dies, EXITKILL ends every thread; who is not
  * traced yet dies with its maker.
@@ -348,6 +348,11 @@ static int stage_threads(struct run *r)
 	raise_phase(r, BARRIER_TRACED);
 	if (ret == 0)
 		ret = wait_arrived(r, r->tree.n_threads);
+	if (r->tree.handed) {
+		raise_phase(r, BARRIER_HANDED);
+		if (ret == 0)
+			ret = wait_arrived(r, r->tree.tree.n_tasks);
+	}
 	raise_phase(r, BARRIER_OTHERS);
 	if (ret == 0)
 		ret = wait_arrived(r, r->tree.tree.n_tasks);

@@ -435,7 +435,7 @@ int files_placeholder(struct open_ctx *o)
 
 /* A description in a table. */
 struct held {
-	const struct plan_file *file;
+	struct plan_file *file;
 	const struct res *res;
 	struct file_holder h;
 };
@@ -468,12 +468,66 @@ static struct held *find_held(struct plan *p, pid_t pid, const Ckpt__FdTable *m,
 	return v;
 }
 
+/* Whether any number of a table is of this description, and not of something else by --fd; or -1. */
+static int number_of(const struct plan *p, pid_t pid, const Ckpt__FdTable *m, uint64_t id)
+{
+	for (size_t i = 0; m && i < m->n_fds; i++)
+		if (m->fds[i]->file == id && !plan_override(p, pid, m->fds[i]))
+			return (int)m->fds[i]->fd;
+	return -1;
+}
+
+static bool is_handed(const struct plan *p, const struct plan_file *f)
+{
+	const struct res *res = registry_find(f->rec->type);
+	const struct model_rec *rec;
+	unsigned tables = 0;
+	size_t pos = 0;
+
+	while (res && res->file && res->file->late &&
+		(rec = model_next(p->model, &res_fdtable.type, &pos)))
+		tables += number_of(p, (pid_t)rec->owner, (const void *)rec->msg, f->id) >= 0;
+	return tables > 1;
+}
+
+bool files_hand_over(struct plan *p)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < p->n_files; i++) {
+		p->files[i].handed = is_handed(p, &p->files[i]);
+		any |= p->files[i].handed;
+	}
+	return any;
+}
+
+/* Of the task that has opened it. Return: the step whose result it is; LATE_NONE: it was not opened late. */
+static size_t plan_take(struct plan *p, const struct held *f, struct prog *prog)
+{
+	pid_t from = f->file->doer;
+	const Ckpt__FdTable *m = model_get(p->model, &res_fdtable.type, from);
+	size_t pidfd, step;
+
+	if (!f->file->opened_late)
+		return LATE_NONE;
+	pidfd = PROG_CALL(prog, "fdtable: who has opened it", SYS_pidfd_open, IMM(from), IMM(0));
+	prog_object(prog, "pid %d", from);
+	step = PROG_CALL(prog, "fdtable: take it", SYS_pidfd_getfd, RES(pidfd),
+		IMM(number_of(p, from, m, f->file->id)), IMM(0));
+	PROG_CALL(prog, "fdtable: take it", SYS_close, RES(pidfd));
+	return step;
+}
+
 /* To all numbers of a description, in place of what held them. */
 static void plan_late(struct plan *p, const struct held *f, struct prog *prog)
 {
-	size_t step = f->res->file->late(p, f->file->rec, f->h.fd, prog);
+	bool take = f->file->handed && !f->h.first;
+	size_t step =
+		take ? plan_take(p, f, prog) : f->res->file->late(p, f->file->rec, f->h.fd, prog);
 	const Ckpt__FdTable *m = f->h.table;
 
+	if (!take)
+		f->file->opened_late = step != LATE_NONE;
 	if (step == LATE_NONE)
 		return;
 	for (size_t i = 0; i < m->n_fds; i++) {
@@ -510,8 +564,9 @@ static void plan_kinds(
 
 	if (!v)
 		prog->err = -ENOMEM;
-	for (size_t i = 0; phase == PLAN_LATE && i < n; i++)
-		if (v[i].res->file->late)
+	for (size_t i = 0; i < n; i++)
+		if (v[i].res->file->late &&
+			phase == (v[i].file->handed && v[i].h.first ? PLAN_HANDED : PLAN_LATE))
 			plan_late(p, &v[i], prog);
 	for (size_t i = 0; i < n; i++)
 		plan_kind(p, phase, &v[i], prog);

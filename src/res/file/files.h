@@ -97,6 +97,12 @@ struct file_ops {
 #define LATE_NONE SIZE_MAX
 
 /**
+ * files_hand_over() - find the descriptions that are opened late and are in several tables
+ * Return: whether there are any: then the tasks have to meet at the end of PLAN_HANDED.
+ */
+bool files_hand_over(struct plan *p);
+
+/**
  * files_placeholder() - for open() of what is opened late
  * Return: a descriptor, owned by the caller; negative after op_fail().
  */
