@@ -10,12 +10,17 @@ from peer import PATIENCE_S, free_port, program, user
 CONNECTIONS = 50
 
 
-def peer_redis(p):
-    """In the middle of pipelines and of MULTI, with clients that are blocked in it."""
+def start_redis(p):
     owner, port = user("redis", "nobody"), free_port()
     root = p.serve([program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
                     "--appendonly", "yes", "--dir", p.own_dir("data", owner)], owner)
     p.wait_port(port, root)
+    return root, port
+
+
+def peer_redis(p):
+    """In the middle of pipelines and of MULTI, with clients that are blocked in it."""
+    root, port = start_redis(p)
     p.client("crowd", resp.crowd, port, p.random.random(), CONNECTIONS)
     p.client("waiter", resp.waiter, port)
     said = p.all_rounds(root)
@@ -58,10 +63,15 @@ def caches(client, port, seed):
         time.sleep(rng.choice((0, 0.005)))
 
 
-def peer_memcached(p):
+def start_memcached(p):
     owner, port = user("memcache", "nobody"), free_port()
     root = p.serve([program("memcached"), "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-t", "4"], owner)
     p.wait_port(port, root)
+    return root, port
+
+
+def peer_memcached(p):
+    root, port = start_memcached(p)
     p.client("caches", caches, port, p.random.random())
     said = p.all_rounds(root)
     p.end(root)

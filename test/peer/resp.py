@@ -174,7 +174,7 @@ class Member:
             self.next_at = now + self.random.choice((0, 0.001, 0.03))
 
 
-def watch(members, client, seconds_left):
+def watch(members, client):
     """Until nothing is outstanding any more, once the driver has said that it is enough."""
     with selectors.DefaultSelector() as selector:
         for member in members:
@@ -188,8 +188,8 @@ def watch(members, client, seconds_left):
                 key.data.receive(time.monotonic())
             client.counted(max(m.longest for m in members), sum(m.answers for m in members))
             for member in members:
-                if member.silent_since and now - member.silent_since > seconds_left:
-                    raise Failure(f"connection {member.number}: no answer for {seconds_left} s,"
+                if member.silent_since and now - member.silent_since > PATIENCE_S:
+                    raise Failure(f"connection {member.number}: no answer for {PATIENCE_S} s,"
                                   f" {len(member.expected)} outstanding")
                 member.answers, member.longest = 0, 0.0
             if client.stopped() and not any(m.out or m.expected for m in members):
@@ -223,7 +223,7 @@ def crowd(client, port, seed, size):
     for key in range(KEYS):
         single.call("SET", f"key:{key}", value_of(key, 0))
     members = [Member(number, port, seed) for number in range(size)]
-    watch(members, client, PATIENCE_S)
+    watch(members, client)
     numbers = sorted(n for member in members for n in member.taken)
     if numbers != list(range(1, len(numbers) + 1)) or int(single.call("GET", "common") or 0) != len(numbers):
         raise Failure("a number of the common counter was given twice, or never")

@@ -18,6 +18,7 @@ import tempfile
 from peer import Peers
 from stage import play_all  # of test/scene
 
+import checkers
 import keyvalue
 import postgres
 import ssh
@@ -29,7 +30,7 @@ def play(fn, name, opts, directory):
     return fn(Peers(name, directory, opts))
 
 
-PLAYS = {name[5:]: fn for module in (keyvalue, postgres, ssh, streams, web)
+PLAYS = {name[5:]: fn for module in (checkers, keyvalue, postgres, ssh, streams, web)
          for name, fn in vars(module).items() if name.startswith("peer_")}
 
 

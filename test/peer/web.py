@@ -155,24 +155,33 @@ def answer_of(text):
     return f"{text} {x}\n".encode() * (1 + x % 50)
 
 
+def one_text(rng):
+    """A question to them, and the answer."""
+    text = re.sub("[^a-z]", "", f"{rng.getrandbits(64):x}")
+    return f"GET /{text}", answer_of(text)
+
+
 def serve_http(p, words):
-    """A program that answers at the port which is its last argument."""
+    """A program that answers at the port which is its last argument; its root and its port."""
     port = free_port()
     root = p.serve([*words, str(port)], user("nobody"))
     p.wait_port(port, root)
+    return root, port
 
-    def one(rng):
-        text = re.sub("[^a-z]", "", f"{rng.getrandbits(64):x}")
-        return f"GET /{text}", answer_of(text)
-    p.client("visitors", visitors, port, p.random.random(), one)
-    return root
+
+def visit(p, root, port, want):
+    p.client("visitors", visitors, port, p.random.random(), one_text)
+    said = p.all_rounds(root)
+    p.end(root, want=want)
+    return said
+
+
+def start_node(p):
+    return serve_http(p, [program("node"), shutil.copy(os.path.join(HERE, "server.js"), p.dir)])
 
 
 def peer_node(p):
-    root = serve_http(p, [program("node"), shutil.copy(os.path.join(HERE, "server.js"), p.dir)])
-    said = p.all_rounds(root)
-    p.end(root)
-    return said
+    return visit(p, *start_node(p), (0,))
 
 
 def peer_java(p):
@@ -181,7 +190,4 @@ def peer_java(p):
                           stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise Failure(f"javac: {done.stdout}")
-    root = serve_http(p, [java, "-Xmx64m", "-cp", p.dir, "Server"])
-    said = p.all_rounds(root)
-    p.end(root, want=(143,))
-    return said
+    return visit(p, *serve_http(p, [java, "-Xmx64m", "-cp", p.dir, "Server"]), (143,))
