@@ -16,6 +16,7 @@
 
 #include "core/op.h"
 #include "model/page_map.h"
+#include "res/mm/mm_room.h"
 #include "restore/tree.h"
 
 struct lend_fill {
@@ -30,7 +31,9 @@ struct lend {
 	struct lend_fill *v;
 	size_t n;    /* times that it is filled; at least one */
 	size_t made; /* it is itself made when its maker has been filled so often, from 0 on */
-	struct page_map drop; /* what is to go when it has made its children, as these have it */
+	struct page_map drop; /* what is to go when it has made its children, as these have it, */
+	struct mm_room room;  /* and mappings that are there for them only */
+	const Ckpt__Mm *mm; /* what it is mapped with at first; NULL: it has no memory of its own */
 };
 
 /**

@@ -317,6 +317,7 @@ static void plan_fills(struct tree_plan *tree, size_t at)
 		plan_births(tree, at, BIRTH_FILLED, i);
 	}
 	mm_plan_drop(&t->lend->drop, prog);
+	mm_plan_unroom(&t->lend->room.added, prog);
 }
 
 static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
@@ -324,13 +325,13 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 	struct task_plan *t = &tree->tasks[at];
 	struct thread_plan *first = &t->threads[0];
 	uint64_t pid = (uint64_t)t->task->pid;
-	struct mm_born born;
+	struct mm_born born = {.mm = t->lend->mm};
 
 	if (t->birth->when == BIRTH_FILLED) {
-		born.of = tree->tree.v[t->birth->maker].pid;
+		born.of = tree->lends[t->birth->maker].mm;
 		born.drop = &t->lend->v[0].drop;
-		p->born = &born;
 	}
+	p->born = born.mm ? &born : NULL;
 	p->exe_of = born_exe(tree, t->birth);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
 	p->born = NULL;

@@ -1,9 +1,10 @@
 /*
- * e2e: args: 3 20
+ * e2e: args: 3 20 unmap
  * e2e: timeout: 120
  *
  * Holds: 32 MiB that a root and its children had in common, of which the root writes, drops and gives
  *        back parts between the forks and after them; one of the children does the same to its own children.
+ *        With `unmap`: the root has unmapped a quarter of it at the end.
  * Shows: pages that a parent has changed since the fork are shared among the children that have them: the
  *        sum of what all have stays within 10 % of what it was, whether they go on or come back.
  */

@@ -38,14 +38,12 @@ static bool is_alike(const Ckpt__Vma *a, const Ckpt__Vma *b)
 #define KEPT 1 /* in a map of pages: by whom makes no difference */
 
 /* Neighbours that were kept of two mappings are one: they are asked for by address only. */
-int mm_find_kept(const struct model *m, pid_t parent, pid_t child, struct page_map *ret)
+int mm_find_kept(const Ckpt__Mm *parent, const Ckpt__Mm *child, struct page_map *ret)
 {
-	const Ckpt__Mm *theirs = model_get(m, &res_mm.type, (uint64_t)parent),
-		       *mm = model_get(m, &res_mm.type, (uint64_t)child);
 	size_t i = 0, k = 0;
 
-	while (theirs && mm && i < theirs->n_vmas && k < mm->n_vmas) {
-		const Ckpt__Vma *a = theirs->vmas[i], *b = mm->vmas[k];
+	while (i < parent->n_vmas && k < child->n_vmas) {
+		const Ckpt__Vma *a = parent->vmas[i], *b = child->vmas[k];
 		uint64_t start = MAX(a->start, b->start), end = MIN(a->end, b->end);
 
 		if (start < end && is_alike(a, b) && page_map_add(ret, start, end, KEPT) < 0)
@@ -185,19 +183,31 @@ void mm_plan_drop(const struct page_map *drop, struct prog *prog)
 	}
 }
 
-void mm_plan_inherited(struct plan *p, pid_t child, const Ckpt__Mm *mm, struct prog *prog)
+void mm_plan_unroom(const struct page_map *added, struct prog *prog)
 {
-	const Ckpt__Mm *parent = model_get(p->model, &res_mm.type, (uint64_t)p->born->of);
+	for (size_t i = 0; i < added->n; i++) {
+		const struct page_span *s = &added->v[i];
+
+		PROG_CALL(prog, "mm: forget what only its children have", SYS_munmap, IMM(s->start),
+			IMM(s->end - s->start));
+		prog_object(prog, "%llx-%llx", (unsigned long long)s->start,
+			(unsigned long long)s->end);
+	}
+}
+
+void mm_plan_inherited(struct plan *p, struct prog *prog)
+{
+	const Ckpt__Mm *parent = p->born->of;
 	struct page_map keep = {0};
 
-	if (!parent || mm_find_kept(p->model, p->born->of, child, &keep) < 0) {
+	if (mm_find_kept(parent, p->born->mm, &keep) < 0) {
 		prog->err = -ENOMEM;
 		page_map_done(&keep);
 		return;
 	}
 	for (size_t i = 0; i < parent->n_vmas; i++)
 		each_other(&keep, parent->vmas[i]->start, parent->vmas[i]->end, unmap, prog);
-	plan_rest(p, &keep, mm, prog);
+	plan_rest(p, &keep, p->born->mm, prog);
 	mm_plan_drop(p->born->drop, prog);
 	page_map_done(&keep);
 }

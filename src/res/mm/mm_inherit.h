@@ -10,10 +10,13 @@
 #include "model/page_map.h"
 #include "res/mm/mm.h"
 
-/* How the task that is being planned is born, see struct plan. */
+/* How the task that is being planned is born, see struct plan; borrows all. */
 struct mm_born {
-	pid_t of;                    /* with whose memory */
-	const struct page_map *drop; /* pages of it that the task is not to have; borrowed */
+	const Ckpt__Mm
+		*mm; /* its mappings at first: its own, and room for what its children have */
+	const Ckpt__Mm
+		*of; /* what its maker has at that time, with whose memory it is born; NULL: bare */
+	const struct page_map *drop; /* pages of the maker that it is not to have */
 };
 
 /**
@@ -28,12 +31,15 @@ bool mm_can_inherit(const struct model *m, pid_t parent, pid_t child);
  * @ret: added to, of nobody in particular
  * Return: 0; -ENOMEM
  */
-int mm_find_kept(const struct model *m, pid_t parent, pid_t child, struct page_map *ret);
+int mm_find_kept(const Ckpt__Mm *parent, const Ckpt__Mm *child, struct page_map *ret);
 
 /** mm_plan_drop() - append the giving up of pages */
 void mm_plan_drop(const struct page_map *drop, struct prog *prog);
 
-/** mm_plan_inherited() - append the steps from the parent's mappings to those of @mm, but its bounds */
-void mm_plan_inherited(struct plan *p, pid_t child, const Ckpt__Mm *mm, struct prog *prog);
+/** mm_plan_unroom() - append the giving up of mappings that were there for children */
+void mm_plan_unroom(const struct page_map *added, struct prog *prog);
+
+/** mm_plan_inherited() - append the steps from the mappings of p->born->of to those of p->born->mm */
+void mm_plan_inherited(struct plan *p, struct prog *prog);
 
 #endif

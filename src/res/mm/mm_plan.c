@@ -336,7 +336,7 @@ static void plan_policies(const Ckpt__Mm *mm, struct prog *prog)
 			IMM(1), IMM(0), IMM(0), IMM(0));
 }
 
-static void plan_early(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
+static void plan_early_bare(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 {
 	struct keys keys = keys_of(mm);
 
@@ -350,11 +350,19 @@ static void plan_early(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 }
 
 /* Keys and vdso are the parent's. */
-static void plan_early_inherited(struct plan *p, pid_t pid, const Ckpt__Mm *mm, struct prog *prog)
+static void plan_early_inherited(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 {
 	plan_policies(mm, prog);
-	mm_plan_inherited(p, pid, mm, prog);
+	mm_plan_inherited(p, prog);
 	plan_bounds(p, mm, prog);
+}
+
+static void plan_early(struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
+{
+	if (p->born && p->born->of)
+		plan_early_inherited(p, mm, prog);
+	else
+		plan_early_bare(p, p->born ? p->born->mm : mm, prog);
 }
 
 /* ------------------------------------------------------------------ after the contents */
@@ -421,9 +429,7 @@ void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 {
 	const Ckpt__Mm *mm = (const void *)rec->msg;
 
-	if (phase == PLAN_EARLY && p->born) {
-		plan_early_inherited(p, (pid_t)rec->owner, mm, prog);
-	} else if (phase == PLAN_EARLY) {
+	if (phase == PLAN_EARLY) {
 		plan_early(p, mm, prog);
 	} else if (phase == PLAN_PROCESS) {
 		plan_guards(mm, prog);

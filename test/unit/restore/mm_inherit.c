@@ -71,7 +71,7 @@ static void expect(struct family *f, const char *want)
 	struct strbuf sb = {0};
 	char *text = NULL;
 
-	cr_assert_eq(mm_find_kept(&f->model, PARENT, CHILD, &keep), 0);
+	cr_assert_eq(mm_find_kept(f->parent, f->child, &keep), 0);
 	for (size_t i = 0; i < keep.n; i++)
 		strbuf_addf(&sb, "%s%llx-%llx", i ? " " : "", (unsigned long long)keep.v[i].start,
 			(unsigned long long)keep.v[i].end);
