@@ -2,13 +2,9 @@
  * tree.c - see tree.h.
  *
  * The root is seized whole, then its children, and so on down. A process that is held forks no more,
- * so its list of children is complete; nothing is added to it but orphans, whose parents died before
- * we came to them: those go to a subreaper above. So the lists of all that had children are read again
- * until nothing new is found in any of them.
- *
- * A thread in vfork(2) can't be stopped before its child has called execve(2) or ended. The child is not
- * held then, since parents come first, and goes on to do so; one that takes too long is the reason for
- * a refusal.
+ * so its list of children is complete, and they are stopped together. Nothing is added to it but orphans,
+ * whose parents died before we came to them: those go to a subreaper above. So the lists of all that had
+ * children are read again until nothing new is found in any of them.
  */
 #include "dump/tree.h"
 
@@ -20,12 +16,9 @@
 #include <unistd.h>
 
 #include "core/fault.h"
-#include "dump/vfork.h"
-#include "inject/slack.h"
+#include "dump/hold.h"
 #include "kernel/proc.h"
 #include "kernel/proc_children.h"
-#include "kernel/proc_maps.h"
-#include "kernel/ptrace.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/vec.h"
@@ -93,72 +86,6 @@ static struct tree_task *add(struct tree *t, size_t parent, pid_t pid)
 
 /* ------------------------------------------------------------------ one process */
 
-/* Of a process without a vdso, or with one that is not where it was before the stop. */
-static int find_other_place(struct tracees *tr)
-{
-	struct vma_list maps = {0};
-	int r = proc_maps_read(tr->proc_fd, &maps);
-
-	if (r < 0)
-		return op_fail(tr->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d/maps", tr->pid);
-	for (size_t i = 0; i < maps.n; i++)
-		if (maps.v[i].path && strcmp(maps.v[i].path, "[vdso]") == 0)
-			slack_find(tr, maps.v[i].start, maps.v[i].end);
-	if (!tr->slack_start)
-		slack_find_in_files(tr, &maps);
-	vma_list_done(&maps);
-	return 0;
-}
-
-/* @state: as in /proc, some time ago */
-static int hold(struct ckpt_op *op, pid_t pid, char state, struct tracees **ret)
-{
-	int r = state == 'D' ? vfork_wait(op, pid) : 0;
-
-	if (r == 0)
-		r = tracees_seize(op, pid, ret);
-	if (r == 0 && !(*ret)->slack_start) {
-		r = find_other_place(*ret);
-		if (r < 0)
-			tracees_release(TAKE_PTR(*ret), false);
-	}
-	return r;
-}
-
-/*
- * hold(), whose error is kept in an operation of its own: it may be that it does not matter.
- * @own: to be ended by op_done()
- */
-static int try_hold(
-	struct ckpt_op *op, pid_t pid, char state, struct ckpt_op *own, struct tracees **ret)
-{
-	int r;
-
-	op_init(own, NULL);
-	own->common = op->common;
-	own->trace = op->trace;
-	r = hold(own, pid, state, ret);
-	own->trace = NULL;
-	if (r == 0)
-		(*ret)->op = op;
-	if (r == -ETIMEDOUT)
-		vfork_refuse(op, pid); /* says more than what is kept */
-	return r;
-}
-
-/* A process of which nothing but its exit status is left. Return: 1 it is; 0 it lives; -ESRCH */
-static int is_zombie(pid_t pid, struct proc_stat *ret)
-{
-	_cleanup_close_ int proc_fd = proc_open(pid);
-	int r = proc_fd < 0 ? proc_fd : proc_stat_read(proc_fd, 0, ret);
-
-	if (r < 0)
-		return r;
-	if (ret->state == 'X')
-		return -ESRCH;
-	return ret->state == 'Z' && ret->num_threads <= 1;
-}
-
 static int add_zombie(struct tree *t, size_t parent, const struct proc_stat *st)
 {
 	struct tree_task *k = add(t, parent, st->pid);
@@ -183,15 +110,6 @@ static int add_held(struct tree *t, size_t parent, struct tracees *tr)
 	return 1;
 }
 
-/* Whether a process that could not be held was about to end, or is one without its first thread now. */
-static bool was_dying(pid_t pid)
-{
-	struct proc_stat st;
-
-	ptrace_reap(pid); /* if we have got hold of it: its parent is to be told */
-	return is_zombie(pid, &st) != 0 || st.flags & PROC_PF_EXITING || st.state == 'Z';
-}
-
 /* Return: 1 it is held, or a zombie; 0 it is gone; negative after op_fail() */
 static int take(struct tree *t, size_t parent, pid_t pid)
 {
@@ -202,7 +120,7 @@ static int take(struct tree *t, size_t parent, pid_t pid)
 		struct ckpt_op own;
 		struct proc_stat st;
 		struct tracees *tr;
-		int r = is_zombie(pid, &st);
+		int r = hold_zombie(pid, &st);
 
 		/* gone, and the number is another's already */
 		if (r == -ESRCH || (r >= 0 && st.ppid != t->v[parent].pid))
@@ -213,10 +131,10 @@ static int take(struct tree *t, size_t parent, pid_t pid)
 			return op_fail(t->op, CKPT_E_REFUSED, 0, NULL,
 				"run it from outside: setsid, or another terminal",
 				"ckpt itself is in the tree of pid %d", t->v[0].pid);
-		r = try_hold(t->op, pid, st.state, &own, &tr);
+		r = hold_try(t->op, pid, st.state, &own, &tr);
 		if (r == 0)
 			r = add_held(t, parent, tr);
-		else if (!was_dying(pid) || now_ns() > deadline)
+		else if (!hold_was_dying(pid) || now_ns() > deadline)
 			r = op_adopt(t->op, &own);
 		else
 			r = 0;
@@ -242,24 +160,53 @@ static int children(const struct tree_task *k, struct proc_children *ret)
 	return r == -ENOENT ? proc_children_scan(k->pid, ret) : r;
 }
 
+/*
+ * Processes of one parent. Whoever can't be held with the others is tried once more by itself.
+ * Return: how many are held, or zombies; negative after op_fail()
+ */
+static int take_all(struct tree *t, size_t parent, const pid_t *pids, size_t n)
+{
+	struct candidate *v = calloc(n + 1, sizeof(*v));
+	int taken = 0, r = 0;
+
+	if (!v)
+		return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu processes", n);
+	for (size_t i = 0; i < n; i++) {
+		v[i].pid = pids[i];
+		v[i].parent = t->v[parent].pid;
+	}
+	candidates_ask(t->op, v, n);
+	for (size_t i = 0; i < n; i++) {
+		bool known_now = known(t, pids[i]);
+		struct tracees *tr = r < 0 || known_now ? NULL : candidate_hold(&v[i]);
+
+		if (r >= 0 && !known_now)
+			r = tr ? add_held(t, parent, tr) : take(t, parent, pids[i]);
+		taken += r > 0 && !known_now;
+		candidate_end(&v[i]);
+	}
+	free(v);
+	return r < 0 ? r : taken;
+}
+
 /* Return: how many were found that were not known; negative after op_fail() */
 static int look(struct tree *t, size_t at)
 {
 	struct proc_children found = {0};
-	int n = 0, r = children(&t->v[at], &found);
+	size_t unknown = 0;
+	int r = children(&t->v[at], &found);
 
 	if (r < 0)
 		op_fail(t->op, CKPT_E_SYSTEM, -r, "read", NULL, "the children of pid %d (%s)",
 			t->v[at].pid, t->v[at].tr->comm);
 	t->v[at].leaf = found.n == 0;
-	for (size_t i = 0; r >= 0 && i < found.n; i++) {
-		if (known(t, found.v[i]))
-			continue;
-		r = take(t, at, found.v[i]);
-		n += r > 0;
-	}
+	for (size_t i = 0; r >= 0 && i < found.n; i++)
+		if (!known(t, found.v[i]))
+			found.v[unknown++] = found.v[i];
+	if (r >= 0)
+		r = take_all(t, at, found.v, unknown);
 	proc_children_done(&found);
-	return r < 0 ? r : n;
+	return r;
 }
 
 bool tree_moved(const struct tree *t, int r)
@@ -356,9 +303,9 @@ int tree_seize(struct ckpt_op *op, pid_t root, struct tree *ret)
 	struct tracees *tr;
 	int r;
 
-	is_zombie(root, &st);
+	hold_zombie(root, &st);
 	op_target(op, CKPT_TARGET_RUNNING);
-	r = try_hold(op, root, st.state, &own, &tr);
+	r = hold_try(op, root, st.state, &own, &tr);
 	if (r < 0)
 		r = op_adopt(op, &own);
 	op_done(&own, NULL);

@@ -358,13 +358,13 @@ static uint64_t auxv_vdso(struct tracees *tr)
  * which is gone, or another process's; and the vdso is elsewhere. So the memory is opened again, and what
  * was found of a vdso is only believed if the program was told of it there.
  */
-static int follow_exec(struct tracees *tr, uint64_t vdso_start)
+static int follow_exec(struct tracees *tr)
 {
 	int r;
 
 	tr->mem_fd = fd_close(tr->mem_fd);
 	r = open_mem(tr);
-	if (r < 0 || auxv_vdso(tr) == vdso_start)
+	if (r < 0 || auxv_vdso(tr) == tr->vdso_start)
 		return r;
 	tr->slack_start = tr->slack_end = 0;
 	read_comm(tr);
@@ -391,37 +391,18 @@ static int look_at_all(struct tracees *tr)
 /* A thread that was not yet stopped may have made another: done when a walk finds nobody new. */
 static int stop_all(struct tracees *tr)
 {
-	for (;;) {
-		size_t first = tr->n;
-		int r = seize_pass(tr);
+	for (size_t first = 0;;) {
+		int r = hold_from(tr, first);
 
-		if (r <= 0)
-			return r;
-		r = hold_from(tr, first);
 		if (r < 0)
 			return r;
-		qsort(tr->v, tr->n, sizeof(*tr->v), by_tid);
+		if (tr->n)
+			qsort(tr->v, tr->n, sizeof(*tr->v), by_tid);
+		first = tr->n;
+		r = seize_pass(tr);
+		if (r <= 0)
+			return r;
 	}
-}
-
-static int seize_all(struct tracees *tr, uint64_t vdso_start)
-{
-	struct trace_span span = trace_begin(tr->op->trace, "stop", tr->pid, 0);
-	int r = stop_all(tr);
-
-	trace_end(&span);
-	if (r < 0)
-		return r;
-	drop_dead(tr);
-	if (tr->n == 0)
-		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL,
-			"pid %d (%s) died while it was being stopped", tr->pid, tr->comm);
-	if (follow_leader(tr) < 0 || follow_exec(tr, vdso_start) < 0)
-		return -ESRCH;
-	span = trace_begin(tr->op->trace, "look", tr->pid, 0);
-	r = look_at_all(tr);
-	trace_end(&span);
-	return r;
 }
 
 static void tracees_free(struct tracees *tr)
@@ -450,23 +431,22 @@ static int all_anew(struct tracees *tr)
 }
 
 /* The place for injected code is found before the stop: only execve(2) moves the vdso. */
-static int find_slack(struct tracees *tr, uint64_t *ret_vdso)
+static int find_slack(struct tracees *tr)
 {
 	uint64_t end;
-	int r = proc_vdso_find(tr->proc_fd, ret_vdso, &end);
+	int r = proc_vdso_find(tr->proc_fd, &tr->vdso_start, &end);
 
 	if (r < 0)
 		return op_fail(tr->op,
 			r == -EACCES || r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_TARGET, -r, "read",
 			"run as root or as the program's owner", "/proc/%d/maps", tr->pid);
-	slack_find(tr, *ret_vdso, end);
+	slack_find(tr, tr->vdso_start, end);
 	return 0;
 }
 
-int tracees_seize(struct ckpt_op *op, pid_t pid, struct tracees **ret)
+int tracees_open(struct ckpt_op *op, pid_t pid, struct tracees **ret)
 {
 	struct tracees *tr = calloc(1, sizeof(*tr));
-	uint64_t vdso = 0;
 	int r;
 
 	if (!tr)
@@ -475,25 +455,47 @@ int tracees_seize(struct ckpt_op *op, pid_t pid, struct tracees **ret)
 	op_target(op, CKPT_TARGET_NONE);
 	r = open_proc(tr);
 	if (r == 0)
-		r = find_slack(tr, &vdso);
-	if (r == 0) {
-		op_target(op, CKPT_TARGET_RUNNING);
-		waits_look(tr);
-		tr->stopped_at_ns = now_ns();
-		r = seize_all(tr, vdso);
-	}
+		r = find_slack(tr);
 	if (r < 0) {
 		tracees_release(tr, false);
 		return r;
 	}
-	waits_measure(tr);
-	r = all_anew(tr);
-	if (r < 0) {
-		tracees_release(tr, false);
-		return r;
-	}
+	waits_look(tr);
 	*ret = tr;
 	return 0;
+}
+
+int tracees_ask_to_stop(struct tracees *tr)
+{
+	int r;
+
+	op_target(tr->op, CKPT_TARGET_RUNNING);
+	tr->stopped_at_ns = now_ns();
+	r = seize_pass(tr);
+	return MIN(r, 0);
+}
+
+int tracees_hold(struct tracees *tr)
+{
+	struct trace_span span = trace_begin(tr->op->trace, "stop", tr->pid, 0);
+	int r = stop_all(tr);
+
+	trace_end(&span);
+	if (r < 0)
+		return r;
+	drop_dead(tr);
+	if (tr->n == 0)
+		return op_fail(tr->op, CKPT_E_TARGET, ESRCH, NULL, NULL,
+			"pid %d (%s) died while it was being stopped", tr->pid, tr->comm);
+	if (follow_leader(tr) < 0 || follow_exec(tr) < 0)
+		return -ESRCH;
+	span = trace_begin(tr->op->trace, "look", tr->pid, 0);
+	r = look_at_all(tr);
+	trace_end(&span);
+	if (r < 0)
+		return r;
+	waits_measure(tr);
+	return all_anew(tr);
 }
 
 /* What was left at the stop is less by now. */

@@ -56,6 +56,7 @@ struct tracees {
 	int leader_exit_status;          /* then: what it gave to exit(2) */
 	bool leader_dead;                /* the thread group's leader has exited; it is not in v */
 	bool group_stopped;              /* by SIGSTOP or the like, before we came */
+	uint64_t vdso_start;             /* before the stop; 0: it has none */
 	uint64_t slack_start, slack_end; /* unused bytes behind the vdso's code; 0, 0: none */
 	uint64_t code_start, code_end;   /* of it, where our own code is; 0, 0: nowhere */
 	struct landings *landings;       /* see slack.h; NULL: none was needed */
@@ -69,14 +70,32 @@ struct tracees {
 	bool big;    /* much memory in few mappings: tracees_kill() helps to free it */
 };
 
+/*
+ * A process is seized in three steps, so that the stops of many can be waited for together. After the first,
+ * also if one fails, it is ended by tracees_release() or tracees_kill().
+ */
+
 /**
- * tracees_seize() - attach to every thread and stop it where it is
- * New threads that appear meanwhile are stopped too. Signals that come first are delivered.
- * @ret: caller frees with tracees_release() or tracees_kill()
- * Return: 0; negative after op_fail(), all threads released.
+ * tracees_open() - look at what can be seen of a process before it is touched
+ * It may be called for several processes by several threads.
+ * @ret: untouched on failure
+ * Return: 0; negative after op_fail().
+ */
+int tracees_open(struct ckpt_op *op, pid_t pid, struct tracees **ret);
+
+/**
+ * tracees_ask_to_stop() - attach to every thread and interrupt it
+ * Return: 0; negative after op_fail()
  * Source: ptrace(2) PTRACE_SEIZE, Linux >= 3.4.
  */
-int tracees_seize(struct ckpt_op *op, pid_t pid, struct tracees **ret);
+int tracees_ask_to_stop(struct tracees *tr);
+
+/**
+ * tracees_hold() - wait until every thread has stopped where it is, and look at it
+ * New threads that appear meanwhile are stopped too. Signals that come first are delivered.
+ * Return: 0; negative after op_fail()
+ */
+int tracees_hold(struct tracees *tr);
 
 /**
  * tracees_release() - let all go on where they were, and free
