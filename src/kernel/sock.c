@@ -4,7 +4,10 @@
 #include "kernel/sock.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "util/cleanup.h"
 
@@ -23,8 +26,20 @@ static uint64_t netns_of(int fd)
 {
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
+	_cleanup_close_ int ns = -EBADF;
+	struct stat st;
 
-	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0)
+		return cookie;
+	ns = ioctl(fd, SIOCGSKNS);
+	return ns >= 0 && fstat(ns, &st) == 0 ? st.st_ino : 0;
+}
+
+int sock_filter_get(int fd, struct sock_filter *ret, size_t n)
+{
+	socklen_t len = n;
+
+	return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, ret, &len) < 0 ? -errno : (int)len;
 }
 
 int sock_look_at(int fd, struct sock_look *ret)
@@ -40,6 +55,9 @@ int sock_look_at(int fd, struct sock_look *ret)
 		listening = 0;
 	ret->listening = listening;
 	ret->netns = r == 0 ? netns_of(fd) : 0;
+	ret->n_filter = r == 0 ? sock_filter_get(fd, NULL, 0) : 0;
+	ret->ebpf = ret->n_filter == -EACCES;
+	ret->n_filter = ret->n_filter < 0 ? 0 : ret->n_filter;
 	return r;
 }
 

@@ -4,7 +4,9 @@
 #ifndef CKPT_KERNEL_SOCK_H
 #define CKPT_KERNEL_SOCK_H
 
+#include <linux/filter.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What a socket is. */
@@ -14,15 +16,26 @@ struct sock_look {
 	int protocol; /* as socket(2) was or could have been called with */
 	bool listening;
 	uint64_t netns; /* cookie of its network namespace; 0: not known */
+	int n_filter;   /* instructions of its classic filter; 0: it has none */
+	bool ebpf;      /* its filter is an eBPF program, which the kernel does not give back */
 };
 
 /**
  * sock_look_at() - ask a socket what it is
  * @fd: any descriptor of it, not O_PATH
  * Return: 0; -ENOTSOCK; -errno.
- * Source: socket(7); SO_NETNS_COOKIE since Linux 5.14.
+ * Source: socket(7); SO_NETNS_COOKIE since Linux 5.14; before it the namespace's inode number stands for
+ * it (SIOCGSKNS, which takes CAP_NET_ADMIN).
  */
 int sock_look_at(int fd, struct sock_look *ret);
+
+/**
+ * sock_filter_get() - the classic filter of a socket
+ * @ret: room for sock_look.n_filter instructions
+ * Return: how many there are; -EACCES it is an eBPF program; -errno.
+ * Source: SO_GET_FILTER, Linux >= 3.8; its length is counted in instructions.
+ */
+int sock_filter_get(int fd, struct sock_filter *ret, size_t n);
 
 /** sock_own_netns() - the cookie of our own network namespace; 0: not known (before Linux 5.14) */
 uint64_t sock_own_netns(void);

@@ -48,6 +48,7 @@ static const struct res *const table[] = {
 	&res_userfaultfd,
 	&res_bpfmap,
 	&res_socket,
+	&res_inet,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,

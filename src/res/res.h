@@ -40,6 +40,7 @@ struct fdpolicy;
 struct file_look;
 struct sock_diag;
 struct sockopt_kind;
+struct inet_groups;
 
 /* What the tasks of a tree have in common while they are collected. */
 struct collect_tree {
@@ -62,6 +63,8 @@ struct collect_tree {
 	struct mount_list *mounts; /* ours, see res/file/files.c; NULL: not read yet */
 	struct sock_diag *diag;    /* see res/socket/socket.h; NULL: nothing was asked yet */
 	struct sockopt_kind *sockopts; /* what new sockets are like, see res/socket/sockopt.h */
+	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */
+	uint64_t own_netns;              /* cookie of our network namespace, 0: not asked yet */
 };
 
 /* What two tasks may share without being threads of one group. */

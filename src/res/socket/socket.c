@@ -4,44 +4,128 @@
  * Options are compared with those of a new socket of the same kind, and only what differs is saved:
  * an image stays small, and a restore sets what the program has set. A size of a buffer that the program
  * never set grows by itself, and is set only if the kernel says that it was locked by the program.
+ *
+ * A classic filter is read as it was given. Whether a socket belongs to a reuseport group with a program
+ * (SO_ATTACH_REUSEPORT_CBPF) the kernel does not tell.
  */
 #include "res/socket/socket.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "kernel/sock_diag.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/socket.pb-c.h"
+#include "res/socket/inet_parts.h"
 #include "res/socket/sockopt.h"
 #include "util/cleanup.h"
 
+/* @own: the cookie of our own network namespace */
+static struct file_verdict verdict_in(const struct file_look *l, uint64_t own)
+{
+	if (l->sock->netns && own && l->sock->netns != own)
+		return (struct file_verdict){CKPT_REFUSED,
+			"it is of another network namespace, which is not saved yet",
+			"let the program close it, or run ckpt in that namespace"};
+	if (l->sock->ebpf)
+		return (struct file_verdict){CKPT_REFUSED,
+			"its filter is an eBPF program, which the kernel does not give back",
+			"let the program take it off (SO_DETACH_BPF)"};
+	return (struct file_verdict){CKPT_SAVED, NULL, NULL};
+}
+
+struct file_verdict socket_verdict(const struct file_look *l)
+{
+	return verdict_in(l, sock_own_netns());
+}
+
+/* Once per dump. */
+static uint64_t own_netns(struct collect_tree *t)
+{
+	if (!t->own_netns)
+		t->own_netns = sock_own_netns();
+	return t->own_netns;
+}
+
+struct socket_text socket_addr_text(const struct sockaddr *a)
+{
+	struct socket_text t = {""};
+	char ip[INET6_ADDRSTRLEN] = "?";
+	const struct sockaddr_in *in = (const void *)a;
+	const struct sockaddr_in6 *in6 = (const void *)a;
+
+	if (a->sa_family == AF_INET) {
+		inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
+		snprintf(t.s, sizeof(t.s), "%s:%u", ip, ntohs(in->sin_port));
+	} else {
+		inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
+		snprintf(t.s, sizeof(t.s), "[%s]:%u", ip, ntohs(in6->sin6_port));
+	}
+	return t;
+}
+
+static int collect_filter(Ckpt__Socket *m, const struct file_look *l)
+{
+	size_t n = (size_t)l->sock->n_filter;
+	int got;
+
+	if (!n)
+		return 0;
+	m->filter.data = calloc(n, sizeof(struct sock_filter));
+	if (!m->filter.data)
+		return -ENOMEM;
+	got = sock_filter_get(l->fd, (void *)m->filter.data, n);
+	m->filter.len = got < 0 ? 0 : (size_t)got * sizeof(struct sock_filter);
+	return got < 0 ? got : 0;
+}
+
 int socket_collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
-	Ckpt__Socket *m = msg_new(Ckpt__Socket, CKPT__SOCKET__INIT);
+	struct file_verdict v = verdict_in(l, own_netns(c->tree));
+	Ckpt__Socket *m;
 
+	if (v.verdict == CKPT_REFUSED)
+		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, v.advice, "pid %d (%s): fd %d: %s",
+			c->pid, c->tr->comm, l->target_fd, v.reason);
+	m = msg_new(Ckpt__Socket, CKPT__SOCKET__INIT);
 	if (!m)
 		return collect_oom(c);
 	m->family = l->sock->family;
 	m->type = l->sock->type;
 	m->protocol = l->sock->protocol;
-	if (sockopt_collect(c->tree, l->fd, m) < 0) {
+	m->uid = l->st.st_uid;
+	m->gid = l->st.st_gid;
+	if (sockopt_collect(c->tree, l->fd, m) < 0 || collect_filter(m, l) < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return collect_oom(c);
 	}
 	return collect_add_take(c, &res_socket.type, id, m);
 }
 
-int socket_diag(struct collect_tree *t, int family, int protocol, const struct sock_diag **ret)
+static int read_diag(struct collect_tree *t, int family, int protocol)
 {
-	int r;
-
 	if (!t->diag)
 		t->diag = calloc(1, sizeof(*t->diag));
-	r = t->diag ? sock_diag_read(t->diag, family, protocol) : -ENOMEM;
+	return t->diag ? sock_diag_read(t->diag, family, protocol) : -ENOMEM;
+}
+
+const struct sock_diag_row *socket_diag_row(
+	struct collect_tree *t, int family, int protocol, uint64_t ino)
+{
+	return read_diag(t, family, protocol) == 0 ? sock_diag_find(t->diag, ino) : NULL;
+}
+
+int socket_diag(struct collect_tree *t, int family, int protocol, const struct sock_diag **ret)
+{
+	int r = read_diag(t, family, protocol);
+
 	*ret = t->diag;
 	if (r == 0)
 		return 0;
@@ -59,6 +143,7 @@ void socket_done(struct collect_tree *t)
 	free(t->diag);
 	t->diag = NULL;
 	sockopt_done(t);
+	inet_groups_done(t);
 }
 
 const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id)
@@ -95,11 +180,31 @@ static int set_option(
 		row->needs && r == -EPERM ? row->needs : "", row->needs && r == -EPERM ? ")" : "");
 }
 
+static int set_filter(struct open_ctx *o, int fd, const Ckpt__Socket *m)
+{
+	struct sock_fprog p = {.len = m->filter.len / sizeof(struct sock_filter),
+		.filter = (void *)m->filter.data};
+
+	if (!m->filter.len)
+		return 0;
+	if (m->filter.len % sizeof(struct sock_filter) ||
+		m->filter.len > BPF_MAXINSNS * sizeof(*p.filter))
+		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+			"a socket's filter of %zu bytes", m->filter.len);
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)) < 0)
+		return op_fail(o->op, CKPT_E_SYSTEM, errno, "setsockopt(SO_ATTACH_FILTER)", NULL,
+			"a socket");
+	return 0;
+}
+
 int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when when)
 {
 	const Ckpt__Socket *m = socket_record(o, id);
 	int r = m ? 0 : -EBADMSG;
 
+	/* a lock of filters is among the options */
+	if (r == 0 && when == SOCKOPT_LAST)
+		r = set_filter(o, fd, m);
 	for (size_t i = 0; r == 0 && i < m->n_options; i++) {
 		const struct sockopt *row = sockopt_find(m->options[i]->level, m->options[i]->name);
 
@@ -111,6 +216,19 @@ int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when wh
 			r = set_option(o, fd, row, m->options[i]);
 	}
 	return r;
+}
+
+/* Whoever is not root may only have made what is his own. */
+static int set_owner(struct open_ctx *o, int fd, const Ckpt__Socket *m)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && st.st_uid == m->uid && st.st_gid == m->gid)
+		return 0;
+	if (fchown(fd, m->uid, m->gid) < 0)
+		return op_fail(o->op, CKPT_E_PRIVILEGE, errno, "fchown", NULL,
+			"a socket of user %u, group %u", m->uid, m->gid);
+	return 0;
 }
 
 int socket_new(struct open_ctx *o, uint64_t id)
@@ -126,7 +244,9 @@ int socket_new(struct open_ctx *o, uint64_t id)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "socket", NULL,
 			"a socket of family %d, type %d, protocol %d", m->family, m->type,
 			m->protocol);
-	r = socket_options(o, id, fd, SOCKOPT_NEW);
+	r = set_owner(o, fd, m);
+	if (r == 0)
+		r = socket_options(o, id, fd, SOCKOPT_NEW);
 	return r < 0 ? r : TAKE_FD(fd);
 }
 

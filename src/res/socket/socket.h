@@ -14,7 +14,9 @@
 #include "res/file/files.h"
 
 struct Ckpt__Socket;
+struct sockaddr;
 struct sock_diag;
+struct sock_diag_row;
 
 /* When an option is set. */
 enum sockopt_when {
@@ -22,6 +24,20 @@ enum sockopt_when {
 	SOCKOPT_BOUND, /* after bind, listen, connect, before there is anything in its queues */
 	SOCKOPT_LAST, /* when all is there: filters, locks, time outs, who would disturb the rest */
 };
+
+/**
+ * socket_verdict() - what about a socket can't be saved, whatever its kind is: for verdict() of a kind
+ * socket_collect() comes to the same.
+ */
+struct file_verdict socket_verdict(const struct file_look *l);
+
+/* For messages: "127.0.0.1:80", "[::1]:80". */
+struct socket_text {
+	char s[80];
+};
+
+/** socket_addr_text() - an address of AF_INET or AF_INET6 in words. Return: by value */
+struct socket_text socket_addr_text(const struct sockaddr *a);
 
 /**
  * socket_collect() - add the common record of a socket
@@ -37,6 +53,13 @@ int socket_collect(struct collect *c, uint64_t id, const struct file_look *l);
  * Return: 0; negative after op_fail().
  */
 int socket_diag(struct collect_tree *t, int family, int protocol, const struct sock_diag **ret);
+
+/**
+ * socket_diag_row() - what the kernel tells of one socket, where it can tell
+ * Return: NULL: nothing is known of it, be it that this kernel tells nothing of its family.
+ */
+const struct sock_diag_row *socket_diag_row(
+	struct collect_tree *t, int family, int protocol, uint64_t ino);
 
 /** socket_done() - free what socket_diag() and socket_collect() keep in t */
 void socket_done(struct collect_tree *t);
@@ -63,6 +86,6 @@ int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when wh
  */
 int socket_flags(struct open_ctx *o, uint64_t id, int fd);
 
-extern const struct res res_socket;
+extern const struct res res_socket, res_inet;
 
 #endif

@@ -148,5 +148,7 @@ const struct sockopt sockopts_socket[] = {
 	LAST(SO_INQ, ),
 	/* of the memory that the cgroup accounts for */
 	LAST(SO_RESERVE_MEM, .soft = true),
+	/* no filter can be put on after it */
+	LAST(SO_LOCK_FILTER, ),
 	{0},
 };
