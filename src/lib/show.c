@@ -3,17 +3,23 @@
  */
 #include "lib/show.h"
 
+#include <errno.h>
+
 #include "model/dump_json.h"
 
 /* Everything, by reflection: a new resource appears here by itself. */
-static int show_json(struct ckpt_op *op, const struct loaded *l, FILE *out)
+static int show_json(
+	struct ckpt_op *op, const struct loaded *l, const struct shared_pages *shared, FILE *out)
 {
 	json_t *manifest = json_of_msg((const ProtobufCMessage *)image_manifest(l->img));
 	json_t *records = json_of_model(&l->model);
 	json_t *regs = show_regs_json(l);
 	json_t *root = manifest && records && regs
-			       ? json_pack("{s:O, s:O, s:O}", "manifest", manifest, "registers",
-					 regs, "records", records)
+			       ? json_pack("{s:O, s:{s:I, s:I}, s:O, s:O}", "manifest", manifest,
+					 "shared_pages", "stored_bytes",
+					 (json_int_t)page_map_bytes(&shared->owned), "saved_bytes",
+					 (json_int_t)shared->alias_bytes, "registers", regs,
+					 "records", records)
 			       : NULL;
 	int r = 0;
 
@@ -29,16 +35,20 @@ static int show_json(struct ckpt_op *op, const struct loaded *l, FILE *out)
 
 int ckpt_show(const struct ckpt_show_req *req, FILE *out, struct ckpt_error *err)
 {
+	struct shared_pages shared = {};
 	struct loaded l = {};
 	struct ckpt_op op;
 	int r;
 
 	op_init(&op, &req->common);
 	r = load_open(&op, req->dir, req->crid, &l);
+	if (!r && shared_new(&l, &shared) < 0)
+		r = op_fail(&op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the pages that tasks share");
 	if (!r && req->json)
-		r = show_json(&op, &l, out);
+		r = show_json(&op, &l, &shared, out);
 	else if (!r)
-		show_text(&l, req->common.log_level >= CKPT_LOG_INFO, out);
+		show_text(&l, &shared, req->common.log_level >= CKPT_LOG_INFO, out);
+	shared_done(&shared);
 	load_close(&l);
 	op_done(&op, err);
 	return r < 0 ? -1 : 0;

@@ -9,9 +9,10 @@
 #include <jansson.h>
 
 #include "lib/load.h"
+#include "lib/show_shared.h"
 
 /** show_text() - everything, for people; @regs: with each thread's general registers */
-void show_text(const struct loaded *l, bool regs, FILE *out);
+void show_text(const struct loaded *l, const struct shared_pages *shared, bool regs, FILE *out);
 
 /** show_regs() - the general registers of one thread, some lines; none where their set is unknown */
 struct Ckpt__Regs;
@@ -21,7 +22,8 @@ void show_regs(const struct loaded *l, const struct Ckpt__Regs *m, FILE *out);
 json_t *show_regs_json(const struct loaded *l);
 
 /** show_memory() - the map of one task, with sizes by kind */
-void show_memory(const struct loaded *l, uint64_t pid, FILE *out);
+void show_memory(
+	const struct loaded *l, const struct shared_pages *shared, uint64_t pid, FILE *out);
 
 /** show_files() - the descriptors of one task */
 void show_files(const struct loaded *l, uint64_t pid, FILE *out);

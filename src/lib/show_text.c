@@ -14,10 +14,10 @@
 #include "util/str.h"
 #include "util/units.h"
 
-static void header(const struct loaded *l, FILE *out)
+static void header(const struct loaded *l, const struct shared_pages *shared, FILE *out)
 {
 	const struct Ckpt__Manifest *m = image_manifest(l->img);
-	char when[64] = "?", size[UNITS_LEN], stopped[UNITS_LEN];
+	char when[64] = "?", size[UNITS_LEN], all[UNITS_LEN], stopped[UNITS_LEN];
 	time_t sec = (time_t)(m->created_ns / 1000000000);
 	struct tm tm;
 
@@ -35,6 +35,13 @@ static void header(const struct loaded *l, FILE *out)
 	fprintf(out, "\n%u task%s, %u thread%s, %s of memory; stopped for %s\n", m->tasks,
 		plural(m->tasks), m->threads, plural(m->threads), bytes_text(m->page_bytes, size),
 		time_text(m->stopped_ns, stopped));
+	if (shared->alias_bytes) {
+		uint64_t stored = page_map_bytes(&shared->owned);
+
+		fprintf(out,
+			"%s of it are shared by several processes: stored once instead of as %s\n",
+			bytes_text(stored, size), bytes_text(stored + shared->alias_bytes, all));
+	}
 }
 
 /* "futex", "call 600", or "-" for one that was in its own code. */
@@ -78,7 +85,8 @@ static void thread(const struct loaded *l, int32_t tid, bool with_regs, FILE *ou
 		show_regs(l, regs, out);
 }
 
-static void task(const struct loaded *l, const Ckpt__Task *t, bool regs, FILE *out)
+static void task(const struct loaded *l, const struct shared_pages *shared, const Ckpt__Task *t,
+	bool regs, FILE *out)
 {
 	fprintf(out, "\nprocess %d (", t->pid);
 	str_put(out, t->comm);
@@ -89,16 +97,16 @@ static void task(const struct loaded *l, const Ckpt__Task *t, bool regs, FILE *o
 		"in system call");
 	for (size_t i = 0; i < t->n_tids; i++)
 		thread(l, t->tids[i], regs, out);
-	show_memory(l, (uint64_t)t->pid, out);
+	show_memory(l, shared, (uint64_t)t->pid, out);
 	show_files(l, (uint64_t)t->pid, out);
 }
 
-void show_text(const struct loaded *l, bool regs, FILE *out)
+void show_text(const struct loaded *l, const struct shared_pages *shared, bool regs, FILE *out)
 {
 	const struct model_rec *rec;
 	size_t pos = 0;
 
-	header(l, out);
+	header(l, shared, out);
 	while ((rec = model_next(&l->model, load_type("task"), &pos)))
-		task(l, (const Ckpt__Task *)rec->msg, regs, out);
+		task(l, shared, (const Ckpt__Task *)rec->msg, regs, out);
 }
