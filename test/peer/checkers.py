@@ -73,7 +73,8 @@ def caller(client, port, directory):
     os.mkdir(directory)
     os.chdir(directory)
     if os.fork() == 0:
-        os.execv(sys.executable, [sys.executable, os.path.join(HERE, "stream_end.py"), "call", str(port)])
+        os.execv(sys.executable, [sys.executable, os.path.join(HERE, "stream_end.py"), "call", str(port),
+                                  "3000000", "127.0.0.1", "::1"])
     while not client.stopped():
         client.counted()
         if os.path.exists("call.wrong"):

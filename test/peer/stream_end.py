@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One end of many TCP connections, for the soak: stream_end.py serve|call PORT
+"""One end of many TCP connections, for the soak: stream_end.py serve PORT, stream_end.py call PORT LARGEST HOST...
 
 A connection begins with three numbers from the caller: a seed, and how many bytes it will send and get.
 Then both send at once, at random paces, bytes that follow from the seed, and shut down their direction
@@ -19,7 +19,7 @@ import time
 CALLS = 24  # at a time
 BLOCK = random.Random(4).randbytes(1 << 20) * 2
 HALF = len(BLOCK) // 2
-SIZES = (0, 1, 3000, 300000, 5000000)
+SIZES = (0, 1, 3000, 300000)  # and the largest, which the caller is told
 
 
 def piece(seed, at, n):
@@ -139,7 +139,7 @@ def greeting(sock):
 def serve(port):
     ends, stop = Ends("serve"), []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-    listeners = [socket.create_server(("127.0.0.1", port)),
+    listeners = [socket.create_server(("", port)),
                  socket.create_server(("::", port + 1), family=socket.AF_INET6, dualstack_ipv6=True)]
     while not stop:
         for listener in ends.step(listeners):
@@ -154,26 +154,26 @@ def serve(port):
         ends.wrong(f"{len(ends.ends)} connections are open at the end")
 
 
-def connect(port):
+def connect(port, hosts):
     """Nobody listens while the server is away, which is no error; None then."""
+    host = random.choice(hosts)
     try:
-        return socket.create_connection(random.choice((("127.0.0.1", port), ("127.0.0.1", port + 1),
-                                                       ("::1", port + 1))), 60)
+        return socket.create_connection((host, port + 1 if ":" in host else port + random.randrange(2)), 60)
     except ConnectionRefusedError:
         return None
 
 
-def call(port):
-    ends = Ends("call")
+def call(port, largest, *hosts):
+    ends, sizes = Ends("call"), (*SIZES, int(largest))
     while ends.ends or not os.path.exists("stop"):
         while len(ends.ends) < CALLS and not os.path.exists("stop"):
-            sock = connect(port)
+            sock = connect(port, hosts)
             if not sock:
                 break
-            seed, out, inn = random.getrandbits(32), random.choice(SIZES), random.choice(SIZES)
+            seed, out, inn = random.getrandbits(32), random.choice(sizes), random.choice(sizes)
             ends.ends[sock] = End(sock, seed, out, inn, struct.pack("QQQ", seed, out, inn))
         ends.step()
 
 
 if __name__ == "__main__":
-    {"serve": serve, "call": call}[sys.argv[1]](int(sys.argv[2]))
+    {"serve": serve, "call": call}[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

@@ -1,12 +1,12 @@
 """The soak: a server and its caller, each a tree of its own, are dumped and restored at random, or both at once."""
 import os
-import signal
 import struct
 import sys
 import time
 
+import lossy
 from modes import Failure, Skip, status_text, wait_for
-from peer import HERE, free_port
+from peer import HERE, free_port, program
 
 WORDS = ("serve", "call")
 STUCK_S = 60
@@ -15,14 +15,15 @@ STUCK_S = 60
 class Soak:
     """The two ends, and what they have counted."""
 
-    def __init__(self, p):
-        self.p, self.port = p, free_port()
+    def __init__(self, p, largest="5000000", hosts=("127.0.0.1", "::1"), before_caller=()):
+        self.p, port = p, str(free_port())
         self.dir = p.file("ends")
         os.mkdir(self.dir)
-        self.roots, self.done = {}, {"serve": 0, "call": 0, "both": 0}
-        for word in WORDS:
-            self.roots[word] = p.serve([sys.executable, os.path.join(HERE, "stream_end.py"), word, str(self.port)],
-                                       cwd=self.dir)
+        self.roots, self.done = {}, {}
+        end = [sys.executable, os.path.join(HERE, "stream_end.py")]
+        for words in ([*end, "serve", port], [*before_caller, *end, "call", port, largest, *hosts]):
+            word = "call" if "call" in words else "serve"
+            self.roots[word] = p.serve(words, cwd=self.dir)
             wait_for(f"{word}.count", 20, lambda w=word: os.path.exists(self.path(f"{w}.count")))
 
     def path(self, name):
@@ -56,9 +57,9 @@ class Soak:
             return all(self.count(word)[0] > before[word][0] + 100000 for word in WORDS)
         wait_for("bytes in both directions", STUCK_S, look)
 
-    def disturb(self):
+    def disturb(self, choices):
         p = self.p
-        what = p.random.choice(("serve", "call", "both"))
+        what = p.random.choice(choices)
         who = [self.roots[word] for word in (WORDS if what == "both" else (what,))]
         p.random.shuffle(who)
         at = time.monotonic()
@@ -73,7 +74,7 @@ class Soak:
             for root in gone:
                 restore_s = p.back(root)
         p.times.append((dump_s, restore_s, time.monotonic() - at))
-        self.done[what] += 1
+        self.done[what] = self.done.get(what, 0) + 1
 
     def end(self):
         """The caller finishes what it has begun, then both have seen the same."""
@@ -89,15 +90,16 @@ class Soak:
         self.wrong()
 
 
-def peer_soak(p):
-    soak, refused = Soak(p), None
+def soak_it(p, soak, choices):
+    """For the play's seconds, again and again one of these is taken away."""
+    refused = None
     end = time.monotonic() + p.seconds
     soak.flow()
     while time.monotonic() < end:
         time.sleep(p.random.random() * 0.2)
         try:
             if p.rounds:
-                soak.disturb()
+                soak.disturb(choices)
         except Skip as e:
             refused = e
             break
@@ -107,4 +109,20 @@ def peer_soak(p):
         raise refused
     got, through = zip(*(soak.count(word) for word in WORDS))
     what = ", ".join(f"{word} {n}" for word, n in soak.done.items())
-    return f"dumped {what}; {sum(got) >> 20} MiB and {through[0]} connections right"
+    return f"dumped {what or 'nothing'}; {sum(got) >> 20} MiB and {through[0]} connections right"
+
+
+def peer_soak(p):
+    return soak_it(p, Soak(p), ("serve", "call", "both"))
+
+
+def peer_lossy(p):
+    """The caller is in another network, and the link to it loses and exchanges packets."""
+    lossy.own_network()
+    near, (begin, ready) = lossy.tun(lossy.ADDRESSES[0]), os.pipe()
+    link = p.client("link", lossy.pass_on, near, ready)
+    os.close(ready)
+    os.read(begin, 1)  # it has its network
+    said = soak_it(p, Soak(p, "300000", lossy.ADDRESSES[0], (program("nsenter"), f"--net=/proc/{link.pid}/ns/net")),
+                   ("serve",))
+    return ", ".join([said, *p.clients_end()])
