@@ -54,7 +54,7 @@ static const struct {
 };
 
 static const struct look_kind kind_uffd = {"userfaultfd", CKPT_REFUSED,
-	"it is registered with a userfaultfd of another process, or one of several",
+	"it is registered with a userfaultfd of another process",
 	"let the program unregister it"};
 static const struct look_kind kind_memory = {"memory", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_pages = {"process", CKPT_REFUSED,
@@ -92,7 +92,7 @@ static int look_mappings(struct look *l, const struct vma_list *list)
 		const struct look_kind *kind = mapping_kind(v);
 
 		if (!kind && v->vmflags & (VMF_UM | VMF_UW | VMF_UI) &&
-			userfaultfd_count(l->procfd) != 1)
+			!userfaultfd_count(l->procfd))
 			kind = &kind_uffd;
 
 		bytes += v->end - v->start;

@@ -1,10 +1,10 @@
 /*
  * e2e: args: idle missing blocked protected several
- * e2e: refuse for several: userfaultfd
  *
  * Holds: userfaultfds: idle: new; missing: of memory some of whose pages are missing, one is there with
  *        contents and one with zeros; blocked: the same, with a thread that waits for its fault to be
- *        handled; protected: of memory that may not be written, one page may; several: two of them.
+ *        handled; protected: of memory that may not be written, one page may; several: three, of
+ *        two neighbouring mappings and of nothing.
  * Shows: what is missing is asked for, and nothing else; what is protected stays so.
  */
 #include "fds.h"
@@ -136,6 +136,49 @@ static void blocked(void)
 	expect_asked(5, 1);
 }
 
+/* The thread's fault in @at is told of by fd and no other, which fills the page. */
+static void faults(char *at, int fd, int other)
+{
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+	struct uffd_msg msg;
+	pthread_t t;
+
+	mem = at;
+	t = victim_thread(toucher, NULL);
+	CHECK(poll(p, 2, 5000) == 1 && p[0].revents == POLLIN, "which of two is told: %#x %#x",
+		p[0].revents, p[1].revents);
+	MUST(read(fd, &msg, sizeof(msg)));
+	CHECK((char *)(uintptr_t)msg.arg.pagefault.address == at + 5 * MM_PAGE, "the address");
+	uffd = fd;
+	fill(5, 105);
+	pthread_join(t, NULL);
+}
+
+static void several(void)
+{
+	int fd[2];
+	char *both;
+
+	make(0);
+	make(0);
+	fd[0] = uffd;
+	make(0);
+	fd[1] = uffd;
+	both = mm_island(2 * LEN, PROT_READ | PROT_WRITE);
+	for (int i = 0; i < 2; i++) {
+		uffd = fd[i];
+		mem = both + i * LEN;
+		enlist(UFFDIO_REGISTER_MODE_MISSING);
+		fill(i, 1 + i);
+	}
+	victim_ready();
+	victim_wait();
+	mm_expect(both, MM_PAGE, 1, "page with contents");
+	mm_expect(both + LEN + MM_PAGE, MM_PAGE, 2, "page with contents");
+	faults(both + LEN, fd[1], fd[0]);
+	faults(both, fd[0], fd[1]);
+}
+
 static void protected(void)
 {
 	struct uffdio_writeprotect wp = {.mode = UFFDIO_WRITEPROTECT_MODE_WP};
@@ -168,12 +211,12 @@ int main(int argc, char **argv)
 		missing();
 	} else if (!strcmp(what, "blocked")) {
 		blocked();
+	} else if (!strcmp(what, "several")) {
+		several();
 	} else if (!strcmp(what, "protected")) {
 		protected();
 	} else {
 		make(0);
-		if (!strcmp(what, "several"))
-			make(0);
 		fds_view(uffd, &was);
 		victim_ready();
 		victim_wait();

@@ -2,10 +2,15 @@
  * userfaultfd.c - faults that a program handles itself.
  *
  * fdinfo tells the features, VmFlags of smaps which mappings are registered and how, the pagemap which
- * pages are write-protected (bit 57, Linux >= 5.14). Of which descriptor a mapping is nobody tells, so
- * one is saved and several are refused. It is of the memory of who made it, so the task makes it anew, late,
- * when nothing of ours touches that memory any more. A thread that waits for its fault to be handled
- * faults again, and the fault is told of again.
+ * pages are write-protected (bit 57, Linux >= 5.14). It is of the memory of who made it, so the task makes
+ * it anew, late, when nothing of ours touches that memory any more. A thread that waits for its fault to be
+ * handled faults again, and the fault is told of again.
+ *
+ * Of which of several descriptors a mapping is, is found out by calls that change nothing: UFFDIO_REGISTER
+ * as it is registered already is nothing new to its own one, and EBUSY to any other. It is only asked of a
+ * descriptor in whose memory the range is registered at all, since it would register it there: UFFDIO_COPY
+ * from nowhere is ENOENT if it is not, and EFAULT if it is. Who got his descriptor from another process may
+ * have two that claim a mapping; that is refused.
  *
  * What is not told: whether faults inside the kernel are told of, too (UFFD_USER_MODE_ONLY). A restored one
  * tells of them, where the restore may make such a one.
@@ -38,6 +43,7 @@
 #define MODE_MINOR   (1U << 2) /* UFFDIO_REGISTER_MODE_MINOR, 5.13 */
 #define SEVERAL      "of which of several userfaultfds a mapping is can't be told"
 #define SEVERAL_TODO "let the program close all but one"
+#define NOWHERE      0 /* an address in our own memory that leads to nothing */
 
 static bool match(const struct file_look *l)
 {
@@ -60,14 +66,6 @@ unsigned userfaultfd_count(int procfd)
 		count += link_read_at(procfd, at, &link) == 0 && str_eq(link, LINK);
 	}
 	return count;
-}
-
-static struct file_verdict verdict(int procfd, const struct file_look *l)
-{
-	(void)l;
-	if (userfaultfd_count(procfd) > 1)
-		return (struct file_verdict){CKPT_REFUSED, SEVERAL, SEVERAL_TODO};
-	return (struct file_verdict){CKPT_SAVED, NULL, NULL};
 }
 
 /* "aa:80000100:80000000000001ff" */
@@ -142,7 +140,28 @@ static int add_zeros(
 	return r;
 }
 
-static int collect_ranges(struct collect *c, Ckpt__Userfaultfd *m)
+static uint32_t mode_of(const struct vma *v)
+{
+	return (v->vmflags & VMF_UM ? UFFDIO_REGISTER_MODE_MISSING : 0) |
+	       (v->vmflags & VMF_UW ? UFFDIO_REGISTER_MODE_WP : 0) |
+	       (v->vmflags & VMF_UI ? MODE_MINOR : 0);
+}
+
+/* Whether a mapping that is registered is so with the userfaultfd fd, see the top of the file. */
+static bool claims(int fd, const struct vma *v)
+{
+	struct uffdio_copy copy = {.dst = v->start, .src = NOWHERE, .len = MM_PAGE};
+	struct uffdio_register reg = {.range = {v->start, v->end - v->start}, .mode = mode_of(v)};
+
+	if (v->vmflags & VMF_HT) /* in its pages */
+		copy.len = v->kernel_page_bytes;
+	if (ioctl(fd, UFFDIO_COPY, &copy) == 0 || errno != EFAULT)
+		return false;
+	return ioctl(fd, UFFDIO_REGISTER, &reg) == 0;
+}
+
+/* @fd: one of several, which have to be told from each other; -EBADF: it is the only one */
+static int collect_ranges(struct collect *c, Ckpt__Userfaultfd *m, int fd)
 {
 	size_t cap = 0, cap_protected = 0, cap_zeros = 0;
 	struct pagemap pm = {.fd = -EBADF};
@@ -150,10 +169,10 @@ static int collect_ranges(struct collect *c, Ckpt__Userfaultfd *m)
 
 	for (size_t i = 0; r == 0 && i < c->maps.n; i++) {
 		const struct vma *v = &c->maps.v[i];
-		uint32_t mode = (v->vmflags & VMF_UM ? UFFDIO_REGISTER_MODE_MISSING : 0) |
-				(v->vmflags & VMF_UW ? UFFDIO_REGISTER_MODE_WP : 0) |
-				(v->vmflags & VMF_UI ? MODE_MINOR : 0);
+		uint32_t mode = mode_of(v);
 
+		if (mode && fd >= 0 && !claims(fd, v))
+			continue;
 		if (mode)
 			r = add_range(&m->ranges, &m->n_ranges, &cap, v->start, v->end, mode);
 		if (r == 0 && v->vmflags & VMF_UW)
@@ -169,18 +188,16 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
 	Ckpt__Userfaultfd *m;
 	struct fdinfo info;
+	bool several = userfaultfd_count(c->proc_fd) > 1;
 	int r;
 
-	if (userfaultfd_count(c->proc_fd) > 1)
-		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, SEVERAL_TODO,
-			"pid %d (%s): %s: " SEVERAL, c->pid, c->tr->comm, l->at);
 	m = msg_new(Ckpt__Userfaultfd, CKPT__USERFAULTFD__INIT);
 	if (!m)
 		return collect_oom(c);
 	m->pid = c->pid;
 	r = fdinfo_read(c->proc_fd, l->target_fd, &info, line, m);
 	if (r == 0)
-		r = collect_ranges(c, m);
+		r = collect_ranges(c, m, several ? l->fd : -EBADF);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL,
@@ -189,12 +206,49 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_userfaultfd.type, id, m);
 }
 
+static bool has_range(const Ckpt__Userfaultfd *m, uint64_t at)
+{
+	for (size_t i = 0; i < m->n_ranges; i++)
+		if (at >= m->ranges[i]->start && at < m->ranges[i]->end)
+			return true;
+	return false;
+}
+
+/* Whether what is registered is claimed by one descriptor each. */
+static bool all_told(const struct collect *c)
+{
+	for (size_t i = 0; i < c->maps.n; i++) {
+		const struct model_rec *rec;
+		unsigned claims = 0;
+		size_t pos = 0;
+
+		while (mode_of(&c->maps.v[i]) &&
+			(rec = model_next(c->model, &res_userfaultfd.type, &pos))) {
+			const Ckpt__Userfaultfd *m = (const void *)rec->msg;
+
+			claims += m->pid == c->pid && has_range(m, c->maps.v[i].start);
+		}
+		if (mode_of(&c->maps.v[i]) && claims != 1)
+			return false;
+	}
+	return true;
+}
+
 /* In two tasks it would be of the memory of either. */
 static int finish(struct collect_tree *t)
 {
 	const struct model_rec *rec, *table;
 	size_t pos = 0, at = 0;
 	unsigned holders = 0;
+
+	while ((rec = model_next(t->model, &res_userfaultfd.type, &pos))) {
+		const struct collect *c = t->files[rec->owner - 1].of;
+
+		if (!all_told(c))
+			return op_fail(t->op, CKPT_E_REFUSED, 0, NULL, SEVERAL_TODO,
+				"pid %d (%s): " SEVERAL, c->pid, c->tr->comm);
+	}
+	pos = 0;
 
 	while ((rec = model_next(t->model, &res_userfaultfd.type, &pos))) {
 		for (at = holders = 0; (table = model_next(t->model, &res_fdtable.type, &at));)
@@ -275,7 +329,6 @@ static size_t late(struct plan *p, const struct model_rec *rec, int held, struct
 
 static const struct file_ops ops = {
 	.match = match,
-	.verdict = verdict,
 	.collect = collect,
 	.finish = finish,
 	.open = open_uffd,

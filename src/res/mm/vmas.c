@@ -41,9 +41,8 @@ static int refuse(struct collect *c, const struct vma *v, const char *why)
 
 static int check_kind(struct collect *c, const struct vma *v)
 {
-	if (v->vmflags & (VMF_UM | VMF_UW | VMF_UI) && userfaultfd_count(c->proc_fd) != 1)
-		return refuse(c, v,
-			"is registered with a userfaultfd of another process, or one of several");
+	if (v->vmflags & (VMF_UM | VMF_UW | VMF_UI) && !userfaultfd_count(c->proc_fd))
+		return refuse(c, v, "is registered with a userfaultfd of another process");
 	if (v->vmflags & (VMF_IO | VMF_PF))
 		return refuse(c, v, "is memory of a device, which can't be saved");
 	if (v->vmflags & VMF_SS)
