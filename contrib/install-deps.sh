@@ -30,6 +30,7 @@ libcriterion-dev      pc:criterion
 test_deps='
 procps                ps
 sqlite3               sqlite3
+ffmpeg                ffmpeg
 perl                  perl
 ruby                  ruby
 nodejs                node
