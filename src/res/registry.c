@@ -49,6 +49,7 @@ static const struct res *const table[] = {
 	&res_bpfmap,
 	&res_socket,
 	&res_inet,
+	&res_netlink,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,

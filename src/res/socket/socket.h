@@ -86,6 +86,6 @@ int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when wh
  */
 int socket_flags(struct open_ctx *o, uint64_t id, int fd);
 
-extern const struct res res_socket, res_inet;
+extern const struct res res_socket, res_inet, res_netlink;
 
 #endif
