@@ -4,7 +4,7 @@
 Includes are spelled with their layer ("util/fd.h"), so the include lines are all there is to read.
 The order, low to high; layers of one row do not see each other:
 
-    util < kernel < core < arch < image, inject < model < res < dump, restore < lib < cli, serve
+    util < kernel < core < arch < image, inject < model < res < dump, restore < lib < serve < cli
 
 - `agent` stands apart: it sees agent/abi.h, the ISA's raw system calls (isa/...) and the kernel's
   uapi; of it the others see only agent/abi.h.
@@ -20,7 +20,7 @@ import re
 import sys
 
 ROWS = [["util"], ["kernel"], ["core"], ["arch"], ["image", "inject"], ["model"], ["res"],
-        ["dump", "restore"], ["lib"], ["cli", "serve"]]
+        ["dump", "restore"], ["lib"], ["serve"], ["cli"]]
 RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}
 # Not a layer's folder, but seen from there upwards.
 RANK_OF_OTHERS = {"gen": RANK["util"], "ckpt.h": RANK["core"], "isa": RANK["arch"],

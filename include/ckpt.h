@@ -127,6 +127,15 @@ enum ckpt_cgroups {
 	CKPT_CGROUPS_IGNORE    /* all stay in the groups of the caller */
 };
 
+struct ckpt_restore_result {
+	uint64_t crid;
+	pid_t pid; /* of the restored root, as its parent sees it */
+	uint32_t tasks, threads;
+	uint64_t bytes;
+	uint64_t total_ns;
+	int exit_status; /* wait(2) status of the root, unless detached */
+};
+
 struct ckpt_restore_req {
 	struct ckpt_common common;
 	const char *dir; /* of the image; or NULL and crid */
@@ -138,18 +147,13 @@ struct ckpt_restore_req {
 	enum ckpt_cgroups cgroups;
 	bool new_ptys; /* a terminal whose number is taken gets another */
 	bool json;     /* of ckpt_plan(): one JSON object instead of the text for people */
+	/* Unless detached: called when the tree runs, before it is waited for; may be NULL. */
+	void (*started)(void *arg, const struct ckpt_restore_result *result);
+	void *started_arg;
 	/* as of a dump */
 	const char *const *fds;
 	const char *const *resources;
 	const char *policy;
-};
-
-struct ckpt_restore_result {
-	pid_t pid; /* of the restored root, as its parent sees it */
-	uint32_t tasks, threads;
-	uint64_t bytes;
-	uint64_t total_ns;
-	int exit_status; /* wait(2) status of the root, unless detached */
 };
 
 struct ckpt_show_req {
@@ -216,6 +220,17 @@ struct ckpt_explain_result {
 };
 
 struct ckpt_check_req {
+	struct ckpt_common common;
+};
+
+/** Of `ckpt serve`. */
+struct ckpt_serve_req {
+	struct ckpt_common common;
+	const char *socket; /* path, or "@" and an abstract name; NULL: systemd gives one */
+};
+
+/** Of `ckpt call`. */
+struct ckpt_call_req {
 	struct ckpt_common common;
 };
 

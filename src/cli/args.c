@@ -96,7 +96,9 @@ static int too_many(struct cli *cli, const char *arg, struct ckpt_error *err)
 static int take_positional(
 	struct cli *cli, int argc, char **argv, const char *args[2], struct ckpt_error *err)
 {
-	int n = 0, max = cli->verb->args == ARGS_NONE ? 0 : cli->verb->args == ARGS_IMAGES ? 2 : 1;
+	int n = 0, max = cli->verb->args == ARGS_NONE                                     ? 0
+			 : cli->verb->args == ARGS_IMAGES || cli->verb->args == ARGS_CALL ? 2
+											  : 1;
 
 	args[0] = args[1] = NULL;
 	for (int i = optind; i < argc; i++) {

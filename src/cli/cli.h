@@ -40,7 +40,11 @@ struct image_arg {
 
 typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
 
-cli_verb_fn cli_dump, cli_restore, cli_show, cli_verify, cli_diff, cli_check, cli_explain, cli_help;
+cli_verb_fn cli_dump, cli_restore, cli_show, cli_verify, cli_diff, cli_check, cli_explain,
+	cli_serve, cli_call, cli_help;
+
+/** cli_run() - run a command; argv[0] is the name of the verb. Return: the exit status */
+int cli_run(struct cli *cli, int argc, char **argv);
 
 /**
  * cli_parse() - arguments into a request

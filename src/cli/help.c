@@ -2,6 +2,7 @@
  * help.c - `ckpt help`: the help, the man page and shell completion, all from the tables.
  */
 #include "cli/cli.h"
+#include "serve/discover.h"
 
 int cli_help(struct cli *cli, int argc, char **argv)
 {
@@ -18,6 +19,8 @@ int cli_help(struct cli *cli, int argc, char **argv)
 	}
 	if (cli->front.man)
 		options_man(stdout);
+	else if (cli->front.rpc)
+		discover_markdown(stdout);
 	else if (cli->front.completion)
 		options_completion((enum option_shell)cli->front.completion, stdout);
 	else

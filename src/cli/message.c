@@ -64,7 +64,7 @@ void cli_log(void *arg, enum ckpt_log_level level, const char *line)
 
 void cli_json(json_t *object)
 {
-	if (!object || json_dumpf(object, stdout, JSON_INDENT(2)) < 0)
+	if (!object || json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY) < 0)
 		fputs("{}", stdout);
 	fputc('\n', stdout);
 	json_decref(object);

@@ -189,14 +189,26 @@ int option_set(const struct option_row *row, void *req, struct option_front *fro
 	return 0;
 }
 
-int option_set_named(
-	enum verb verb, void *req, const char *name, const char *value, struct ckpt_error *err)
+const struct option_row *option_by_param(enum verb verb, const char *name)
 {
-	const struct option_row *row = option_find(verb, name);
+	char dashed[64];
+	const struct option_row *row;
+	size_t n = strlen(name);
 
-	if (!row || row->home != HOME_REQ)
-		return option_unknown(verb, name, err);
-	return option_set(row, req, NULL, value, err);
+	if (n >= sizeof(dashed))
+		return NULL;
+	for (size_t i = 0; i <= n; i++)
+		dashed[i] = name[i] == '_' ? '-' : name[i];
+	row = option_find(verb, dashed);
+	return row && (row->home == HOME_REQ || row->called) ? row : NULL;
+}
+
+int option_set_named(enum verb verb, void *req, struct option_front *front, const char *name,
+	const char *value, struct ckpt_error *err)
+{
+	const struct option_row *row = option_by_param(verb, name);
+
+	return row ? option_set(row, req, front, value, err) : option_unknown(verb, name, err);
 }
 
 static bool is_set(const struct option_row *row, const void *req)

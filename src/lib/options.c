@@ -22,6 +22,8 @@ COMMON_FIRST(ckpt_verify_req);
 COMMON_FIRST(ckpt_diff_req);
 COMMON_FIRST(ckpt_explain_req);
 COMMON_FIRST(ckpt_check_req);
+COMMON_FIRST(ckpt_serve_req);
+COMMON_FIRST(ckpt_call_req);
 
 static const struct verb_desc verb_table[] = {
 	{VERB_DUMP, "dump", ARGS_NONE, "-t PID [-D DIR] [-R | -s] [--force] [--sysvipc[=LIST]]",
@@ -66,6 +68,18 @@ static const struct verb_desc verb_table[] = {
 		"what a dump would save, what it would refuse and why, and what to do about it. "
 		"Exits 0 when nothing would be refused, 3 otherwise.",
 		sizeof(struct ckpt_explain_req)},
+	{VERB_SERVE, "serve", ARGS_NONE, "--socket PATH|@NAME",
+		"serve the same to programs, as JSON-RPC 2.0 over a unix socket",
+		"Listens at a unix socket and does what its callers ask for, as JSON-RPC 2.0: the verbs "
+		"are the methods, the options are their parameters. A caller may do what it could do "
+		"by itself. With systemd's socket activation no --socket is needed. 'ckpt --socket "
+		"PATH VERB ...' has any command done by such a service, 'ckpt call' any method.",
+		sizeof(struct ckpt_serve_req)},
+	{VERB_CALL, "call", ARGS_CALL, "--socket PATH|@NAME METHOD [JSON]",
+		"call a method of a service, and print its result as JSON",
+		"Calls a method of 'ckpt serve' with the parameters of the JSON object, and prints the "
+		"result, or the error, as JSON. The method rpc.discover describes all of them.",
+		sizeof(struct ckpt_call_req)},
 	{VERB_HELP, "help", ARGS_VERB, "[VERB]", "print help",
 		"Prints the help of a verb, or of the whole command.", 0},
 	{0, NULL, ARGS_NONE, NULL, NULL, NULL, 0},
@@ -168,6 +182,36 @@ static const struct option_row row_table[] = {
 		.metavar = "CRID",
 		.excludes = "dir",
 		.help = "id of a checkpoint in the store"},
+	{.verbs = VERB_DIFF,
+		.name = "dir-a",
+		STR(ckpt_diff_req, dir_a),
+		.metavar = "DIR",
+		.is_dir = true,
+		.help = "directory of the first image"},
+	{.verbs = VERB_DIFF,
+		.name = "dir-b",
+		STR(ckpt_diff_req, dir_b),
+		.metavar = "DIR",
+		.is_dir = true,
+		.help = "directory of the second image"},
+	{.verbs = VERB_DIFF,
+		.name = "crid-a",
+		.type = OPT_U64,
+		.offset = offsetof(struct ckpt_diff_req, crid_a),
+		.min = 1,
+		.max = INT64_MAX,
+		.metavar = "CRID",
+		.excludes = "dir-a",
+		.help = "id of the first checkpoint in the store"},
+	{.verbs = VERB_DIFF,
+		.name = "crid-b",
+		.type = OPT_U64,
+		.offset = offsetof(struct ckpt_diff_req, crid_b),
+		.min = 1,
+		.max = INT64_MAX,
+		.metavar = "CRID",
+		.excludes = "dir-b",
+		.help = "id of the second checkpoint in the store"},
 
 	/* dump */
 	{.verbs = VERB_DUMP,
@@ -295,6 +339,7 @@ static const struct option_row row_table[] = {
 		.name = "plan",
 		.type = OPT_FLAG,
 		FRONT(plan),
+		.called = true,
 		.help = "print what would be done, step by step; start nothing"},
 
 	/* what is said, and how */
@@ -335,12 +380,33 @@ static const struct option_row row_table[] = {
 		.metavar = "FILE",
 		.help = "write the stages of the run to FILE, for Chrome's or Perfetto's viewer"},
 
+	/* service */
+	{.verbs = VERB_SERVE,
+		.name = "socket",
+		STR(ckpt_serve_req, socket),
+		.metavar = "PATH",
+		.dflt = "the socket that systemd passes",
+		.help = "where to listen: a path, or @NAME for an abstract address"},
+	{.verbs = VERB_CALL,
+		.name = "socket",
+		.type = OPT_STRING,
+		FRONT(socket),
+		.min = 1,
+		.max = PATH_LONGEST,
+		.metavar = "PATH",
+		.help = "where the service listens: a path, or @NAME"},
+
 	/* help */
 	{.verbs = VERB_HELP,
 		.name = "man",
 		.type = OPT_FLAG,
 		FRONT(man),
 		.help = "print the man page as roff"},
+	{.verbs = VERB_HELP,
+		.name = "rpc",
+		.type = OPT_FLAG,
+		FRONT(rpc),
+		.help = "print the methods of the service, for docs/RPC.md"},
 	{.verbs = VERB_HELP,
 		.name = "completion",
 		.type = OPT_ENUM,

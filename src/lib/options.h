@@ -23,8 +23,10 @@ enum verb {
 	VERB_DIFF = 1 << 4,
 	VERB_CHECK = 1 << 5,
 	VERB_EXPLAIN = 1 << 6,
-	VERB_HELP = 1 << 7,
-	VERB_ALL = (1 << 8) - 1
+	VERB_SERVE = 1 << 7,
+	VERB_CALL = 1 << 8,
+	VERB_HELP = 1 << 9,
+	VERB_ALL = (1 << 10) - 1
 };
 
 /** What a positional argument of a verb is. */
@@ -32,6 +34,7 @@ enum verb_args {
 	ARGS_NONE,
 	ARGS_IMAGE,  /* one directory or crid, unless --dir names it */
 	ARGS_IMAGES, /* two of them */
+	ARGS_CALL,   /* a method, and its parameters as JSON */
 	ARGS_VERB    /* the name of a verb, or nothing */
 };
 
@@ -52,8 +55,10 @@ struct option_front {
 	bool plan;
 	bool faults;
 	bool man;
+	bool rpc;
 	int completion; /* enum option_shell */
 	const char *log_file;
+	const char *socket;
 };
 
 enum option_shell { SHELL_NONE = 0, SHELL_BASH, SHELL_ZSH };
@@ -93,6 +98,7 @@ struct option_row {
 	const char *alias;               /* a second long name, unlisted, or NULL */
 	const char *excludes;            /* the name of an option that can't be given as well */
 	bool required;
+	bool called; /* of a front end, and every front end has it: it says what is called */
 	bool is_dir; /* for completion: the value is a directory; a string is a file elsewhere */
 	/** Return: NULL, or the static reason why the value is no good */
 	const char *(*check)(const char *value);
@@ -136,11 +142,16 @@ int option_set(const struct option_row *row, void *req, struct option_front *fro
 
 /**
  * option_set_named() - the same by name, for a front end that has names and values (JSON-RPC)
- * Only options of the request exist here. An unknown name's error names the nearest known one.
+ * @name: with '-' or '_' between its words
+ * Only options of the request, and those that are row->called, exist here. An unknown name's error names
+ * the nearest known one.
  * Return: 0; -1 with *err filled
  */
-int option_set_named(
-	enum verb verb, void *req, const char *name, const char *value, struct ckpt_error *err);
+int option_set_named(enum verb verb, void *req, struct option_front *front, const char *name,
+	const char *value, struct ckpt_error *err);
+
+/** option_by_param() - the row of a parameter's name, as of option_set_named(); NULL: there is none */
+const struct option_row *option_by_param(enum verb verb, const char *name);
 
 /** option_unknown() - fill *err for an option that the verb does not have. Return: -1 */
 int option_unknown(enum verb verb, const char *name, struct ckpt_error *err);

@@ -3,12 +3,14 @@
  */
 #include "lib/result_json.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "model/dump_json.h"
 #include "util/cleanup.h"
+#include "util/str.h"
 
 json_t *json_text(const char *text)
 {
@@ -23,15 +25,32 @@ json_t *json_crid(uint64_t crid)
 	return json_string(text);
 }
 
+/* The number of a process or of a descriptor, as the text of every error names it; null: none is named. */
+static json_t *number_after(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = text; p && (p = strstr(p, word)); p += len) {
+		const char *digits = p + len;
+		uint32_t n;
+
+		if ((p == text || !isalnum((unsigned char)p[-1])) &&
+			str_u32(&digits, 10, &n) == 0)
+			return json_integer(n);
+	}
+	return json_null();
+}
+
 json_t *error_json(const struct ckpt_error *err)
 {
 	_cleanup_free_ char *text = ckpt_error_text(err);
 
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o}", "kind",
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "kind",
 		ckpt_kind_name(err->kind), "errno", err->err, "strerror",
-		json_text(err->err ? strerror(err->err) : NULL), "object", json_text(err->object),
-		"call", json_text(err->call), "advice", json_text(err->advice), "target",
-		ckpt_target_name(err->target), "text", json_text(text));
+		json_text(err->err ? strerror(err->err) : NULL), "syscall", json_text(err->call),
+		"resource", json_text(err->object), "pid", number_after(err->object, "pid "), "fd",
+		number_after(err->object, "fd "), "target_state", ckpt_target_name(err->target),
+		"hint", json_text(err->advice), "text", json_text(text));
 }
 
 json_t *dump_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result *r)
@@ -48,9 +67,9 @@ json_t *dump_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result
 
 json_t *restore_json(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
 {
-	json_t *o = json_pack("{s:i, s:I, s:I, s:I, s:I}", "pid", (int)r->pid, "tasks",
-		(json_int_t)r->tasks, "threads", (json_int_t)r->threads, "bytes",
-		(json_int_t)r->bytes, "total_ns", (json_int_t)r->total_ns);
+	json_t *o = json_pack("{s:o, s:i, s:I, s:I, s:I, s:I}", "crid", json_crid(r->crid), "pid",
+		(int)r->pid, "tasks", (json_int_t)r->tasks, "threads", (json_int_t)r->threads,
+		"bytes", (json_int_t)r->bytes, "total_ns", (json_int_t)r->total_ns);
 
 	if (!req->detach && WIFEXITED(r->exit_status))
 		json_object_set_new(o, "exit_code", json_integer(WEXITSTATUS(r->exit_status)));

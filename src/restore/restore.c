@@ -249,6 +249,7 @@ static int stage_run(struct restore *s)
 	if (r == 0)
 		r = run_tree(&run);
 	if (r == 0) {
+		s->ret->crid = image_manifest(s->img)->crid;
 		s->ret->pid = s->root->pid;
 		s->ret->tasks = s->tree.tree.n_tasks;
 		s->ret->threads = s->tree.n_threads;
@@ -299,6 +300,8 @@ int restore_run(
 	cgroup_done(&s.plan, r < 0);
 	restore_done(&s);
 	ret->total_ns = now_ns() - start;
+	if (r == 0 && !req->detach && req->started)
+		req->started(req->started_arg, ret);
 	if (r == 0 && !req->detach) {
 		status = front_wait(&s.front);
 		ret->exit_status = status < 0 ? 0 : status;

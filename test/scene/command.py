@@ -259,7 +259,8 @@ def fails(s, want, words, *args):
     s.words(text, *words)
     status, text = s.ckpt(*args, "--json", ok=False)
     error = json.loads(text)["error"]
-    if status != want or set(error) != {"kind", "errno", "strerror", "object", "call", "advice", "target"}:
+    if status != want or set(error) != {"kind", "errno", "strerror", "syscall", "resource", "pid", "fd", "target_state",
+                                         "hint", "text"}:
         raise Failure(f"{args} --json: expected exit status {want} and an error's fields, got {status}\n{text}")
     return error
 
@@ -271,8 +272,8 @@ def scene_bad_targets(s):
         os._exit(0)
     wait_for("a zombie", 5, lambda: proc_state(zombie) == "Z")
     error = fails(s, 3, ["can't be saved: it has ended"], "dump", "-t", str(zombie), "-D", s.image)
-    if error["target"] != "none":
-        raise Failure(f"a dead process is said to be {error['target']}")
+    if error["target_state"] != "none":
+        raise Failure(f"a dead process is said to be {error['target_state']}")
     os.waitpid(zombie, 0)
     fails(s, 4, ["No such process"], "dump", "-t", str(zombie), "-D", s.image)
     if proc_state(2) is not None and os.readlink("/proc/self/ns/pid") == os.readlink("/proc/2/ns/pid"):

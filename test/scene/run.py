@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays scenes with the command: what it does and says when the world around it differs.
 
-  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, outside.py, policy.py, relay.py or
+  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, outside.py, policy.py, relay.py, serve.py or
   terminal.py
 
 Each scene runs in a process and a directory of its own. A failed one keeps its directory.
@@ -18,6 +18,7 @@ import front
 import outside
 import policy
 import relay
+import serve
 import terminal
 from harness import Scene
 from stage import play_all
@@ -29,7 +30,7 @@ def scene(fn, name, directory):
 
 
 SCENES = {name[6:]: functools.partial(scene, fn, name[6:])
-          for module in (cgroup, command, files, front, outside, policy, relay, terminal)
+          for module in (cgroup, command, files, front, outside, policy, relay, serve, terminal)
           for name, fn in vars(module).items() if name.startswith("scene_")}
 
 

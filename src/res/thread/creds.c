@@ -185,6 +185,15 @@ static void plan_capset(struct prog *prog, const char *what, uint64_t inheritabl
 		(unsigned long long)inheritable);
 }
 
+/* What takes away the rest. */
+static void plan_last(struct prog *prog, const Ckpt__Creds *m)
+{
+	if (m->no_new_privs)
+		PROG_CALL(prog, "creds: no_new_privs", SYS_prctl, IMM(PR_SET_NO_NEW_PRIVS), IMM(1),
+			IMM(0), IMM(0), IMM(0));
+	plan_capset(prog, "creds: capabilities", m->inheritable, m->permitted, m->effective);
+}
+
 static void plan_caps(struct prog *prog, const Ckpt__Creds *m)
 {
 	plan_capset(prog, "creds: capabilities, not yet all given up", m->inheritable,
@@ -207,10 +216,20 @@ static void plan_caps(struct prog *prog, const Ckpt__Creds *m)
 	}
 	PROG_CALL(prog, "creds: securebits", SYS_prctl, IMM(PR_SET_SECUREBITS), IMM(m->securebits));
 	prog_object(prog, "%#x", m->securebits);
-	if (m->no_new_privs)
-		PROG_CALL(prog, "creds: no_new_privs", SYS_prctl, IMM(PR_SET_NO_NEW_PRIVS), IMM(1),
-			IMM(0), IMM(0), IMM(0));
-	plan_capset(prog, "creds: capabilities", m->inheritable, m->permitted, m->effective);
+	plan_last(prog, m);
+}
+
+/* It differs from ours only in what we have and it has not: to give up takes no right. */
+static bool only_gives_up(const Ckpt__Creds *m, const Ckpt__Creds *own)
+{
+	Ckpt__Creds more = *m;
+
+	if (!own || m->permitted & ~own->permitted || (own->no_new_privs && !m->no_new_privs))
+		return false;
+	more.permitted = own->permitted;
+	more.effective = own->effective;
+	more.no_new_privs = own->no_new_privs;
+	return thread_as_own(&more.base, &own->base);
 }
 
 static void plan(
@@ -229,6 +248,10 @@ static void plan(
 	}
 	if (thread_as_own(&m->base, p->own_creds))
 		return;
+	if (only_gives_up(m, (const Ckpt__Creds *)p->own_creds)) {
+		plan_last(prog, m);
+		return;
+	}
 	PROG_CALL(prog, "creds: keep capabilities", SYS_prctl, IMM(PR_SET_SECUREBITS),
 		IMM(SECBIT_NO_SETUID_FIXUP));
 	plan_ids(prog, m);

@@ -83,10 +83,10 @@ Test(message, error_is_one_json_object_on_stdout, .init = cr_redirect_stdout)
 	e = json_object_get(root, "error");
 	cr_expect_str_eq(json_string_value(json_object_get(e, "kind")), "space");
 	cr_expect_eq(json_integer_value(json_object_get(e, "errno")), ENOSPC);
-	cr_expect_str_eq(json_string_value(json_object_get(e, "object")), "/img/pages-0");
-	cr_expect_str_eq(json_string_value(json_object_get(e, "call")), "write");
-	cr_expect_str_eq(json_string_value(json_object_get(e, "advice")), "make room");
-	cr_expect_str_eq(json_string_value(json_object_get(e, "target")), "running");
+	cr_expect_str_eq(json_string_value(json_object_get(e, "resource")), "/img/pages-0");
+	cr_expect_str_eq(json_string_value(json_object_get(e, "syscall")), "write");
+	cr_expect_str_eq(json_string_value(json_object_get(e, "hint")), "make room");
+	cr_expect_str_eq(json_string_value(json_object_get(e, "target_state")), "running");
 	json_decref(root);
 }
 

@@ -88,8 +88,9 @@ Test(options, short_forms_that_users_of_criu_know)
 
 static int set(enum verb verb, void *req, const char *name, const char *value, char *text)
 {
+	struct option_front front = {};
 	struct ckpt_error err = {};
-	int r = option_set_named(verb, req, name, value, &err);
+	int r = option_set_named(verb, req, &front, name, value, &err);
 	char *line = r < 0 ? ckpt_error_text(&err) : NULL;
 
 	if (r < 0)
