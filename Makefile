@@ -227,6 +227,10 @@ endif
 $(B)/ckpt.1: $(B)/ckpt
 	$(Q)$< help --man > $@
 
+.PHONY: rpc-doc
+rpc-doc: $(B)/ckpt ## writes the methods of the service into docs/RPC.md
+	$(Q)sed -i '/^## Methods/q' docs/RPC.md && $< help --rpc >> docs/RPC.md
+
 $(B)/ckpt.bash: $(B)/ckpt
 	$(Q)$< help --completion bash > $@
 

@@ -59,10 +59,10 @@ struct collect_tree {
 
 	struct collect_file *files; /* open file descriptions; the place is the id less 1 */
 	size_t n_files, cap_files;
-	struct seen *seen;         /* see res/file/seen.h */
-	struct mount_list *mounts; /* ours, see res/file/files.c; NULL: not read yet */
-	struct sock_diag *diag;    /* see res/socket/socket.h; NULL: nothing was asked yet */
-	struct sockopt_kind *sockopts; /* what new sockets are like, see res/socket/sockopt.h */
+	struct seen *seen;               /* see res/file/seen.h */
+	struct mount_list *mounts;       /* ours, see res/file/files.c; NULL: not read yet */
+	struct sock_diag *diag;          /* see res/socket/socket.h; NULL: nothing was asked yet */
+	struct sockopt_kind *sockopts;   /* what new sockets are like, see res/socket/sockopt.h */
 	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */
 	uint64_t own_netns;              /* cookie of our network namespace, 0: not asked yet */
 };
@@ -187,7 +187,7 @@ struct plan_override {
 struct plan_relay {
 	uint32_t index; /* its number at the dump; UINT32_MAX: it was no pseudo terminal */
 	int master;     /* at a number that no task uses; -1: not opened yet */
-	int terminal;   /* of this command, for the settings of one that is not in the image; borrowed */
+	int terminal; /* of this command, for the settings of one that is not in the image; borrowed */
 };
 
 struct plan {
@@ -205,15 +205,16 @@ struct plan {
 	bool timer_ids; /* the ids of POSIX timers can be chosen (FEATURE_TIMER_IDS) */
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;
-	const struct mm_born *born; /* of the task being planned; NULL: bare, and mapped with its own */
-	pid_t exe_of; /* whose exe link it has when it is made; 0: that of the restorer */
-	bool uffd;    /* new memory may get its contents through a userfaultfd (FEATURE_UFFD) */
+	const struct mm_born
+		*born; /* of the task being planned; NULL: bare, and mapped with its own */
+	pid_t exe_of;  /* whose exe link it has when it is made; 0: that of the restorer */
+	bool uffd;     /* new memory may get its contents through a userfaultfd (FEATURE_UFFD) */
 	uint64_t thp_bytes; /* the smallest huge page that any memory may be given; 0: none */
 	bool describe;
 	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */
 	struct ipc_made *ipc_made;
 	size_t n_ipc_made, cap_ipc_made;
-	struct cgroups *cgroups; /* groups to be put into, see cgroup_done(); NULL: none */
+	struct cgroups *cgroups;  /* groups to be put into, see cgroup_done(); NULL: none */
 	struct plan_relay *relay; /* borrowed; NULL: none */
 };
 

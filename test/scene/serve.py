@@ -20,7 +20,6 @@ REFUSED, TARGET, PRIVILEGE, CANCELLED = 3, 4, 8, 10  # kinds of failure
 COUNTER = """
 import time
 n = 0
-ready_at = 3
 import threading
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [GO])
 ended = []
@@ -169,6 +168,17 @@ def scene_serve_discover(s):
         names -= {"json", "help", "log", "faults"}
         if not names <= methods[verb]:
             raise Failure(f"{verb}: the service lacks {names - methods[verb]}")
+
+
+def scene_serve_document(s):
+    """docs/RPC.md has the methods as they are; `make rpc-doc` writes them."""
+    with open(os.path.join(os.path.dirname(os.path.dirname(HERE)), "docs", "RPC.md"), encoding="utf-8") as f:
+        written = f.read().partition("## Methods\n")[2]
+    with open(s.file("log.rpc"), "w+", encoding="utf-8") as f:
+        subprocess.run([CKPT, "help", "--rpc"], stdout=f, check=True)
+        f.seek(0)
+        if f.read() != written:
+            raise Failure("docs/RPC.md is out of date: make rpc-doc")
 
 
 def count(s):

@@ -47,6 +47,7 @@ Test(rpc, requests)
 
 Test(rpc, depth_is_told_before_it_is_parsed)
 {
+	static const char quoted[] = "[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]";
 	char deep[80];
 	json_t *v = NULL, *error = NULL;
 
@@ -58,8 +59,7 @@ Test(rpc, depth_is_told_before_it_is_parsed)
 	cr_expect_eq(json_integer_value(json_object_get(error, "code")), RPC_PARSE_ERROR);
 	json_decref(error);
 	/* in a string, also one with quotes in it, they are text */
-	cr_expect_eq(
-		rpc_parse("[\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]", 41, &v, &error), 0);
+	cr_expect_eq(rpc_parse(quoted, strlen(quoted), &v, &error), 0);
 	json_decref(v);
 }
 
