@@ -63,8 +63,7 @@ struct fill_worker {
 	pthread_t thread;
 	bool started;
 	unsigned number;
-	uint8_t *buf;
-	size_t cap;
+	struct fill_buf buf;
 	int err;
 	const char *call;
 	const Ckpt__PageRun *bad; /* whose contents are not what was written */
@@ -295,15 +294,15 @@ static int fill_group(struct fill_worker *k, const struct group *g)
 	const struct part *p = &k->fill->parts[g->first];
 	uint64_t at = p->run->offset;
 	const uint8_t *run;
-	int r = vec_reserve(&k->buf, &k->cap, g->bytes, 1);
+	int r = vec_reserve(&k->buf.v, &k->buf.cap, g->bytes, 1);
 
 	k->call = "pread";
 	if (r == 0)
-		r = pread_full(image_page_fd(img, p->run->shard), k->buf, g->bytes, (off_t)at);
+		r = pread_full(image_page_fd(img, p->run->shard), k->buf.v, g->bytes, (off_t)at);
 	for (size_t i = 0; r == 0 && i < g->n; i++, p++) {
 		bool again = i && p->run == p[-1].run;
 
-		run = k->buf + (p->run->offset - at);
+		run = k->buf.v + (p->run->offset - at);
 		if (!again && hash64(run, pages_run_bytes(p->run)) != p->run->xxh3) {
 			k->bad = p->run;
 			return -EBADMSG;
@@ -335,7 +334,6 @@ static void *worker_main(void *arg)
 			atomic_store(&k->fill->stop, true);
 		}
 	}
-	free(k->buf);
 	trace_end(&span);
 	return NULL;
 }
@@ -367,6 +365,8 @@ int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes)
 		workers = 1;
 	for (unsigned i = 0; i < workers; i++)
 		v[i] = (struct fill_worker){.fill = &f, .number = i};
+	if (req->buf)
+		v[0].buf = *req->buf;
 	for (unsigned i = 1; i < workers; i++)
 		v[i].started = pthread_create(&v[i].thread, NULL, worker_main, &v[i]) == 0;
 	worker_main(&v[0]);
@@ -376,6 +376,10 @@ int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes)
 	for (unsigned i = 0; i < workers && r == 0; i++)
 		if (v[i].err)
 			r = report(&f, &v[i]);
+	for (unsigned i = req->buf != NULL; i < workers; i++)
+		fill_buf_done(&v[i].buf);
+	if (req->buf)
+		*req->buf = v[0].buf;
 	if (ret_bytes)
 		*ret_bytes += f.bytes;
 out:
@@ -384,4 +388,10 @@ out:
 	free(f.parts);
 	free(f.groups);
 	return r;
+}
+
+void fill_buf_done(struct fill_buf *b)
+{
+	free(b->v);
+	*b = (struct fill_buf){0};
 }

@@ -9,6 +9,12 @@
 #include "core/op.h"
 #include "model/page_map.h"
 
+/* What contents go through; kept for the next time. Zeroed at first. */
+struct fill_buf {
+	uint8_t *v;
+	size_t cap;
+};
+
 struct fill_req {
 	const struct image *img;
 	const struct model *model;
@@ -17,9 +23,10 @@ struct fill_req {
 	int fd;       /* /proc/PID/mem (writes go past protections), or a file */
 	int uffd;     /* a userfaultfd, or whatever if there is nothing for it: */
 	const struct page_map
-		*through; /* what is registered with it, and written so; may be NULL */
-	const char *what; /* for messages */
-	unsigned workers; /* at most so many threads; each verifies what it reads */
+		*through;     /* what is registered with it, and written so; may be NULL */
+	const char *what;     /* for messages */
+	unsigned workers;     /* at most so many threads; each verifies what it reads */
+	struct fill_buf *buf; /* of the calling thread; NULL: none is kept */
 	/* Instead of the record's runs: only these, each from the record of that type of the task it is of. */
 	const struct page_map *only;
 	const struct model_type *type;
@@ -31,5 +38,7 @@ struct fill_req {
  * Return: 0; negative after op_fail().
  */
 int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes);
+
+void fill_buf_done(struct fill_buf *b);
 
 #endif

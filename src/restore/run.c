@@ -18,7 +18,6 @@
 #include "restore/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,24 +31,19 @@
 
 #include "core/fault.h"
 #include "core/trace.h"
-#include "kernel/pidfd.h"
 #include "kernel/ptrace.h"
-#include "res/mm/mm.h"
-#include "res/mm/mm_uffd.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
-#include "restore/fill.h"
+#include "restore/fillers.h"
 #include "restore/spawn.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
-#include "util/parallel.h"
 #include "util/vec.h"
 
 #define NEEDS_PID "run as root: the same pid takes CAP_CHECKPOINT_RESTORE, see `ckpt check`"
 
 #define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 #define LOOK_NS       20000000L /* how often a waiting coordinator looks whether a task died */
-#define FILLS_WORTH   2         /* memories that are filled by a thread more */
 #define ZOMBIE_NS     2000000000ULL
 
 /* ------------------------------------------------------------------ making the root */
@@ -195,82 +189,12 @@ static void find_made(struct run *r)
 
 /* ------------------------------------------------------------------ memory */
 
-/*
- * The userfaultfd that a task has made for the first time that it is filled.
- * @ret: what has been registered with it; the caller's to release
- * Return: ours to close; -EBADF there is none.
- */
-static int take_uffd(struct run *r, const struct run_task *t, struct page_map *ret)
-{
-	const struct agent_step *steps =
-		(const void *)area_prog(&r->area, t->plan->threads[0].id)->steps;
-	size_t first = t->plan->uffd_step, good = 0;
-	_cleanup_close_ int pidfd = -EBADF;
-	int fd = -EBADF;
-
-	if (t->filled > 1 || first == MM_NO_UFFD || steps[first].ret < 0 ||
-		mm_uffd_ranges(r->plan, t->pid, task_plan_fill(t->plan, 0), ret) < 0)
-		return -EBADF;
-	for (size_t i = 0; i < ret->n; i++)
-		if (steps[mm_uffd_registered(first, i)].ret == 0)
-			ret->v[good++] = ret->v[i];
-	ret->n = good;
-	pidfd = pidfd_of(t->pid);
-	if (good && pidfd >= 0)
-		fd = pidfd_take(pidfd, (int)steps[first].ret);
-	if (fd < 0)
-		ret->n = 0;
-	return fd;
-}
-
-static int fill(struct run *r, struct run_task *t)
-{
-	const struct model *m = r->plan->model;
-	struct fill_req req = {.img = r->img,
-		.model = m,
-		.type = &res_pages.type,
-		.rec = model_find(m, &res_pages.type, (uint64_t)t->pid),
-		.only = task_plan_fill(t->plan, t->filled - 1),
-		.workers = r->workers};
-	_cleanup_close_ int fd = -EBADF, uffd = -EBADF;
-	struct page_map through = {0};
-	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
-	uint64_t bytes = 0;
-	int ret;
-
-	if (req.only ? req.only->n == 0 : !req.rec)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	snprintf(what, sizeof(what), "%s: memory", task_plan_name(t->plan, name));
-	req.fd = fd;
-	req.uffd = uffd = take_uffd(r, t, &through);
-	req.through = &through;
-	req.what = what;
-	ret = fd < 0 ? op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path)
-		     : fill_fd(r->op, &req, &bytes);
-	page_map_done(&through);
-	__atomic_add_fetch(&r->page_bytes, bytes, __ATOMIC_RELAXED);
-	return ret;
-}
-
-static void open_gate(struct run *r, const struct run_task *t, uint32_t times)
+void run_open_gate(struct run *r, const struct run_task *t, uint32_t times)
 {
 	struct agent_prog *prog = (void *)r->area.progs[t->plan->threads[0].id];
 
 	__atomic_store_n(&prog->gate, times, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, &prog->gate, FUTEX_WAKE, 1, NULL, NULL, 0);
-}
-
-/* Of several threads at once. A gate stays shut when something has failed. */
-static void fill_one(void *arg, size_t i)
-{
-	struct run *r = arg;
-	struct run_task *t = r->ready[i];
-
-	t->failed = fill(r, t) < 0;
-	if (!t->failed)
-		open_gate(r, t, (uint32_t)t->filled);
 }
 
 /* Whether it waits for its memory to be filled, for the first time or once more. */
@@ -279,34 +203,66 @@ static bool wants_fill(const struct run *r, const struct run_task *t)
 	const struct agent_prog *prog = area_prog(&r->area, t->plan->threads[0].id);
 
 	/* with the results of the steps before */
-	return task_plan_lives(t->plan) && t->filled < t->plan->lend->n &&
+	return t->filled < t->plan->lend->n &&
 	       __atomic_load_n(&prog->at, __ATOMIC_ACQUIRE) >= t->plan->fill_steps[t->filled];
 }
 
-/* Those whose memory is mapped get their contents, and may make the children that are to share them. */
-static int fill_ready(struct run *r)
+/* A task that waits to be filled for the first time is ours from now on. */
+static int take_over(struct run *r, struct run_task *t)
 {
+	int ret = 0;
+
+	t->pid = t->plan->birth->pid; /* its maker may not have said so yet */
+	if (t != &r->tasks[0])
+		ret = run_trace(r, t, 0);
+	if (ret == 0)
+		ret = cgroup_place(r->plan, t->pid, task_plan_alive(t->plan)->tid);
+	return ret;
+}
+
+/*
+ * Those whose memory is mapped get their contents, and may make the children that are to share them.
+ * @wait: tasks that are to be filled at some time; those that need no more are taken out
+ */
+static int fill_ready(struct run *r, struct fillers *f, struct run_task **wait, size_t *n)
+{
+	size_t left = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < *n; i++) {
+		struct run_task *t = wait[i];
+
+		if (ret == 0 && wants_fill(r, t)) {
+			if (t->filled++ == 0)
+				ret = take_over(r, t);
+			if (ret == 0)
+				fillers_add(f, t);
+		}
+		if (t->filled < t->plan->lend->n)
+			wait[left++] = t;
+	}
+	*n = left;
+	return ret < 0 || !fillers_failed(f) ? ret : -EIO;
+}
+
+static int fill_all(struct run *r, struct fillers *f, uint32_t all)
+{
+	struct run_task **wait = calloc(r->tree.n, sizeof(struct run_task *));
 	size_t n = 0;
 	int ret = 0;
 
-	for (size_t i = 0; i < r->tree.n && ret == 0; i++) {
-		struct run_task *t = &r->tasks[i];
-
-		if (!wants_fill(r, t))
-			continue;
-		r->ready[n++] = t;
-		if (t->filled++)
-			continue;
-		t->pid = t->plan->birth->pid; /* its maker may not have said so yet */
-		if (i)
-			ret = run_trace(r, t, 0);
-		if (ret == 0)
-			ret = cgroup_place(r->plan, t->pid, task_plan_alive(t->plan)->tid);
+	if (!wait)
+		return op_fail(r->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the tasks");
+	for (size_t i = 0; i < r->tree.n; i++)
+		if (task_plan_lives(r->tasks[i].plan))
+			wait[n++] = &r->tasks[i];
+	for (bool done = false; ret == 0 && !done;) {
+		ret = wait_news(r, all, load(&r->area.ctl->arrived) + 1);
+		done = ret == 1;
+		if (ret >= 0)
+			ret = fill_ready(r, f, wait, &n);
 	}
-	if (ret == 0)
-		parallel_each_of(n, FILLS_WORTH, fill_one, r);
-	for (size_t i = 0; i < n && ret == 0; i++)
-		ret = r->ready[i]->failed ? -EIO : 0;
+	free(wait);
 	return ret;
 }
 
@@ -315,14 +271,14 @@ static int stage_grow(struct run *r)
 {
 	uint32_t all = (uint32_t)(r->tree.n_fills + (r->tree.n > 1 ? r->tree.tree.n_standing : 0));
 	int ret = fault_point(r->op, "restore.fill");
+	struct fillers *f = NULL;
 
-	for (bool done = false; ret == 0 && !done;) {
-		ret = wait_news(r, all, load(&r->area.ctl->arrived) + 1);
-		done = ret == 1;
-		find_made(r);
-		if (ret >= 0)
-			ret = fill_ready(r);
-	}
+	if (ret == 0)
+		ret = fillers_new(r, &f);
+	if (ret == 0)
+		ret = fill_all(r, f, all);
+	fillers_end(f);
+	find_made(r);
 	r->arrivals = all;
 	if (ret == 0)
 		ret = fault_point(r->op, "restore.tree");
@@ -407,7 +363,7 @@ static void kill_tree(struct run *r)
 		sleepers_done(&r->tasks[i].sleepers);
 		if (r->tasks[i].traced)
 			kill(r->tasks[i].pid, SIGKILL);
-		open_gate(r, &r->tasks[i], UINT32_MAX);
+		run_open_gate(r, &r->tasks[i], UINT32_MAX);
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		find_made(r);
@@ -445,12 +401,8 @@ int run_tree(struct run *r)
 
 	r->workers = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
 	r->tasks = calloc(r->tree.n, sizeof(*r->tasks));
-	r->ready = calloc(r->tree.n, sizeof(*r->ready));
-	if (!r->tasks || !r->ready) {
-		free(r->tasks);
-		free(r->ready);
+	if (!r->tasks)
 		return op_fail(r->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the tasks");
-	}
 	for (size_t i = 0; i < r->tree.n; i++)
 		r->tasks[i].plan = &r->tree.tasks[i];
 	was = adopt(r);
@@ -469,7 +421,6 @@ int run_tree(struct run *r)
 	if (r->tree.n > 1)
 		prctl(PR_SET_CHILD_SUBREAPER, was);
 	free(r->tasks);
-	free(r->ready);
 	trace_end(&span);
 	return ret;
 }

@@ -16,8 +16,7 @@ struct run_task {
 	const struct task_plan *plan;
 	pid_t pid;     /* 0: it is not known to exist */
 	size_t traced; /* of plan->threads, the first so many are traced by us */
-	size_t filled; /* so often has its memory been filled, ... */
-	bool failed;   /* ... unless it could not be */
+	size_t filled; /* so often is or was its memory filled */
 	bool stops;    /* it is left stopped */
 	struct sleepers sleepers;
 };
@@ -27,9 +26,8 @@ struct run {
 	const struct image *img;
 	struct plan *plan;
 	struct tree_plan tree;
-	struct run_task *tasks;  /* one per tree.tasks; [0] is the root */
-	struct run_task **ready; /* room for as many: those that are just being filled */
-	unsigned workers;        /* that may fill the memory of one task */
+	struct run_task *tasks; /* one per tree.tasks; [0] is the root */
+	unsigned workers;       /* that may fill the memory of one task */
 	struct area area;
 	uint32_t arrivals;                 /* waited for so far, over all barriers */
 	const struct timens_offsets *time; /* of a time namespace for them, or NULL */
@@ -47,6 +45,9 @@ int run_tree(struct run *r);
 
 /** run_trace() - seize one thread of a task; it ends with us from then on. 0 or after op_fail() */
 int run_trace(struct run *r, struct run_task *t, size_t thread);
+
+/** run_open_gate() - let a task go on that waits at its gate, until for so many times */
+void run_open_gate(struct run *r, const struct run_task *t, uint32_t times);
 
 /**
  * run_finish() - the last switch: all threads are parked; they get their registers and go on
