@@ -38,6 +38,7 @@ struct collect_file; /* one open file description already seen, see res/file/see
 struct seen;
 struct fdpolicy;
 struct file_look;
+struct in_flight;
 struct sock_diag;
 struct sockopt_kind;
 struct inet_groups;
@@ -61,6 +62,7 @@ struct collect_tree {
 	size_t n_files, cap_files;
 	struct seen *seen;               /* see res/file/seen.h */
 	struct mount_list *mounts;       /* ours, see res/file/files.c; NULL: not read yet */
+	struct in_flight *in_flight; /* see files_in_flight(); NULL: nothing was in flight yet */
 	struct sock_diag *diag;          /* see res/socket/socket.h; NULL: nothing was asked yet */
 	struct sockopt_kind *sockopts;   /* what new sockets are like, see res/socket/sockopt.h */
 	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */

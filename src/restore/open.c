@@ -15,6 +15,7 @@
 #include "res/file/pty.h"
 #include "res/mm/mm.h"
 #include "res/registry.h"
+#include "res/socket/socket.h"
 #include "restore/fill.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -257,6 +258,7 @@ int open_files(struct plan *p, const struct image *img)
 		if (f->opened && res->file->opened_all)
 			r = res->file->opened_all(&o.ctx, f->rec, f->fd);
 	}
+	unixsock_done(&o.ctx);
 	return r;
 }
 

@@ -19,6 +19,7 @@
 #include "kernel/fdinfo.h"
 #include "kernel/mountinfo.h"
 #include "kernel/pidfd.h"
+#include "kernel/proc.h"
 #include "kernel/sock.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/fdpolicy.h"
@@ -31,9 +32,12 @@
 /* Flags that only had a meaning when the file was opened. */
 #define CREATION_FLAGS (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
 
+static void in_flight_done(struct collect_tree *t);
+
 void files_done(struct collect_tree *t)
 {
 	seen_done(t);
+	in_flight_done(t);
 	if (t->mounts)
 		mount_list_done(t->mounts);
 	free(t->mounts);
@@ -200,7 +204,7 @@ static const struct mount_list *mounts_of(struct collect_tree *t)
 	return t->mounts && t->mounts->n ? t->mounts : NULL;
 }
 
-/* @ret_apart: set where it is not saved */
+/* @ret_apart: set where it is not saved; NULL: nobody can wish that */
 static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apart)
 {
 	_cleanup_close_ int dup = pidfd_take(c->pidfd, fd);
@@ -228,7 +232,7 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apa
 	l.flags &= ~CREATION_FLAGS;
 	if (S_ISSOCK(l.st.st_mode) && sock_look_at(dup, &sock) == 0)
 		l.sock = &sock;
-	wish = wish_for(c, &l);
+	wish = ret_apart ? wish_for(c, &l) : NULL;
 	if (wish) {
 		*ret_apart = true;
 		if (seen_add_apart(c->tree, &f, ret_id) < 0)
@@ -261,9 +265,95 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apa
 	return r < 0 ? r : add_file_record(c, *ret_id, dup, l.flags, l.pos);
 }
 
+/*
+ * What is in flight no task need have. A duplicate is ours until the dump is done, so we are looked at as
+ * if we were one of the tasks.
+ */
+struct in_flight {
+	struct tracees tr; /* for messages alone */
+	struct collect self;
+	int *fds;
+	size_t n, cap;
+};
+
+static void in_flight_done(struct collect_tree *t)
+{
+	struct in_flight *f = t->in_flight;
+
+	for (size_t i = 0; f && i < f->n; i++)
+		fd_close(f->fds[i]);
+	if (f) {
+		fd_close(f->self.proc_fd);
+		fd_close(f->self.pidfd);
+		free(f->fds);
+	}
+	free(f);
+	t->in_flight = NULL;
+}
+
+static int in_flight_begin(struct collect_tree *t)
+{
+	struct in_flight *f = t->in_flight = calloc(1, sizeof(*f));
+
+	if (!f)
+		return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "descriptors in flight");
+	f->tr = (struct tracees){.op = t->op, .pid = getpid(), .alive = getpid()};
+	snprintf(f->tr.comm, sizeof(f->tr.comm), "in flight");
+	f->self = (struct collect){.tree = t,
+		.op = t->op,
+		.tr = &f->tr,
+		.model = t->model,
+		.pid = getpid(),
+		.alive = getpid(),
+		.proc_fd = proc_open(getpid()),
+		.pidfd = pidfd_of(getpid())};
+	if (f->self.proc_fd >= 0 && f->self.pidfd >= 0)
+		return 0;
+	return op_fail(t->op, CKPT_E_SYSTEM, f->self.pidfd < 0 ? -f->self.pidfd : EIO, "pidfd_open",
+		NULL, "ourselves");
+}
+
+/* What a task does to have it as it was, nobody would do: there is none that has it. */
+static int check_in_flight(struct collect_tree *t, uint32_t id)
+{
+	for (const struct res *const *k = registry(); *k; k++) {
+		const struct file_ops *f = (*k)->file;
+
+		if (f && (f->late || f->plan_each || f->plan) &&
+			model_get(t->model, &(*k)->type, id) && *k != &res_shmem)
+			return op_fail(t->op, CKPT_E_REFUSED, 0, NULL, "let the program receive it",
+				"a %s that is only in flight (SCM_RIGHTS), open in no process, "
+				"can't be saved",
+				(*k)->type.name);
+	}
+	return 0;
+}
+
+int files_in_flight(struct collect_tree *t, int fd, uint32_t *ret_id)
+{
+	int r = t->in_flight ? 0 : in_flight_begin(t);
+	struct in_flight *f = t->in_flight;
+	size_t before = t->n_files;
+
+	if (r == 0 && vec_reserve(&f->fds, &f->cap, f->n + 1, sizeof(*f->fds)) < 0)
+		r = op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "descriptors in flight");
+	if (r == 0)
+		r = descriptor(&f->self, fd, ret_id, NULL);
+	if (r == 0 && t->n_files != before) {
+		f->fds[f->n++] = fd;
+		return check_in_flight(t, *ret_id);
+	}
+	fd_close(fd);
+	return r;
+}
+
 int files_finish(struct collect_tree *t)
 {
 	int r = 0;
+
+	for (const struct res *const *k = registry(); *k && r == 0; k++)
+		if ((*k)->file && (*k)->file->gather)
+			r = (*k)->file->gather(t);
 
 	for (const struct res *const *k = registry(); *k && r == 0; k++)
 		if ((*k)->file && (*k)->file->finish)

@@ -10,6 +10,7 @@
 #include "res/res.h"
 
 struct sock_look;
+struct unix_world;
 
 /* What is known of a description before its kind is. */
 struct file_look {
@@ -40,6 +41,8 @@ struct open_ctx {
 	int (*also)(struct open_ctx *o, uint64_t file_id, int fd);
 	/* a descriptor to where no task has a number; fd is taken */
 	int (*away)(struct open_ctx *o, int fd);
+	/* unix sockets between open() and opened_all(), see res/socket/unixsock.h; NULL: none yet */
+	struct unix_world *unix_world;
 	/* every descriptor of this description becomes something else (--fd) */
 	bool unneeded;
 };
@@ -69,6 +72,9 @@ struct file_ops {
 	struct file_verdict (*verdict)(int procfd, const struct file_look *l);
 	/* Add the kind's own record under id. 0 or negative after op_fail(). */
 	int (*collect)(struct collect *c, uint64_t id, const struct file_look *l);
+	/* Add the descriptions that only lie in one of this kind, see files_in_flight(). Before any
+	 * finish(). 0 or negative after op_fail(). May be NULL. */
+	int (*gather)(struct collect_tree *t);
 	/* All descriptions of all tasks are known. 0 or negative after op_fail(). May be NULL. */
 	int (*finish)(struct collect_tree *t);
 	/* Open it again. Return: a descriptor, owned by the caller; OPEN_NOTHING where it is
@@ -128,6 +134,13 @@ uint64_t iouring_offset(const struct vma *v);
 
 /** files_of_exe() - the id of /proc/PID/exe */
 int files_of_exe(struct collect *c, uint32_t *ret_id);
+
+/**
+ * files_in_flight() - the id of a description that a socket's queue holds; no task need have it
+ * @fd: a duplicate in our hands; taken
+ * Return: 0; negative after op_fail().
+ */
+int files_in_flight(struct collect_tree *t, int fd, uint32_t *ret_id);
 
 /** files_finish() - collect what can only be told when all descriptions are known. 0 or op_fail() */
 int files_finish(struct collect_tree *t);

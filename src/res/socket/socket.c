@@ -231,6 +231,14 @@ static int set_owner(struct open_ctx *o, int fd, const Ckpt__Socket *m)
 	return 0;
 }
 
+int socket_adopt(struct open_ctx *o, uint64_t id, int fd)
+{
+	const Ckpt__Socket *m = socket_record(o, id);
+	int r = m ? set_owner(o, fd, m) : -EBADMSG;
+
+	return r < 0 ? r : socket_options(o, id, fd, SOCKOPT_NEW);
+}
+
 int socket_new(struct open_ctx *o, uint64_t id)
 {
 	const Ckpt__Socket *m = socket_record(o, id);
@@ -244,9 +252,7 @@ int socket_new(struct open_ctx *o, uint64_t id)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "socket", NULL,
 			"a socket of family %d, type %d, protocol %d", m->family, m->type,
 			m->protocol);
-	r = set_owner(o, fd, m);
-	if (r == 0)
-		r = socket_options(o, id, fd, SOCKOPT_NEW);
+	r = socket_adopt(o, id, fd);
 	return r < 0 ? r : TAKE_FD(fd);
 }
 

@@ -74,6 +74,12 @@ const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id);
 int socket_new(struct open_ctx *o, uint64_t id);
 
 /**
+ * socket_adopt() - the same for one that was made otherwise: socketpair(2), accept(2)
+ * Return: 0; negative after op_fail().
+ */
+int socket_adopt(struct open_ctx *o, uint64_t id, int fd);
+
+/**
  * socket_options() - set those options of the image that are to be set now
  * @fd: of the socket
  * Return: 0; negative after op_fail().
@@ -85,6 +91,10 @@ int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when wh
  * Return: 0; negative after op_fail().
  */
 int socket_flags(struct open_ctx *o, uint64_t id, int fd);
+
+/** unixsock_done() - free what opening unix sockets keeps in o */
+void unixsock_done(struct open_ctx *o);
+extern const struct res res_unixsock;
 
 extern const struct res res_socket, res_inet, res_netlink;
 

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <linux/netlink.h>
 #include <linux/perf_event.h>
 
 #include "dump/preflight.h"
@@ -79,7 +80,7 @@ static void make_refused(void)
 		.config = PERF_COUNT_SW_CPU_CLOCK};
 	int perf = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
 
-	move(socket(AF_UNIX, SOCK_STREAM, 0), FD_SOCKET);
+	move(socket(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT), FD_SOCKET);
 	move((int)syscall(SYS_fsopen, "tmpfs", 0), FD_MOUNT);
 	move(mkstemp(name), FD_LOCK);
 	unlink(name);
@@ -209,7 +210,7 @@ Test(preflight, all_offenders_are_named_at_once)
 	op_init(&op, NULL);
 	cr_assert_eq(preflight(&op, pid, NULL, &rep), 0);
 	stop(pid);
-	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
+	expect(&rep, FD_SOCKET, CKPT_REFUSED, "netlink");
 	expect(&rep, FD_MOUNT, CKPT_REFUSED, "mount");
 	expect(&rep, FD_NS, CKPT_REFUSED, "namespace");
 	cr_assert(find(&rep, "mapping "));
@@ -238,7 +239,7 @@ static void make_children(void)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		move(ends[0], FD_PIPE_R);
 		close(ends[1]);
-		move(socket(AF_UNIX, SOCK_STREAM, 0), FD_SOCKET);
+		move(socket(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT), FD_SOCKET);
 		if (write(60, "r", 1) != 1)
 			_exit(9);
 		close(60);
@@ -266,7 +267,7 @@ Test(preflight, children_are_looked_at_too)
 	cr_expect_eq(rep.r.tasks, 3);
 	expect(&rep, FD_PIPE_R, CKPT_SAVED, "pipe");
 	expect(&rep, FD_PIPE_W, CKPT_SAVED, "pipe");
-	expect(&rep, FD_SOCKET, CKPT_REFUSED, "socket");
+	expect(&rep, FD_SOCKET, CKPT_REFUSED, "netlink");
 	cr_expect_eq(rep.r.refused, 1);
 	cr_expect_neq(find(&rep, "fd 30 ")->pid, pid);
 	snprintf(text, sizeof(text), "pid %d: fd 30 ", (int)find(&rep, "fd 30 ")->pid);

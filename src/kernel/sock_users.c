@@ -1,0 +1,75 @@
+/*
+ * sock_users.c - see sock_users.h.
+ */
+#include "kernel/sock_users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernel/fdinfo.h"
+#include "kernel/proc.h"
+#include "kernel/proc_stat.h"
+#include "util/cleanup.h"
+#include "util/str.h"
+
+/* Return: 0: it is no socket */
+static uint64_t socket_at(int procfd, int fd)
+{
+	char path[32], link[64];
+	const char *number;
+	uint64_t ino = 0;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "fd/%d", fd);
+	n = readlinkat(procfd, path, link, sizeof(link) - 1);
+	if (n <= 0)
+		return 0;
+	link[n] = '\0';
+	number = str_startswith(link, "socket:[");
+	return number && str_u64(&number, 10, &ino) == 0 ? ino : 0;
+}
+
+/* Return: how many were found */
+static size_t look_at(pid_t pid, struct sock_user *v, size_t n)
+{
+	_cleanup_close_ int procfd = proc_open(pid);
+	_cleanup_free_ int *fds = NULL;
+	size_t n_fds = 0, found = 0;
+	struct proc_stat st;
+
+	if (procfd < 0 || proc_stat_read(procfd, 0, &st) < 0 ||
+		fdinfo_list(procfd, &fds, &n_fds) < 0)
+		return 0;
+	for (size_t i = 0; i < n_fds; i++) {
+		uint64_t ino = socket_at(procfd, fds[i]);
+
+		for (size_t k = 0; ino && k < n; k++) {
+			if (v[k].ino != ino || v[k].pid)
+				continue;
+			v[k].pid = pid;
+			v[k].fd = fds[i];
+			snprintf(v[k].comm, sizeof(v[k].comm), "%s", st.comm);
+			found++;
+		}
+	}
+	return found;
+}
+
+int sock_users(struct sock_user *v, size_t n)
+{
+	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ int *pids = NULL;
+	size_t n_pids = 0, left = n;
+	int r = proc < 0 ? -errno : proc_numbers(proc, ".", &pids, &n_pids);
+
+	for (size_t i = 0; i < n; i++)
+		v[i].pid = 0;
+	for (size_t i = 0; r == 0 && left && i < n_pids; i++)
+		left -= look_at(pids[i], v, n);
+	return r;
+}

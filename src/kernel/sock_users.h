@@ -1,0 +1,27 @@
+/*
+ * sock_users.h - who has a socket open. The kernel tells of nobody, so every process is looked at.
+ */
+#ifndef CKPT_KERNEL_SOCK_USERS_H
+#define CKPT_KERNEL_SOCK_USERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct sock_user {
+	uint64_t ino; /* of the socket that is looked for */
+	pid_t pid;    /* the first process that is found to have it; 0: none is seen */
+	char comm[64];
+	int fd;
+};
+
+/**
+ * sock_users() - find who has each of some sockets
+ * @v: with ino; the rest is filled
+ * Some microseconds for every descriptor of the machine; other users' are only seen with privilege.
+ * Return: 0, whoever was found; -errno.
+ * Source: proc(5) fd.
+ */
+int sock_users(struct sock_user *v, size_t n);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * unixsock.h - between the parts of the resource unixsock: dump (unixsock.c, unixsock_queue.c,
+ * unixsock_peer.c) and restore (unixsock_open.c, unixsock_bind.c, unixsock_fill.c).
+ */
+#ifndef CKPT_RES_SOCKET_UNIXSOCK_H
+#define CKPT_RES_SOCKET_UNIXSOCK_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "proto/unixsock.pb-c.h"
+#include "res/socket/socket.h"
+
+#define UNIX_NAME_MAX   sizeof(((struct sockaddr_un *)0)->sun_path)
+#define UNIX_RIGHTS_MAX 253 /* SCM_MAX_FD of the kernel */
+
+/* An address and its length. */
+struct unix_addr {
+	struct sockaddr_un un;
+	char after; /* the kernel ends a path of full length with a zero */
+	socklen_t len;
+};
+
+/** unix_addr_name() - what stands in sun_path, without the zero that ends a path */
+ProtobufCBinaryData unix_addr_name(const struct unix_addr *a);
+
+/** unix_addr_of() - the address that has a name. Return: whether the name is not too long */
+bool unix_addr_of(const ProtobufCBinaryData *name, struct unix_addr *ret);
+
+/* ---- dump ---- */
+
+/**
+ * unix_queue_collect() - look at what waits to be received, and leave it there
+ * @c: who is said to have it, in messages
+ * @fd: a duplicate
+ * Return: 0; negative after op_fail().
+ */
+int unix_queue_collect(struct collect *c, Ckpt__UnixSock *m, int fd, int type);
+
+/** unix_peers() - file_ops.finish: who is connected to whom */
+int unix_peers(struct collect_tree *t);
+
+/* ---- restore ---- */
+
+/* One socket of the image. */
+struct unix_end {
+	uint64_t id;
+	const Ckpt__UnixSock *m;
+	const struct Ckpt__Socket *socket;
+	int fd;   /* -EBADF: not made yet */
+	int peer; /* of a stream that is gone: ours for a while; -EBADF */
+	bool bound, connected;
+	bool given; /* to the plan, which closes it */
+};
+
+/* A listening socket that is gone, whose name those have that it had accepted. */
+struct unix_gone {
+	int fd, type;
+	const ProtobufCBinaryData *name;
+};
+
+struct unix_world {
+	struct unix_end *v; /* ascending by id */
+	size_t n;
+	bool filled;
+	struct unix_gone *gone;
+	size_t n_gone, cap_gone;
+};
+
+/** unix_end_of() - a socket of the image. Return: NULL: there is none such */
+struct unix_end *unix_end_of(const struct unix_world *w, uint64_t id);
+
+/**
+ * unix_listen() - have listen(2) called
+ * @as: by whom; NULL: by us
+ * Return: 0; negative after op_fail().
+ */
+int unix_listen(struct open_ctx *o, int fd, const Ckpt__UnixCred *as, int backlog);
+
+/**
+ * unix_address() - an address that leads to a socket, wherever its file is now
+ * @to: the socket
+ * @ret_file: closed by the caller when the address is not needed any more; negative: nothing
+ * Return: whether it has a name.
+ */
+bool unix_address(int to, const ProtobufCBinaryData *name, struct unix_addr *ret, int *ret_file);
+
+/**
+ * unix_connect() - have connect(2) called
+ * @to: the socket that has the name, by whatever path its file can be reached now
+ * Return: 0; negative after op_fail().
+ */
+int unix_connect(struct open_ctx *o, int fd, int to, const ProtobufCBinaryData *name,
+	const Ckpt__UnixCred *as);
+
+/** unix_open() - file_ops.open: all sockets of the image at once, when the first is to be opened */
+int unix_open(
+	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);
+
+/** unix_opened_all() - file_ops.opened_all: what is in the queues, once all descriptions are there */
+int unix_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd);
+
+/**
+ * unix_bind() - give a socket its name
+ * @path: where the file of the name shall be, which it takes the place of if it is dead; "": nowhere
+ * @m: of which the file's mode and owner are; NULL: of no matter
+ * Return: 0; negative after op_fail().
+ */
+int unix_bind(struct open_ctx *o, int fd, const ProtobufCBinaryData *name, const char *path,
+	const Ckpt__UnixSock *m);
+
+/**
+ * unix_as() - have a function run as somebody else
+ * @cred: NULL: as nobody in particular
+ * Where that can't be, it is run by us, with a warning.
+ * Return: of @fn.
+ */
+int unix_as(struct open_ctx *o, const Ckpt__UnixCred *cred, int (*fn)(void *arg), void *arg);
+
+#endif
