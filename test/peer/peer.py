@@ -122,7 +122,7 @@ class Peers(Test):
         self.rounds, self.seconds = opts.rounds, opts.seconds
         self.random = random.Random(f"{opts.seed} {name}")
         self.clients, self.roots = [], []
-        self.gaps, self.times, self.retried = [], [], 0
+        self.gaps, self.times, self.refusals = [], [], []
         open(self.file("out"), "w", encoding="ascii").close()
 
     def file(self, name):
@@ -192,7 +192,7 @@ class Peers(Test):
             status, text = self.ckpt("dump", "-t", str(root), "-D", self.image(root), *more, ok=False)
             if status != REFUSED:
                 break
-            self.retried += 1
+            self.refusals.append(text)  # what is only so for a moment
             time.sleep(0.013)
         if status == REFUSED:
             raise Skip(f"refused by ckpt: {text.splitlines()[0]:.300}")
@@ -305,10 +305,12 @@ class Peers(Test):
         if not self.times:
             return []
         dump, restore, gone = (sorted(column)[len(column) // 2] * 1000 for column in zip(*self.times))
-        said = [f"{len(self.times)} rounds: dump {dump:.0f} ms, restore {restore:.0f} ms, gone {gone:.0f} ms",
-                f"pause of a client {sorted(self.gaps)[len(self.gaps) // 2] * 1000:.0f} ms,"
-                f" at most {max(self.gaps) * 1000:.0f} ms (before {undisturbed * 1000:.0f} ms)"]
-        return said + ([f"{self.retried} dumps refused and tried again"] if self.retried else [])
+        said = [f"{len(self.times)} rounds: dump {dump:.0f} ms, restore {restore:.0f} ms, gone {gone:.0f} ms"]
+        if any(self.gaps):
+            said.append(f"pause of a client {sorted(self.gaps)[len(self.gaps) // 2] * 1000:.0f} ms,"
+                        f" at most {max(self.gaps) * 1000:.0f} ms (before {undisturbed * 1000:.0f} ms)")
+        return said + ([f"{len(self.refusals)} dumps refused and tried again: {self.refusals[0]:.300}"]
+                       if self.refusals else [])
 
     def end(self, root, sig=signal.SIGTERM, want=(0,)):
         """The server ends as it does without us."""

@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from modes import Failure
+from modes import Failure, wait_for
 from peer import PATIENCE_S, free_port, program, user
 
 BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or ["/usr/bin"])[-1]
@@ -16,7 +16,8 @@ RUN_S = 3  # of one run of pgbench; there is always one
 class Cluster:
     """One in the play's directory, which nobody else uses."""
 
-    def __init__(self, p, tcp=True):
+    def __init__(self, p, tcp=True, script=None):
+        """With a script that is the root of the tree, and begins with the postmaster's command as "$@"."""
         self.owner, self.port = user("postgres"), free_port()
         self.host = "127.0.0.1" if tcp else p.own_dir("socket", self.owner)
         self.env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": p.dir, "PGHOST": self.host,
@@ -25,9 +26,9 @@ class Cluster:
         data = p.own_dir("data", self.owner)
         self.run(program("initdb", BIN), "-D", data, "--auth=trust", "--no-sync", "-U", "postgres", owner=True)
         sockets = self.host if not tcp else data
-        self.root = p.serve([program("postgres", BIN), "-D", data, "-p", str(self.port), "-k", sockets,
-                             "-c", f"listen_addresses={self.host if tcp else ''}", "-c", "shared_buffers=16MB"],
-                            self.owner)
+        words = [program("postgres", BIN), "-D", data, "-p", str(self.port), "-k", sockets,
+                 "-c", f"listen_addresses={self.host if tcp else ''}", "-c", "shared_buffers=16MB"]
+        self.root = p.serve(["sh", "-c", script, "sh", *words] if script else words, self.owner, data, self.env)
         end = time.monotonic() + 60
         while self.run(program("pg_isready", BIN), fails=True).returncode:
             p.look_after(self.root)
@@ -127,10 +128,18 @@ def listener(client, cluster):
     return f"{n} notifications"
 
 
+def agree(cluster, total):
+    """What pgbench leaves: a row of history for each transaction, and sums that are the same everywhere."""
+    sums = ", ".join(f"(select sum({what}) from pgbench_{table})" for what, table in (
+        ("delta", "history"), ("abalance", "accounts"), ("bbalance", "branches"), ("tbalance", "tellers")))
+    count, *rest = cluster.ask(f"select (select count(*) from pgbench_history), {sums};").split("|")
+    if int(count) != total or len(set(rest)) != 1:
+        raise Failure(f"pgbench did {total} transactions, the data base has {count}; its sums are {rest}")
+
+
 def loaders(client, cluster, directory):
     """
-    Runs of pgbench, one after another. Its log has how long each transaction took, and what it has done is
-    in the data base: a row of history for each, and sums that agree.
+    Runs of pgbench, one after another. Its log has how long each transaction took.
     """
     total, failed, longest = 0, 0, 0
     while not client.stopped():
@@ -148,11 +157,7 @@ def loaders(client, cluster, directory):
                 with open(f"{directory}/{name}", encoding="ascii") as f:
                     longest = max(longest, *(int(line.split()[2]) for line in f))
                 os.unlink(f"{directory}/{name}")
-    sums = cluster.ask("select (select count(*) from pgbench_history), (select sum(delta) from pgbench_history)"
-                       " - (select sum(abalance) from pgbench_accounts), (select sum(delta) from"
-                       " pgbench_history) - (select sum(bbalance) from pgbench_branches), (select sum(delta)"
-                       " from pgbench_history) - (select sum(tbalance) from pgbench_tellers);")
-    expect("transactions in the data base, and the differences of sums", sums, f"{total}|0|0|0")
+    agree(cluster, total)
     return f"{total} transactions of at most {longest / 1000:.0f} ms"
 
 
@@ -167,6 +172,45 @@ def peer_postgres(p):
     said = p.all_rounds(cluster.root)
     p.end(cluster.root)
     return said
+
+
+INSIDE = """
+	"$@" & postmaster=$!
+	until [ -e ../begin ]; do sleep 0.1; done
+	until [ -e ../stop ]; do {pgbench} -n -c {loaders} -T 1 >>pgbench.out 2>&1 || exit 1; done
+	touch done
+	until [ -e ../end ]; do sleep 0.1; done
+	kill -INT $postmaster && wait $postmaster
+"""
+
+
+def peer_postgres_inside(p):
+    """pgbench is in the tree as well, and connects to a path: both ends of every connection are dumped."""
+    cluster = Cluster(p, False, INSIDE.format(pgbench=program("pgbench", BIN), loaders=LOADERS))
+    cluster.run(cluster.pgbench, "-i", "-q", "-s", "2", "postgres")
+    out = p.file("data/pgbench.out")
+
+    def processed():
+        with open(out, encoding="utf-8") as f:
+            text = f.read()
+        return [[int(n) for n in re.findall(f"{what}: (\\d+)", text)]
+                for what in ("transactions actually processed", "failed transactions")]
+
+    def another_run(_=0):
+        runs = len(processed()[0])
+        wait_for("a run of pgbench to its end", PATIENCE_S, lambda: p.look_after() or len(processed()[0]) > runs)
+    with open(out, "w", encoding="ascii"), open(p.file("begin"), "w", encoding="ascii"):
+        os.chown(out, cluster.owner.pw_uid, cluster.owner.pw_gid)
+    another_run()
+    said = p.all_rounds(cluster.root, another_run)
+    with open(p.file("stop"), "w", encoding="ascii"):
+        wait_for("pgbench's end", PATIENCE_S, lambda: os.path.exists(p.file("data/done")))
+    counts, failed = processed()
+    expect("failed transactions", failed, [0] * len(counts))
+    agree(cluster, sum(counts))
+    with open(p.file("end"), "w", encoding="ascii"):
+        p.end(cluster.root, 0)
+    return ", ".join([f"{sum(counts)} transactions", *filter(None, [said])])
 
 
 def peer_postgres_idle(p):
