@@ -62,11 +62,14 @@ static uint32_t *ids_copy(const uint32_t *ids, size_t n)
 
 static uint32_t last_cap(void)
 {
+	static uint32_t last; /* 0: not yet read */
 	_cleanup_free_ char *text = NULL;
 
-	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/cap_last_cap", &text, NULL) < 0)
-		return CAP_LAST_CAP;
-	return (uint32_t)atoi(text);
+	if (!last)
+		last = file_read_at(AT_FDCWD, "/proc/sys/kernel/cap_last_cap", &text, NULL) < 0
+			       ? CAP_LAST_CAP
+			       : (uint32_t)atoi(text);
+	return last;
 }
 
 static int fill(Ckpt__Creds *m, const char *status)
