@@ -146,10 +146,15 @@ int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id)
 {
 	char at[64];
 	bool shared_rw = v->prot & VMA_SHARED && v->vmflags & VMF_MW;
+	int r;
 
+	*ret_id = seen_mapping_find(c->tree, v);
+	if (*ret_id)
+		return 0;
 	snprintf(at, sizeof(at), "map_files/%llx-%llx", (unsigned long long)v->start,
 		(unsigned long long)v->end);
-	return mapped(c, at, v, shared_rw ? O_RDWR : O_RDONLY, ret_id);
+	r = mapped(c, at, v, shared_rw ? O_RDWR : O_RDONLY, ret_id);
+	return r < 0 ? r : seen_mapping_add(c->tree, v, *ret_id) < 0 ? collect_oom(c) : 0;
 }
 
 int files_of_exe(struct collect *c, uint32_t *ret_id)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernel/kcmp.h"
+#include "util/str.h"
 #include "util/vec.h"
 
 #define SLOTS_MIN 64
@@ -117,6 +118,60 @@ int seen_add(struct collect_tree *c, struct seen_inode *s, size_t at, const stru
 	return 0;
 }
 
+/* ---- mappings ---- */
+
+static bool is_shared_rw(const struct vma *v)
+{
+	return v->prot & VMA_SHARED && v->vmflags & VMF_MW;
+}
+
+/* Device and inode alone do not tell: of overlayfs, several files may show those of one. */
+static bool is_of(const struct seen_mapping *m, const struct vma *v)
+{
+	return m->ino == v->ino && m->dev_major == v->dev_major && m->dev_minor == v->dev_minor &&
+	       m->exec == !!(v->prot & VMA_EXEC) && m->shared_rw == is_shared_rw(v) &&
+	       m->deleted == v->deleted && v->path && str_eq(m->path, v->path);
+}
+
+static size_t bucket_of(const struct vma *v)
+{
+	return (v->ino ^ v->dev_minor) % SEEN_MAPPINGS;
+}
+
+uint32_t seen_mapping_find(const struct collect_tree *c, const struct vma *v)
+{
+	const struct seen *s = c->seen;
+
+	for (uint32_t i = s ? s->mapping[bucket_of(v)] : 0; i; i = s->mappings[i - 1].next)
+		if (is_of(&s->mappings[i - 1], v))
+			return s->mappings[i - 1].id;
+	return 0;
+}
+
+int seen_mapping_add(struct collect_tree *c, const struct vma *v, uint32_t id)
+{
+	struct seen *s = c->seen;
+	uint32_t *bucket = &s->mapping[bucket_of(v)];
+	struct seen_mapping m = {.ino = v->ino,
+		.dev_major = v->dev_major,
+		.dev_minor = v->dev_minor,
+		.exec = v->prot & VMA_EXEC,
+		.shared_rw = is_shared_rw(v),
+		.deleted = v->deleted,
+		.path = strdup(v->path ? v->path : ""),
+		.id = id,
+		.next = *bucket};
+
+	if (!m.path || vec_reserve(&s->mappings, &s->cap_mappings, s->n_mappings + 1,
+			       sizeof(*s->mappings)) < 0) {
+		free(m.path);
+		return -ENOMEM;
+	}
+	s->mappings[s->n_mappings++] = m;
+	*bucket = (uint32_t)s->n_mappings;
+	return 0;
+}
+
 int seen_add_apart(struct collect_tree *c, const struct collect_file *f, uint32_t *ret_id)
 {
 	if (vec_reserve(&c->files, &c->cap_files, c->n_files + 1, sizeof(*c->files)) < 0)
@@ -130,7 +185,10 @@ void seen_done(struct collect_tree *c)
 {
 	for (size_t i = 0; c->seen && i < c->seen->n; i++)
 		free(c->seen->v[i].ids);
+	for (size_t i = 0; c->seen && i < c->seen->n_mappings; i++)
+		free(c->seen->mappings[i].path);
 	if (c->seen) {
+		free(c->seen->mappings);
 		free(c->seen->v);
 		free(c->seen->slots);
 	}

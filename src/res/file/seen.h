@@ -30,8 +30,23 @@ struct seen_inode {
 	size_t n, cap;
 };
 
+#define SEEN_MAPPINGS 256
+
+/* A file that some mapping was of, as maps shows it. */
+struct seen_mapping {
+	uint64_t ino;
+	uint32_t dev_major, dev_minor;
+	bool exec, shared_rw, deleted;
+	char *path;
+	uint32_t id;
+	uint32_t next; /* index + 1 of the next of its bucket; 0: none */
+};
+
 /* The inodes, and a hash over them. */
 struct seen {
+	struct seen_mapping *mappings;
+	size_t n_mappings, cap_mappings;
+	uint32_t mapping[SEEN_MAPPINGS]; /* index + 1 */
 	struct seen_inode *v;
 	size_t n, cap;
 	uint32_t *slots; /* index + 1 into v, 0: free */
@@ -56,6 +71,16 @@ int64_t seen_find(const struct collect *c, const struct seen_inode *s, int fd, s
  */
 int seen_add(struct collect_tree *c, struct seen_inode *s, size_t at, const struct collect_file *f,
 	uint32_t *ret_id);
+
+/**
+ * seen_mapping_find() - the file of a mapping, if one of any task was of the same
+ * It is looked at once, however many mappings it has.
+ * Return: its id, 0: there was none
+ */
+uint32_t seen_mapping_find(const struct collect_tree *c, const struct vma *v);
+
+/** seen_mapping_add() - remember whose mapping it is. Return: 0; -ENOMEM. */
+int seen_mapping_add(struct collect_tree *c, const struct vma *v, uint32_t id);
 
 /** seen_add_apart() - an id for one descriptor alone, which is not found again. Return: 0; -ENOMEM. */
 int seen_add_apart(struct collect_tree *c, const struct collect_file *f, uint32_t *ret_id);

@@ -69,62 +69,9 @@ static bool has(const struct vma *v, uint64_t flag)
 	return (v->vmflags & flag) != 0;
 }
 
-/* ------------------------------------------------------------------ files */
-
-#define BUCKETS 1024
-
-/* A file that some mapping was of: it is looked at once, however many mappings it has. */
-struct seen {
-	const struct vma *v; /* the first of it */
-	uint32_t id;
-	uint32_t next; /* index + 1 */
-};
-
-struct vmas {
-	struct collect *c;
-	Ckpt__Mm *mm;
-	struct seen *seen;
-	size_t n_seen, cap_seen;
-	uint32_t bucket[BUCKETS]; /* index + 1 */
-};
-
-static bool is_shared_rw(const struct vma *v)
-{
-	return v->prot & VMA_SHARED && v->vmflags & VMF_MW;
-}
-
-/* Device and inode alone do not tell: of overlayfs, several files may show those of one. */
-static bool same_file(const struct vma *a, const struct vma *b)
-{
-	return a->ino == b->ino && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor &&
-	       (a->prot & VMA_EXEC) == (b->prot & VMA_EXEC) && is_shared_rw(a) == is_shared_rw(b) &&
-	       a->deleted == b->deleted && a->path && b->path && str_eq(a->path, b->path);
-}
-
-static int file_of(struct vmas *s, const struct vma *v, uint32_t *ret_id)
-{
-	uint32_t *bucket = &s->bucket[(v->ino ^ v->dev_minor) % BUCKETS];
-	int r;
-
-	for (uint32_t i = *bucket; i; i = s->seen[i - 1].next) {
-		if (same_file(s->seen[i - 1].v, v)) {
-			*ret_id = s->seen[i - 1].id;
-			return 0;
-		}
-	}
-	r = files_of_vma(s->c, v, ret_id);
-	if (r < 0)
-		return r;
-	if (vec_reserve(&s->seen, &s->cap_seen, s->n_seen + 1, sizeof(*s->seen)) < 0)
-		return collect_oom(s->c);
-	s->seen[s->n_seen++] = (struct seen){.v = v, .id = *ret_id, .next = *bucket};
-	*bucket = s->n_seen;
-	return 0;
-}
-
 /* ------------------------------------------------------------------ mappings */
 
-static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
+static int fill_vma(struct collect *c, const struct vma *v, Ckpt__Vma *m)
 {
 	const char *name = v->path ? str_startswith(v->path, "[anon:") : NULL;
 
@@ -155,14 +102,14 @@ static int fill_vma(struct vmas *s, const struct vma *v, Ckpt__Vma *m)
 		m->kind = CKPT__VMA__KIND__FILE;
 		m->offset = iouring_offset(v);
 		m->name = strdup("/dev/zero");
-		return file_of(s, v, &m->file);
+		return files_of_vma(c, v, &m->file);
 	} else if (has_file(v)) {
 		m->kind = CKPT__VMA__KIND__FILE;
 		m->offset = v->pgoff_bytes;
 		m->name = strdup(v->path ? v->path : "");
 		if (secrets_is_vma(v)) /* by itself */
 			m->locked = m->lock_onfault = false;
-		return file_of(s, v, &m->file);
+		return files_of_vma(c, v, &m->file);
 	} else if (name) {
 		m->name = strndup(name, strlen(name) - 1);
 	}
@@ -201,10 +148,8 @@ static bool mergeable(const Ckpt__Vma *a, const Ckpt__Vma *b)
 	       strcmp(a->name, b->name) == 0;
 }
 
-static int collect_vma(struct vmas *s, const struct vma *v)
+static int collect_vma(struct collect *c, Ckpt__Mm *mm, const struct vma *v)
 {
-	struct collect *c = s->c;
-	Ckpt__Mm *mm = s->mm;
 	Ckpt__Vma *m = msg_new(Ckpt__Vma, CKPT__VMA__INIT);
 	int r;
 
@@ -213,7 +158,7 @@ static int collect_vma(struct vmas *s, const struct vma *v)
 	mm->vmas[mm->n_vmas++] = m;
 	r = is_vdso_part(v) ? 0 : check_kind(c, v);
 	if (r == 0)
-		r = fill_vma(s, v, m);
+		r = fill_vma(c, v, m);
 	if (r == 0 && !m->name)
 		r = collect_oom(c);
 	if (r == 0)
@@ -278,20 +223,13 @@ static int collect_guards(struct collect *c, Ckpt__Mm *mm)
 
 int mm_collect_vmas(struct collect *c, Ckpt__Mm *mm)
 {
-	struct vmas *s = calloc(1, sizeof(*s));
 	int r = 0;
 
 	mm->vmas = calloc(c->maps.n ? c->maps.n : 1, sizeof(*mm->vmas));
-	if (!s || !mm->vmas) {
-		free(s);
+	if (!mm->vmas)
 		return collect_oom(c);
-	}
-	s->c = c;
-	s->mm = mm;
 	for (size_t i = 0; r == 0 && i < c->maps.n; i++)
 		if (!is_vsyscall(&c->maps.v[i]))
-			r = collect_vma(s, &c->maps.v[i]);
-	free(s->seen);
-	free(s);
+			r = collect_vma(c, mm, &c->maps.v[i]);
 	return r < 0 ? r : collect_guards(c, mm);
 }
