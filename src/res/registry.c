@@ -51,6 +51,7 @@ static const struct res *const table[] = {
 	&res_unixsock,
 	&res_inet,
 	&res_netlink,
+	&res_packet,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,

@@ -1,5 +1,5 @@
 /*
- * e2e: args: socket ip ipv6 udp raw netlink sizes stamps filter
+ * e2e: args: socket ip ipv6 udp raw packet netlink sizes stamps filter
  *
  * Holds: sockets with each of the options that socket(7), ip(7), ipv6(7), udp(7), raw(7), packet(7) and
  *        netlink(7) name, at a value that a new socket has not, each option in a socket of its own and all that go
