@@ -253,6 +253,8 @@ static int begin(struct collect_tree *t, const struct tree *tree)
 			.n_cpus = n_cpus,
 			.proc_fd = -EBADF,
 			.pidfd = -EBADF};
+		c->stat.ppid = tree->v[i].ppid;
+		t->n_stopped += tr && tr->group_stopped;
 		if (tr) {
 			c->alive = tr->alive;
 			c->proc_fd = tr->proc_fd;

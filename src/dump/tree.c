@@ -71,7 +71,9 @@ static struct tree_task *add(struct tree *t, size_t parent, pid_t pid)
 		op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d", pid);
 		return NULL;
 	}
-	t->v[t->n++] = (struct tree_task){.pid = pid, .parent = parent};
+	t->v[t->n] = (struct tree_task){
+		.pid = pid, .ppid = t->n ? t->v[parent].pid : 0, .parent = parent};
+	t->n++;
 	t->slots[slot_of(t, pid)] = at;
 	if (at > 1) {
 		up = &t->v[parent];

@@ -8,7 +8,7 @@
 #include "kernel/proc_stat.h"
 
 struct tree_task {
-	pid_t pid;
+	pid_t pid, ppid;       /* ppid: 0 of the root */
 	struct tracees *tr;    /* NULL: a zombie */
 	struct proc_stat stat; /* of a zombie */
 	bool leaf;             /* it had no children when it was held */

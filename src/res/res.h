@@ -54,6 +54,7 @@ struct collect_tree {
 
 	struct collect *tasks; /* parents before children; of a zombie nothing but its pid is set */
 	size_t n_tasks;
+	size_t n_stopped; /* of them, by SIGSTOP or the like */
 
 	struct page_want *wants;
 	size_t n_wants, cap_wants;
@@ -95,6 +96,8 @@ struct collect {
 	struct proc_status status; /* of the leader */
 	long n_cpus;               /* online here */
 	pid_t shared[SHARED_MAX];  /* the earlier task that it shares this with, 0: none */
+	size_t stop_asked;         /* its parent is asked about its stop; place + 1 among those */
+	bool stop_told;            /* its parent has waited for its stop */
 };
 
 /* Where a resource's questions begin in a batch that has been run. */

@@ -18,6 +18,7 @@
 #include "res/thread/thread.h"
 #include "restore/run.h"
 #include "restore/spawn.h"
+#include "restore/stops.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -206,123 +207,27 @@ static int put_threads(struct run *r, struct run_task *t)
 	return ret;
 }
 
-/* ------------------------------------------------------------------ left stopped */
-
-/* The end of a stop for which the mask was changed. */
-static int mask_again(
-	struct run *r, const struct run_task *t, int ret, uint64_t mask, const char *what)
-{
-	if (ret == 0)
-		ret = ptrace_setsigmask(task_plan_alive(t->plan)->tid, mask);
-	return ret < 0 ? op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_CONT)", NULL,
-				 "pid %d: %s", t->pid, what)
-		       : 0;
-}
-
-/*
- * A thread takes its own pending signals before the SIGSTOP of its process, and would run their
- * handlers. Once the stop has begun it takes nothing, so one thread begins it with everything else
- * blocked; the others join it when they are detached.
- */
-static int stop_group(struct run *r, struct run_task *t)
-{
-	pid_t tid = task_plan_alive(t->plan)->tid;
-	struct wait_status w = {0};
-	uint64_t mask;
-	int ret = ptrace_getsigmask(tid, &mask);
-
-	if (ret == 0)
-		ret = ptrace_setsigmask(tid, UINT64_MAX);
-	if (ret == 0)
-		kill(t->pid, SIGSTOP);
-	while (ret == 0 && w.kind != WAIT_GROUP_STOP) {
-		ret = ptrace_cont(tid, w.kind == WAIT_SIGNAL_STOP ? w.sig : 0);
-		if (ret == 0)
-			ret = ptrace_wait(tid, 0, &w);
-		if (ret == 0 && wait_is_dead(&w))
-			return fail_dead(r, t, &w);
-	}
-	return mask_again(r, t, ret, mask, "stopping it");
-}
-
-static bool child_stops(const struct run *r, size_t parent)
-{
-	for (size_t i = 1; i < r->tree.n; i++)
-		if (r->tasks[i].stops && r->tree.tree.v[i].parent == parent)
-			return true;
-	return false;
-}
-
-static bool child_stop_pending(pid_t tid)
-{
-	_cleanup_free_ siginfo_t *v = NULL;
-	bool found = false;
-	size_t n = 0;
-
-	if (ptrace_peeksiginfo(tid, true, &v, &n) < 0)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		found |= v[i].si_signo == SIGCHLD && v[i].si_code == CLD_STOPPED;
-	return found;
-}
-
-/*
- * A parent was told of its child's stop long ago; SIGCHLD is taken from it once more. The thread is left
- * in the stop in which the signal is dropped.
- */
-static int forget_child_stop(struct run *r, struct run_task *t)
-{
-	pid_t tid = task_plan_alive(t->plan)->tid;
-	struct wait_status w = {0};
-	uint64_t mask;
-	int ret;
-
-	if (!child_stop_pending(tid))
-		return 0;
-	ret = ptrace_getsigmask(tid, &mask);
-	if (ret == 0)
-		ret = ptrace_setsigmask(tid, ~(1ULL << (SIGCHLD - 1)));
-	if (ret == 0)
-		ret = ptrace_cont(tid, 0);
-	if (ret == 0)
-		ret = ptrace_wait(tid, 0, &w);
-	if (ret == 0 && wait_is_dead(&w))
-		return fail_dead(r, t, &w);
-	return mask_again(r, t, ret, mask, "it has been told of its child's stop");
-}
-
-/* Children first, so that what their parents are told of it can be taken back. */
-static int stop_groups(struct run *r)
-{
-	bool any = false;
-	int ret = 0;
-
-	for (size_t i = 0; i < r->tree.n; i++) {
-		r->tasks[i].stops = task_plan_lives(r->tasks[i].plan) &&
-				    (r->frozen || r->tasks[i].plan->task->stopped);
-		any |= r->tasks[i].stops;
-	}
-	for (size_t i = r->tree.tree.n; any && i-- > 0 && ret == 0;) {
-		if (!task_plan_lives(r->tasks[i].plan))
-			continue;
-		if (child_stops(r, i))
-			ret = forget_child_stop(r, &r->tasks[i]);
-		if (ret == 0 && r->tasks[i].stops)
-			ret = stop_group(r, &r->tasks[i]);
-	}
-	return ret;
-}
-
 /* ------------------------------------------------------------------ all of it */
 
-static int each_task(struct run *r, int (*f)(struct run *r, struct run_task *t))
+static int each_task(struct run *r, bool late, int (*f)(struct run *r, struct run_task *t))
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < r->tree.n && ret == 0; i++)
-		if (task_plan_lives(r->tasks[i].plan))
+		if (task_plan_lives(r->tasks[i].plan) && (late || !r->tasks[i].late))
 			ret = f(r, &r->tasks[i]);
 	return ret;
+}
+
+int finish_task(struct run *r, struct run_task *t)
+{
+	int ret = unmap_begin(r, t);
+
+	if (ret == 0)
+		ret = unmap_enter(r, t);
+	if (ret == 0)
+		ret = unmap_end(r, t);
+	return ret < 0 ? ret : put_threads(r, t);
 }
 
 static void let_go(struct run_task *t)
@@ -336,20 +241,21 @@ static void let_go(struct run_task *t)
 
 int run_finish(struct run *r)
 {
-	int ret = each_task(r, ask_to_stop);
+	int ret = each_task(r, true, ask_to_stop);
 
+	stops_find(r);
 	if (ret == 0)
-		ret = each_task(r, wait_stopped);
+		ret = each_task(r, true, wait_stopped);
 	if (ret == 0)
-		ret = each_task(r, enter_exit);
+		ret = each_task(r, true, enter_exit);
 	if (ret == 0)
-		ret = each_task(r, unmap_begin);
+		ret = each_task(r, false, unmap_begin);
 	if (ret == 0)
-		ret = each_task(r, unmap_enter);
+		ret = each_task(r, false, unmap_enter);
 	if (ret == 0)
-		ret = each_task(r, unmap_end);
+		ret = each_task(r, false, unmap_end);
 	if (ret == 0)
-		ret = each_task(r, put_threads);
+		ret = each_task(r, false, put_threads);
 	if (ret == 0)
 		ret = fault_point(r->op, "restore.finish");
 	if (ret < 0)
@@ -360,7 +266,7 @@ int run_finish(struct run *r)
 	for (size_t i = 0; i < r->tree.n; i++)
 		if (task_plan_lives(r->tasks[i].plan))
 			let_exit(&r->tasks[i]);
-	ret = stop_groups(r);
+	ret = stops_make(r);
 	for (size_t i = 0; i < r->tree.n && ret == 0; i++)
 		let_go(&r->tasks[i]);
 	return ret;

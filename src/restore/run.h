@@ -17,7 +17,10 @@ struct run_task {
 	pid_t pid;     /* 0: it is not known to exist */
 	size_t traced; /* of plan->threads, the first so many are traced by us */
 	size_t filled; /* so often is or was its memory filled */
-	bool stops;    /* it is left stopped */
+	bool stops;    /* it is left stopped, ... */
+	bool told;     /* ... which its parent has been told before, or is not to be told */
+	bool waits;    /* it waits for its children's stops, so that it is not told again */
+	bool late;     /* it keeps the agent until these have stopped */
 	struct sleepers sleepers;
 };
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "proto/task.pb-c.h"
 
@@ -67,6 +68,42 @@ int task_zombie(struct collect *c)
 	return 0;
 }
 
+/*
+ * Whether a parent has waited for a child's stop only the parent can find out; with WNOWAIT it stays as it is.
+ * That the child is traced makes no difference. Source: Linux kernel/exit.c wait_task_stopped().
+ */
+static void ask(struct collect *c, struct tracee *t, struct prog *p)
+{
+	struct collect *tasks = c->tree->tasks;
+	size_t n = 0;
+	uint64_t at;
+
+	for (size_t i = 0; c->tree->n_stopped && i < c->tree->n_tasks; i++)
+		if (tasks[i].tr && tasks[i].tr->group_stopped && tasks[i].stat.ppid == c->pid)
+			tasks[i].stop_asked = ++n;
+	at = prog_data(p, NULL, n * sizeof(siginfo_t));
+	for (size_t i = 0; n && i < c->tree->n_tasks; i++)
+		if (tasks[i].stat.ppid == c->pid && tasks[i].stop_asked)
+			PROG_CALL_ANY(p, "task: whether a child's stop was waited for", SYS_waitid,
+				IMM(P_PID), IMM(tasks[i].pid),
+				DATA(at + (tasks[i].stop_asked - 1) * sizeof(siginfo_t)),
+				IMM(WSTOPPED | WNOHANG | WNOWAIT | __WALL), IMM(0));
+}
+
+static void hear_stops(struct collect *c, const struct answer *a)
+{
+	for (size_t i = 0; c->tree->n_stopped && i < c->tree->n_tasks; i++) {
+		struct collect *child = &c->tree->tasks[i];
+		size_t k = child->stop_asked - 1;
+		const siginfo_t *si;
+
+		if (!child->stop_asked || child->stat.ppid != c->pid || answer_ret(a, k) != 0)
+			continue;
+		si = answer_data(a, k * sizeof(*si));
+		child->stop_told = si->si_pid == 0;
+	}
+}
+
 static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 {
 	Ckpt__Task *m = task_msg(c);
@@ -74,12 +111,14 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 
 	if (!m)
 		return collect_oom(c);
+	hear_stops(c, a);
 	/* that of another thread is none: it is not seen by the parent */
 	if (c->tr->leader_dead && proc_stat_read(c->proc_fd, c->pid, &leader) == 0)
 		m->exit_signal = leader.exit_signal;
 	m->leader_exited = c->tr->leader_dead;
 	m->leader_exit_status = c->tr->leader_exit_status;
 	m->stopped = c->tr->group_stopped;
+	m->stop_told = m->stopped && c->stop_told;
 	m->comm = strdup(c->tr->comm);
 	m->tids = calloc(c->tr->n, sizeof(*m->tids));
 	for (size_t i = 0; m->tids && i < c->tr->n; i++)
@@ -101,10 +140,11 @@ static void plan(
 	}
 }
 
-static const char *const volatile_fields[] = {"ppid", "pgid", "sid", "stopped", NULL};
+static const char *const volatile_fields[] = {"ppid", "pgid", "sid", "stopped", "stop_told", NULL};
 
 const struct res res_task = {
 	.type = {"task", SCOPE_TASK, &ckpt__task__descriptor, volatile_fields},
+	.ask = ask,
 	.collect = collect,
 	.plan = plan,
 };
