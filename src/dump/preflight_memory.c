@@ -29,7 +29,11 @@ static const struct {
 	{"/anon_hugepage", {"hugetlb", CKPT_SAVED, NULL, NULL}},
 	{"/dev/", {"device", CKPT_REFUSED, "memory of a device can't be saved", NULL}},
 	{"/SYSV", {"sysvshm", CKPT_SAVED, NULL, NULL}},
-	{"/[aio]", {"aio", CKPT_SAVED, NULL, NULL}},
+	{"/[aio]",
+		{"aio", CKPT_WARNED,
+			"requests that take long, such as a poll (IOCB_CMD_POLL), can't be seen, "
+			"and are lost",
+			NULL}},
 	{"/secretmem",
 		{"secretmem", CKPT_WARNED,
 			"its contents will be in the image, where others may read them", NULL}},
@@ -54,8 +58,7 @@ static const struct {
 };
 
 static const struct look_kind kind_uffd = {"userfaultfd", CKPT_REFUSED,
-	"it is registered with a userfaultfd of another process",
-	"let the program unregister it"};
+	"it is registered with a userfaultfd of another process", "let the program unregister it"};
 static const struct look_kind kind_memory = {"memory", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_pages = {"process", CKPT_REFUSED,
 	"this kernel's pages are not of 4 KiB, which is not supported yet", NULL};

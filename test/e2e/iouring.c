@@ -1,11 +1,15 @@
 /*
- * e2e: args: idle used unread two unmapped busy thread
+ * e2e: args: idle used unread two unmapped eventfd eventfds provided busy thread
+ * e2e: refuse for eventfds: io_uring, eventfd
+ * e2e: refuse for provided: io_uring, provided
  * e2e: refuse for busy: io_uring, under way
  * e2e: refuse for thread: io_uring, SQPOLL
  *
  * Holds: rings: idle: never used; used: after some thousand requests, with files and buffers registered,
  *        one place empty; unread: with completions that nobody has read, and a request that is not yet
- *        submitted; two: two of different sizes; unmapped: only a descriptor; busy: with a read of an
+ *        submitted; two: two of different sizes; unmapped: only a descriptor; eventfd: with an
+ *        eventfd that is told of completions; eventfds: the same, in a process that has two; provided: with
+ *        a ring of provided buffers; busy: with a read of an
  *        empty pipe; thread: with a thread of the kernel.
  * Shows: "io_uring: idle rings with registered files and buffers come back; in-flight requests are
  *        refused by name".
@@ -13,6 +17,7 @@
 #include "fds.h"
 #include "mm.h"
 #include <linux/io_uring.h>
+#include <sys/eventfd.h>
 #include <sys/uio.h>
 
 struct ring {
@@ -175,6 +180,40 @@ static void two(void)
 	ring_works(&b, 200);
 }
 
+static void eventfds(int n)
+{
+	struct ring r;
+	uint64_t count;
+	int fd;
+
+	ring_init(&r, 8, 0);
+	fd = MUST(eventfd(0, EFD_NONBLOCK));
+	if (n > 1)
+		MUST(eventfd(0, 0));
+	MUST(syscall(SYS_io_uring_register, r.fd, IORING_REGISTER_EVENTFD, &fd, 1));
+	ring_works(&r, 3);
+	CHECK(read(fd, &count, 8) == 8 && count == 3, "the test is broken");
+	handshake(&r);
+	CHECK(read(fd, &count, 8) == -1 && errno == EAGAIN, "it was told of nothing");
+	ring_works(&r, 5);
+	CHECK(read(fd, &count, 8) == 8 && count == 5, "it was not told of 5 completions");
+}
+
+static void provided(void)
+{
+	struct io_uring_buf_reg reg = {.ring_entries = 8, .bgid = 7};
+	struct ring r;
+
+	ring_init(&r, 8, 0);
+	reg.ring_addr = (uintptr_t)mm_island(MM_PAGE, PROT_READ | PROT_WRITE);
+	if (syscall(SYS_io_uring_register, r.fd, IORING_REGISTER_PBUF_RING, &reg, 1) < 0)
+		SKIP("no rings of provided buffers here: %s", strerror(errno));
+	handshake(&r);
+	CHECK(syscall(SYS_io_uring_register, r.fd, IORING_REGISTER_PBUF_RING, &reg, 1) < 0 &&
+			errno == EEXIST,
+		"the buffers are gone");
+}
+
 /* Before Linux 6.5 a ring can't be made in memory that is there. */
 static void need_no_mmap(void)
 {
@@ -203,6 +242,10 @@ int main(int argc, char **argv)
 		unread();
 	} else if (!strcmp(what, "two")) {
 		two();
+	} else if (!strncmp(what, "eventfd", 7)) {
+		eventfds(what[7] ? 2 : 1);
+	} else if (!strcmp(what, "provided")) {
+		provided();
 	} else if (!strcmp(what, "idle")) {
 		ring_init(&r, 32, 0);
 		handshake(&r);

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from harness import CONFLICT, HERE, Failure
+from modes import Skip  # of test/e2e
 
 DATA = b"0123456789" * 10
 READER = """
@@ -142,3 +143,65 @@ ready()
         s.nothing_left()
     s.restore()
     s.finish()
+
+
+# Writes to a disk by io_submit, and waits for that after the go.
+AIO_WRITER = """
+import ctypes, mmap, struct
+libc = ctypes.CDLL(None, use_errno=True)
+SETUP, GETEVENTS, SUBMIT = (206, 208, 209) if os.uname().machine == "x86_64" else (0, 4, 2)
+disk = os.open(open("disk").read(), os.O_RDWR | os.O_DIRECT)
+room = mmap.mmap(-1, 4096)
+room.write(b"written" + bytes(4089))
+ctx = ctypes.c_ulong(0)
+check(libc.syscall(SETUP, 8, ctypes.byref(ctx)), 0, "io_setup")
+at = ctypes.addressof(ctypes.c_char.from_buffer(room))
+cb = ctypes.create_string_buffer(struct.pack("QIIHhIQQqQII", 77, 0, 0, 1, 0, disk, at, 4096, 0, 0, 0, 0), 64)
+one = (ctypes.c_void_p * 1)(ctypes.addressof(cb))
+check(libc.syscall(SUBMIT, ctx, ctypes.c_long(1), one), 1, "io_submit")
+ready()
+event, soon = ctypes.create_string_buffer(32), ctypes.create_string_buffer(struct.pack("ll", 5, 0), 16)
+check(libc.syscall(GETEVENTS, ctx, ctypes.c_long(1), ctypes.c_long(1), event, soon), 1, "io_getevents")
+check(struct.unpack("QQqq", event.raw)[0::2], (77, 4096), "the event")
+"""
+
+
+def slow_disk(s):
+    """A disk whose writes wait while the file system with its file is frozen. Returns where that is mounted."""
+    outer, at = s.file("outer"), s.file("mnt")
+    for program in ("mkfs.ext4", "losetup", "fsfreeze"):
+        if not shutil.which(program):
+            raise Skip(f"{program} is not installed")
+    os.mkdir(at)
+    for command in (["truncate", "-s", "16M", outer], ["mkfs.ext4", "-q", outer], ["mount", "-o", "loop", outer, at],
+                    ["truncate", "-s", "1M", f"{at}/disk"]):
+        if subprocess.run(command, stderr=subprocess.PIPE, check=False).returncode != 0:
+            raise Skip(f"{' '.join(command)} is not possible here")
+    disk = subprocess.run(["losetup", "--show", "-f", f"{at}/disk"], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    if not disk:
+        raise Skip("there is no free loop device")
+    with open(s.file("disk"), "w", encoding="ascii") as f:
+        f.write(disk)
+    return at, disk
+
+
+def scene_aio_slow(s):
+    """A write that the disk takes its time for (io_submit) is done when the image is made, and is not lost."""
+    at, disk = slow_disk(s)
+    thaw = None
+    try:
+        subprocess.run(["fsfreeze", "-f", at], check=True)
+        thaw = subprocess.Popen(["sh", "-c", f"sleep 0.6; fsfreeze -u {at}"])
+        s.begin(AIO_WRITER)
+        with open(f"/sys/block/{os.path.basename(disk)}/inflight", encoding="ascii") as f:
+            if f.read().split() != ["0", "1"]:
+                raise Failure("the test is broken: the write is not under way")
+        s.words(s.ckpt("explain", "-t", str(s.pid)), "aio", "IOCB_CMD_POLL")
+        s.save()
+        s.restore()
+        s.finish()
+    finally:
+        if thaw:
+            thaw.wait()
+        subprocess.run(["losetup", "-d", disk], check=False)
+        subprocess.run(["umount", "-l", at], check=False)

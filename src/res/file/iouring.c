@@ -8,8 +8,12 @@
  *
  * fdinfo tells the counters, what polls, and what is registered. A ring with nothing under way has got as
  * many completions as it took requests in; any other is refused, and so is one with a thread of its own.
- * What the kernel does not tell of, and a restored ring is without: an eventfd that is registered, rings of
- * provided buffers, that only one task may submit (which only forbids), and that task work is put off.
+ *
+ * Whether an eventfd is registered, or buffers are provided, is told by trying to register what can't be:
+ * EBUSY or EEXIST comes before what is wrong with it (io_uring/eventfd.c, kbuf.c). Which eventfd it is is not
+ * told; if the process has one only, it is that. Of a ring that only one task may use (SINGLE_ISSUER) even this
+ * can't be asked. What a restored ring is without: that only one task may submit, which only forbids, and
+ * that task work is put off.
  */
 #include "res/file/iouring.h"
 
@@ -20,6 +24,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <linux/io_uring.h>
 
 #include "kernel/fdinfo.h"
@@ -39,6 +45,8 @@
 #define SHARED_MODE (S_IFREG | 0777) /* of shared anonymous memory */
 
 #define CLOSE_IT "let the program close it"
+
+#define GROUPS_ASKED 256 /* of provided buffers: ids are small numbers, or taken as they come */
 
 static bool match(const struct file_look *l)
 {
@@ -392,6 +400,31 @@ static bool is_unmapped(int fd, const struct info *s)
 	return s->head.cq_head == s->head.cq_tail && s->head.sq_head == s->head.sq_tail;
 }
 
+static bool has_eventfd(int fd)
+{
+	int none = -1;
+
+	return syscall(SYS_io_uring_register, fd, IORING_REGISTER_EVENTFD, &none, 1) < 0 &&
+	       errno == EBUSY;
+}
+
+static bool has_buffer_group(int fd, uint16_t group)
+{
+	/* nothing is at that address */
+	struct io_uring_buf_reg reg = {.ring_addr = MM_PAGE, .ring_entries = 1, .bgid = group};
+
+	return syscall(SYS_io_uring_register, fd, IORING_REGISTER_PBUF_RING, &reg, 1) < 0 &&
+	       errno == EEXIST;
+}
+
+static bool has_buffers(int fd)
+{
+	for (unsigned group = 0; group < GROUPS_ASKED; group++)
+		if (has_buffer_group(fd, (uint16_t)group))
+			return true;
+	return false;
+}
+
 static int collect_ring(struct collect *c, const struct file_look *l, struct info *s)
 {
 	const char *advice, *why;
@@ -406,9 +439,14 @@ static int collect_ring(struct collect *c, const struct file_look *l, struct inf
 		why = "its memory can't be told from that of another";
 		advice = CLOSE_IT;
 	}
+	if (!why && has_buffers(l->fd)) {
+		why = "buffers are provided to it, and the kernel does not tell which";
+		advice = CLOSE_IT;
+	}
 	if (why)
 		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, advice,
 			"pid %d (%s): io_uring fd %d: %s", c->pid, c->tr->comm, l->target_fd, why);
+	s->m->eventfd = has_eventfd(l->fd);
 	s->m->sq_entries = s->head.sq_mask + 1;
 	s->m->cq_entries = s->head.cq_mask + 1;
 	s->m->done = s->taken;
@@ -429,15 +467,51 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return r;
 }
 
+/* The only eventfd of a process. Return: its id; 0: there is none, or there are several */
+static uint32_t only_eventfd(const struct collect_tree *t, const Ckpt__FdTable *table)
+{
+	uint32_t found = 0;
+
+	for (size_t i = 0; table && i < table->n_fds; i++) {
+		uint32_t id = table->fds[i]->file;
+
+		if (id == found || !model_get(t->model, &res_eventfd.type, id))
+			continue;
+		if (found)
+			return 0;
+		found = id;
+	}
+	return found;
+}
+
+static int find_eventfd(
+	struct collect_tree *t, uint64_t id, const Ckpt__FdTable *table, Ckpt__IoUring *m)
+{
+	const struct collect_file *f = &t->files[id - 1];
+
+	if (!m->eventfd)
+		return 0;
+	m->eventfd = only_eventfd(t, table);
+	if (m->eventfd)
+		return 0;
+	return op_fail(t->op, CKPT_E_REFUSED, 0, NULL, CLOSE_IT,
+		"pid %d (%s): io_uring fd %d: an eventfd is registered with it, and the kernel "
+		"does not tell which",
+		f->of->pid, f->of->tr->comm, f->target_fd);
+}
+
 static int finish(struct collect_tree *t)
 {
 	const struct model_rec *rec;
 	size_t pos = 0;
+	int r = 0;
 
-	while ((rec = model_next(t->model, &res_iouring.type, &pos))) {
+	while (r == 0 && (rec = model_next(t->model, &res_iouring.type, &pos))) {
 		Ckpt__IoUring *m = (void *)rec->msg;
 		const Ckpt__FdTable *table =
 			model_get(t->model, &res_fdtable.type, t->files[rec->owner - 1].of->pid);
+
+		r = find_eventfd(t, rec->owner, table, m);
 
 		for (size_t i = 0; table && i < m->n_files; i++)
 			for (size_t k = 0; k < table->n_fds; k++)
@@ -446,7 +520,7 @@ static int finish(struct collect_tree *t)
 					break;
 				}
 	}
-	return 0;
+	return r;
 }
 
 static const struct file_ops ops = {

@@ -207,13 +207,26 @@ int iouring_open(
 	return ret < 0 ? ret : r.fd;
 }
 
+/* Without one that shall be something else by --fd. */
+static int register_eventfd(struct open_ctx *o, const Ckpt__IoUring *m, int fd)
+{
+	int event = m->eventfd ? plan_fd(o->plan, m->eventfd) : -1;
+
+	if (event < 0 ||
+		syscall(SYS_io_uring_register, fd, IORING_REGISTER_EVENTFD, &event, 1) == 0)
+		return 0;
+	return op_fail(o->op, CKPT_E_SYSTEM, errno, "io_uring_register", NULL,
+		"the eventfd of an io_uring ring");
+}
+
 int iouring_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 {
 	const Ckpt__IoUring *m = (const void *)rec->msg;
 	_cleanup_free_ int *fds = NULL;
+	int r = register_eventfd(o, m, fd);
 
-	if (!m->file_slots)
-		return 0;
+	if (r < 0 || !m->file_slots)
+		return r;
 	fds = m->file_slots <= IOURING_ENTRIES_MAX ? malloc(m->file_slots * sizeof(*fds)) : NULL;
 	if (!fds)
 		return fail_image(o, "it has too many registered files");

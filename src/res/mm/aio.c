@@ -6,24 +6,31 @@
  * much and unmapping it again. The kernel's own place in the ring goes on with each completion, so as
  * many reads of nothing are made as it takes, and the events that nobody has read are written over theirs.
  *
- * What is under way can't be seen. It is waited for as long as events keep coming; what takes longer, as
- * a poll for something that does not happen, is lost. Buffered reads and writes never are under way, they
- * are done when io_submit returns.
+ * What is under way can't be seen. It is waited for as long as events keep coming, and until the disks that
+ * the process uses directly have done all that they were asked for (/sys/dev/block/N:M/inflight). What takes
+ * longer, as a poll for something that does not happen, is lost, of which the user is warned. Buffered reads and
+ * writes never are under way, they are done when io_submit returns.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <linux/aio_abi.h>
 
+#include "kernel/fdinfo.h"
 #include "proto/aio.pb-c.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/files.h"
 #include "res/mm/mm.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -32,6 +39,11 @@
 #define BATCH      16U
 #define CALM_NS    5000000L /* no event came for so long */
 #define TRIES      100
+
+#define DISK_DOZE_NS 1000000L
+#define DISK_TRIES   1000
+
+#define BUSY_ADVICE "dump it when it is less busy"
 
 struct ring_head {
 	uint32_t id, nr, head, tail, magic, compat, incompat, header_bytes;
@@ -75,12 +87,93 @@ static int read_heads(struct collect *c, struct rings *s)
 	return changed;
 }
 
+/* The disk of an open file of the process that is read and written directly; 0: it is none. */
+static dev_t disk_of(struct collect *c, int fd)
+{
+	struct fdinfo info;
+	struct stat st;
+	char at[32];
+
+	snprintf(at, sizeof(at), "fd/%d", fd);
+	if (fdinfo_read(c->proc_fd, fd, &info, NULL, NULL) < 0 || !(info.flags & O_DIRECT) ||
+		fstatat(c->proc_fd, at, &st, 0) < 0)
+		return 0;
+	return S_ISBLK(st.st_mode) ? st.st_rdev : S_ISREG(st.st_mode) ? st.st_dev : 0;
+}
+
+struct disk_load {
+	uint64_t under_way, done; /* requests: now; since it is there */
+};
+
+/* Return: whether it is a disk that tells */
+static bool read_load(dev_t disk, struct disk_load *ret)
+{
+	_cleanup_free_ char *inflight = NULL, *stat = NULL;
+	unsigned long long reads, writes, read, written;
+	char path[64];
+	size_t len;
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/stat", major(disk), minor(disk));
+	if (file_read_at(AT_FDCWD, path, &stat, &len) < 0 ||
+		sscanf(stat, "%llu %*u %*u %*u %llu", &read, &written) != 2)
+		return false;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/inflight", major(disk), minor(disk));
+	if (file_read_at(AT_FDCWD, path, &inflight, &len) < 0 ||
+		sscanf(inflight, "%llu %llu", &reads, &writes) != 2)
+		return false;
+	*ret = (struct disk_load){reads + writes, read + written};
+	return true;
+}
+
+/* One that others keep busy is done with ours when it has done twice as many as were under way. */
+static bool wait_for_disk(dev_t disk)
+{
+	const struct timespec doze = {.tv_nsec = DISK_DOZE_NS};
+	struct disk_load first, now;
+
+	if (!disk || !read_load(disk, &first))
+		return true;
+	now = first;
+	for (int i = 0; i < DISK_TRIES; i++) {
+		if (!now.under_way || now.done - first.done > 2 * first.under_way)
+			return true;
+		nanosleep(&doze, NULL);
+		if (!read_load(disk, &now))
+			return true;
+	}
+	return false;
+}
+
+static int wait_for_disks(struct collect *c)
+{
+	_cleanup_free_ int *fds = NULL;
+	dev_t done = 0;
+	size_t n = 0;
+
+	if (fdinfo_list(c->proc_fd, &fds, &n) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		dev_t disk = disk_of(c, fds[i]);
+
+		if (disk != done && !wait_for_disk(disk))
+			return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, BUSY_ADVICE,
+				"pid %d (%s): fd %d: asynchronous input and output (io_submit) may "
+				"be under way on disk %u:%u, which is not done with it",
+				c->pid, c->tr->comm, fds[i], major(disk), minor(disk));
+		done = disk ? disk : done;
+	}
+	return 0;
+}
+
 /* Until nothing is added to any ring any more. */
 static int read_calm(struct collect *c, struct rings *s)
 {
 	const struct timespec calm = {.tv_nsec = CALM_NS};
-	int r = read_heads(c, s);
+	int r = wait_for_disks(c);
 
+	if (r < 0)
+		return r;
+	r = read_heads(c, s);
 	for (int i = 0; r >= 0 && i < TRIES; i++) {
 		nanosleep(&calm, NULL);
 		r = read_heads(c, s);
@@ -90,7 +183,7 @@ static int read_calm(struct collect *c, struct rings *s)
 	if (r < 0)
 		return op_fail(c->op, CKPT_E_SYSTEM, -r, "read", NULL,
 			"pid %d (%s): a ring of io_setup", c->pid, c->tr->comm);
-	return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "dump it when it is less busy",
+	return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, BUSY_ADVICE,
 		"pid %d (%s): asynchronous input and output (io_submit) does not come to an end",
 		c->pid, c->tr->comm);
 }
