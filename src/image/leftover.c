@@ -116,13 +116,17 @@ static bool dir_remove(int parent_fd, const char *name, struct removed *sum)
 {
 	_cleanup_close_ int fd =
 		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st, named;
 	struct dirent *e;
-	struct stat st;
 	DIR *d;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077))
 		return false;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return false;
+	/* Between our open and our lock its writer may have made an image of it, and ended. */
+	if (fstatat(parent_fd, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+		named.st_ino != st.st_ino || named.st_dev != st.st_dev)
 		return false;
 	d = dir_list(fd);
 	while (d && (e = readdir(d)))

@@ -33,6 +33,7 @@
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "kernel/proc_vdso.h"
+#include "kernel/proc_status.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -194,6 +195,28 @@ static char thread_state(const struct tracees *tr, pid_t tid)
 	return end && end[1] == ' ' ? end[2] : 0;
 }
 
+/* Not allowed, or somebody else has it: another dump may have been a moment faster. */
+static int refused(struct tracees *tr, pid_t tid)
+{
+	struct proc_status st = {};
+	struct proc_stat tracer = {.comm = "?"};
+	_cleanup_close_ int procfd = -EBADF;
+
+	if (proc_status_read(tr->proc_fd, tid, &st) == 0)
+		proc_status_done(&st);
+	if (!st.tracer_pid)
+		return op_fail(tr->op, CKPT_E_PRIVILEGE, EPERM, "ptrace(PTRACE_SEIZE)",
+			"run as root or as the program's owner", "pid %d (%s): thread %d", tr->pid,
+			tr->comm, tid);
+	procfd = proc_open(st.tracer_pid);
+	if (procfd >= 0)
+		proc_stat_read(procfd, 0, &tracer);
+	return op_fail(tr->op, CKPT_E_CONFLICT, EPERM, "ptrace(PTRACE_SEIZE)",
+		"wait until it is through, or end it",
+		"pid %d (%s): thread %d is traced by pid %d (%s)", tr->pid, tr->comm, tid,
+		st.tracer_pid, tracer.comm);
+}
+
 static int seize_one(struct tracees *tr, pid_t tid)
 {
 	int r = vec_reserve(&tr->v, &tr->cap, tr->n + 1, sizeof(*tr->v));
@@ -215,9 +238,7 @@ static int seize_one(struct tracees *tr, pid_t tid)
 			tr->leader_dead = true;
 		if (state == 'Z' || state == 'X' || state == 0)
 			return 0;
-		return op_fail(tr->op, CKPT_E_PRIVILEGE, EPERM, "ptrace(PTRACE_SEIZE)",
-			"run as root or as the program's owner; detach another debugger first",
-			"pid %d (%s): thread %d", tr->pid, tr->comm, tid);
+		return refused(tr, tid);
 	}
 	return op_fail(tr->op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_SEIZE)", NULL,
 		"pid %d (%s): thread %d", tr->pid, tr->comm, tid);

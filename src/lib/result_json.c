@@ -34,8 +34,7 @@ static json_t *number_after(const char *text, const char *word)
 		const char *digits = p + len;
 		uint32_t n;
 
-		if ((p == text || !isalnum((unsigned char)p[-1])) &&
-			str_u32(&digits, 10, &n) == 0)
+		if ((p == text || !isalnum((unsigned char)p[-1])) && str_u32(&digits, 10, &n) == 0)
 			return json_integer(n);
 	}
 	return json_null();
