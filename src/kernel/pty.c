@@ -6,20 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <asm/termbits.h>
 
+#include "kernel/apart.h"
+
 #define LINE_MAX_BYTES 8192 /* the kernel's lines have 4096 at most */
 #define CHUNK_BYTES    1023 /* of a write: measured, by this size most gets into a new terminal */
 #define PATIENCE_MS    1000
-#define STACK_BYTES    (64 * 1024)
 #define INPUT_FITS     4095 /* in the terminal itself; the rest waits on its way */
 #define INPUT_EASY     4000 /* the same, with room for keys behind it */
 
@@ -380,28 +377,6 @@ int pty_status_put(
 
 /* ------------------------------------------------------------------ in a process of its own */
 
-/* fn(arg) by a process that shares our memory and files, and which no signal to us reaches. 0 or -errno */
-static int by_helper(int (*fn)(void *arg), void *arg)
-{
-	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	sigset_t all, mask;
-	int pid, err;
-
-	if (stack == MAP_FAILED)
-		return -errno;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &mask);
-	pid = clone(fn, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES, arg);
-	err = errno;
-	if (pid > 0)
-		while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-			;
-	sigprocmask(SIG_SETMASK, &mask, NULL);
-	munmap(stack, STACK_BYTES);
-	return pid < 0 ? -err : 0;
-}
-
 struct peek {
 	int master, slave;
 	struct pty_queues *q;
@@ -446,7 +421,6 @@ static int peek_child(void *arg)
 {
 	struct peek *p = arg;
 
-	setsid();
 	p->r = peek(p);
 	return 0;
 }
@@ -454,7 +428,7 @@ static int peek_child(void *arg)
 int pty_queues_peek(int master, int slave, struct pty_queues *q)
 {
 	struct peek p = {.master = master, .slave = slave, .q = q, .r = -EINTR};
-	int r = by_helper(peek_child, &p);
+	int r = apart(peek_child, &p);
 
 	return r < 0 ? r : p.r;
 }
@@ -469,7 +443,6 @@ static int open_child(void *arg)
 {
 	struct opening *o = arg;
 
-	setsid();
 	o->fd = ioctl(o->master, TIOCSCTTY, 0) < 0 ? -errno : open(o->path, o->flags);
 	if (o->fd == -1)
 		o->fd = -errno;
@@ -479,7 +452,7 @@ static int open_child(void *arg)
 int pty_open_controlling(int master, const char *path, int flags)
 {
 	struct opening o = {.master = master, .flags = flags, .path = path, .fd = -EINTR};
-	int r = by_helper(open_child, &o);
+	int r = apart(open_child, &o);
 
 	return r < 0 ? r : o.fd;
 }

@@ -1,0 +1,18 @@
+/*
+ * apart.h - do something that our death must not break off.
+ *
+ * It is done by a process that shares our memory and files and nothing else: it blocks every signal
+ * and leads a session of its own, so that neither a SIGKILL to us nor one to our group reaches it.
+ * Only a SIGKILL that is meant for that process itself could break it off.
+ */
+#ifndef CKPT_KERNEL_APART_H
+#define CKPT_KERNEL_APART_H
+
+/**
+ * apart() - run fn(arg) in such a process, and wait until it has ended
+ * @fn: async-signal-safe; its return value is passed over
+ * Return: 0; -errno of clone(2), and nothing was done.
+ */
+int apart(int (*fn)(void *arg), void *arg);
+
+#endif
