@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/fault.h"
@@ -79,16 +78,6 @@ static int move_away(struct plan *p, int fd, int *from)
 		*from = moved + 1;
 	close(fd);
 	return moved;
-}
-
-static void raise_limit(void)
-{
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
 }
 
 struct opening {
@@ -235,7 +224,7 @@ int open_files(struct plan *p, const struct image *img)
 		.from = 64};
 	int r = fault_point(p->op, "restore.open");
 
-	raise_limit();
+	fd_limit_raise();
 	if (r == 0)
 		r = find_homes(p);
 	if (r == 0)

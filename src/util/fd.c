@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -181,4 +182,14 @@ int fd_path(int fd, char **ret)
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	r = link_read_at(AT_FDCWD, name, ret);
 	return r == -ENOENT ? -EBADF : r;
+}
+
+void fd_limit_raise(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
 }

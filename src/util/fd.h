@@ -82,4 +82,7 @@ int link_read_at(int dirfd, const char *path, char **ret);
  */
 int fd_path(int fd, char **ret);
 
+/** fd_limit_raise() - as many descriptors for us as the hard limit allows */
+void fd_limit_raise(void);
+
 #endif
