@@ -35,9 +35,11 @@
 #include "proto/core.pb-c.h"
 #include "res/file/fdpolicy.h"
 #include "res/registry.h"
+#include "res/socket/tcp.h"
 #include "res/thread/regs.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/fd.h"
 #include "util/str.h"
 #include "util/units.h"
 #include "util/vec.h"
@@ -55,6 +57,7 @@ struct dump {
 	struct model model;
 	struct collect_tree collect;
 	struct fdpolicy policy;
+	struct tcp_hold tcp;
 	struct stage stage; /* the one that runs */
 	unsigned workers;
 	uint64_t monotonic_ns, boottime_ns, realtime_ns; /* at the stop */
@@ -83,6 +86,7 @@ static void collect_init(struct dump *d)
 		.model = &d->model,
 		.sysvipc = d->req->sysvipc,
 		.policy = &d->policy,
+		.tcp = &d->tcp,
 		.refused = preflight_refused};
 }
 
@@ -190,6 +194,7 @@ static int collect_again(struct dump *d)
 	op_debug(d->op, "we were too slow, a thread has run on: once more from the stop");
 	op_forget(d->op);
 	collect_done(&d->collect);
+	tcp_hold_done(&d->tcp);
 	model_done(&d->model);
 	tree_release(&d->tree, false);
 	collect_init(d);
@@ -277,6 +282,9 @@ static int let_go(struct dump *d, int r)
 
 	if (r == 0 && dies) {
 		r = fault_point(d->op, "dump.kill");
+		if (r == 0)
+			r = tcp_hold_seal(d->op, &d->tcp, d->ret->crid, d->ret->dir,
+				tree_signal_death, &d->tree);
 		if (r == 0) {
 			r = tree_kill(&d->tree);
 			op_target(d->op, CKPT_TARGET_GONE);
@@ -290,6 +298,7 @@ static int let_go(struct dump *d, int r)
 		if (r == 0 && d->req->leave_stopped)
 			op_target(d->op, CKPT_TARGET_STOPPED);
 	}
+	tcp_hold_done(&d->tcp);
 	if (stopped_at)
 		d->ret->stopped_ns = now_ns() - stopped_at;
 	stage_say(&d->stage, "the tree %s",
@@ -318,6 +327,9 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	uint64_t start = now_ns();
 	int r = fdpolicy_read(op, req->fds, req->resources, req->policy, &d.policy);
 
+	fd_limit_raise();
+	tcp_locks_clean(op, 0);
+	tcp_hold_init(&d.tcp, !req->leave_running && !req->leave_stopped);
 	collect_init(&d);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
 		d.stage = stage_begin(op, stages[i].name, req->pid);

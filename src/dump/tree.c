@@ -339,14 +339,21 @@ void tree_release(struct tree *t, bool stop)
 	tree_done(t);
 }
 
+/* All at once: who is dead already is a zombie, as long as we trace it. */
+void tree_signal_death(void *arg)
+{
+	const struct tree *t = arg;
+
+	for (size_t i = 0; i < t->n; i++)
+		if (t->v[i].tr)
+			kill(t->v[i].pid, SIGKILL);
+}
+
 int tree_kill(struct tree *t)
 {
 	int r = 0;
 
-	/* all at once: who is dead already is a zombie, as long as we trace it */
-	for (size_t i = 0; i < t->n; i++)
-		if (t->v[i].tr)
-			kill(t->v[i].pid, SIGKILL);
+	tree_signal_death(t);
 	for (size_t i = 0; i < t->n; i++) {
 		int r2 = t->v[i].tr ? tracees_kill(t->v[i].tr) : 0;
 

@@ -54,6 +54,9 @@ int tree_complete(const struct tree *t);
 /** tree_release() - let all go on where they were, or with @stop be stopped by SIGSTOP; and free */
 void tree_release(struct tree *t, bool stop);
 
+/** tree_signal_death() - SIGKILL all, and go on; async-signal-safe. @arg: struct tree */
+void tree_signal_death(void *arg);
+
 /** tree_kill() - SIGKILL all, wait until all are dead, and free. Return: 0; -errno of kill(2) */
 int tree_kill(struct tree *t);
 

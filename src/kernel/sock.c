@@ -5,6 +5,10 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,11 +46,25 @@ int sock_filter_get(int fd, struct sock_filter *ret, size_t n)
 	return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, ret, &len) < 0 ? -errno : (int)len;
 }
 
+static void look_at_tcp(int fd, struct sock_look *ret)
+{
+	struct tcp_info info = {0};
+	socklen_t len = offsetof(struct tcp_info, tcpi_ca_state);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		ret->tcp_state = info.tcpi_state;
+	len = sizeof(ret->ulp) - 1;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, ret->ulp, &len) < 0)
+		ret->ulp[0] = 0;
+}
+
 int sock_look_at(int fd, struct sock_look *ret)
 {
 	int listening = 0;
-	int r = ask(fd, SO_DOMAIN, &ret->family);
+	int r;
 
+	memset(ret, 0, sizeof(*ret));
+	r = ask(fd, SO_DOMAIN, &ret->family);
 	if (r == 0)
 		r = ask(fd, SO_TYPE, &ret->type);
 	if (r == 0)
@@ -58,6 +76,8 @@ int sock_look_at(int fd, struct sock_look *ret)
 	ret->n_filter = r == 0 ? sock_filter_get(fd, NULL, 0) : 0;
 	ret->ebpf = ret->n_filter == -EACCES;
 	ret->n_filter = ret->n_filter < 0 ? 0 : ret->n_filter;
+	if (r == 0 && ret->type == SOCK_STREAM && ret->protocol == IPPROTO_TCP)
+		look_at_tcp(fd, ret);
 	return r;
 }
 

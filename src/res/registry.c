@@ -9,6 +9,7 @@
 #include "res/ipc/ipc.h"
 #include "res/mm/mm.h"
 #include "res/socket/socket.h"
+#include "res/socket/tcp.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "util/vec.h"
@@ -52,6 +53,7 @@ static const struct res *const table[] = {
 	&res_inet,
 	&res_netlink,
 	&res_packet,
+	&res_tcp,
 	&res_fdtable,
 	&res_mqnotify,
 	&res_sysvsem,

@@ -66,6 +66,7 @@ struct collect_tree {
 	struct in_flight *in_flight; /* see files_in_flight(); NULL: nothing was in flight yet */
 	struct sock_diag *diag;          /* see res/socket/socket.h; NULL: nothing was asked yet */
 	struct sockopt_kind *sockopts;   /* what new sockets are like, see res/socket/sockopt.h */
+	struct tcp_hold *tcp;            /* connections, see res/socket/tcp.h; of the dump */
 	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */
 	uint64_t own_netns;              /* cookie of our network namespace, 0: not asked yet */
 };
@@ -220,6 +221,7 @@ struct plan {
 	struct ipc_made *ipc_made;
 	size_t n_ipc_made, cap_ipc_made;
 	struct cgroups *cgroups;  /* groups to be put into, see cgroup_done(); NULL: none */
+	struct tcp_plan *tcp;     /* connections, see res/socket/tcp.h; of the restore */
 	struct plan_relay *relay; /* borrowed; NULL: none */
 };
 
@@ -261,6 +263,10 @@ struct res {
 	/* Make what does not belong to a task or a descriptor, before there is any task. 0 or negative
 	 * after op_fail(). */
 	int (*make)(struct plan *p, const struct model_rec *rec);
+
+	/* All tasks are complete, and none has run: what others see of it begins. 0 or negative after
+	 * op_fail(), and then nothing has begun. */
+	int (*go)(struct plan *p);
 
 	/* Files only: whether a description is of this kind, its own record, opening it again. */
 	const struct file_ops *file;

@@ -12,6 +12,7 @@
 #include "core/fault.h"
 #include "kernel/ptrace.h"
 #include "proto/regs.pb-c.h"
+#include "res/registry.h"
 #include "res/task/task.h"
 #include "res/thread/regs.h"
 #include "res/thread/sud.h"
@@ -230,6 +231,17 @@ int finish_task(struct run *r, struct run_task *t)
 	return ret < 0 ? ret : put_threads(r, t);
 }
 
+/* Nothing fails any more. */
+static int all_go(struct run *r)
+{
+	int ret = 0;
+
+	for (const struct res *const *k = registry(); *k && ret == 0; k++)
+		if ((*k)->go)
+			ret = (*k)->go(r->plan);
+	return ret;
+}
+
 static void let_go(struct run_task *t)
 {
 	sleepers_done(&t->sleepers);
@@ -267,6 +279,8 @@ int run_finish(struct run *r)
 		if (task_plan_lives(r->tasks[i].plan))
 			let_exit(&r->tasks[i]);
 	ret = stops_make(r);
+	if (ret == 0)
+		ret = all_go(r);
 	for (size_t i = 0; i < r->tree.n && ret == 0; i++)
 		let_go(&r->tasks[i]);
 	return ret;

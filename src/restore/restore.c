@@ -29,6 +29,7 @@
 #include "res/mm/mm.h"
 #include "res/mm/vdso.h"
 #include "res/registry.h"
+#include "res/socket/tcp.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "restore/check.h"
@@ -51,6 +52,7 @@ struct restore {
 	struct model model;
 	struct plan plan;
 	struct fdpolicy policy;
+	struct tcp_plan tcp;
 	struct front front;
 	struct relay relay;
 	int pidfile; /* open while the tasks are made, or -EBADF */
@@ -117,6 +119,7 @@ static int stage_load(struct restore *s)
 	s->plan = (struct plan){.op = s->op,
 		.req = s->req,
 		.policy = &s->policy,
+		.tcp = &s->tcp,
 		.model = &s->model,
 		.vdso = &s->vdso,
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
@@ -132,6 +135,7 @@ static int stage_load(struct restore *s)
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
 	say_image(s, dir);
+	tcp_locks_clean(s->op, image_manifest(s->img)->crid);
 	r = fdpolicy_read(s->op, s->req->fds, s->req->resources, s->req->policy, &s->policy);
 	if (r == 0)
 		r = outside_overrides(&s->plan);
@@ -151,6 +155,7 @@ static void restore_done(struct restore *s)
 {
 	tree_plan_done(&s->tree);
 	open_files_done(&s->plan);
+	tcp_plan_done(&s->tcp);
 	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_creds, NULL);
 	protobuf_c_message_free_unpacked((ProtobufCMessage *)s->plan.own_sched, NULL);
 	free(s->plan.files);
@@ -294,6 +299,7 @@ int restore_run(
 	int r, status;
 
 	model_init(&s.model);
+	tcp_plan_init(&s.tcp);
 	r = stages_run(&s);
 	fd_close(s.pidfile);
 	ipc_made_done(&s.plan, r < 0);
@@ -318,6 +324,7 @@ int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *o
 	int r;
 
 	model_init(&s.model);
+	tcp_plan_init(&s.tcp);
 	r = stage_load(&s);
 	s.plan.describe = true;
 	if (r == 0 && relay_find(&s.relay, &s.plan)) {

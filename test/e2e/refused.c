@@ -1,7 +1,7 @@
 /*
- * e2e: args: tcp netlink mount
+ * e2e: args: netlink mount
  * e2e: args: namespace many
- * e2e: refuse for tcp,netlink: socket
+ * e2e: refuse for netlink: socket
  * e2e: refuse for mount: mount
  * e2e: refuse for namespace: namespace
  * e2e: refuse for many: mount, socket, namespace
@@ -27,20 +27,9 @@ static int refused_may(int fd, const char *what)
 	return fd;
 }
 
-static void refused_inet(int type)
+static void refused_socket(void)
 {
-	int fd = MUST(socket(AF_INET, type, 0));
-
-	if (type == SOCK_STREAM)
-		MUST(listen(fd, 1));
-}
-
-static void refused_socket(const char *what)
-{
-	if (!strcmp(what, "tcp"))
-		refused_inet(SOCK_STREAM);
-	else
-		MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT));
+	MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT));
 }
 
 static void refused_anon(const char *what)
@@ -66,7 +55,7 @@ static void refused_other(const char *what)
 
 int main(int argc, char **argv)
 {
-	static const char *const many[] = {"mount", "tcp", "child"};
+	static const char *const many[] = {"mount", "netlink", "child"};
 
 	victim_init(argc, argv);
 	CHECK(argc == 2, "usage: refused KIND");
@@ -75,8 +64,8 @@ int main(int argc, char **argv)
 
 		refused_anon(what);
 		refused_other(what);
-		if (strstr("tcp netlink", what))
-			refused_socket(what);
+		if (!strcmp(what, "netlink"))
+			refused_socket();
 		if (what == argv[1])
 			break;
 	}

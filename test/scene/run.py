@@ -19,6 +19,7 @@ import outside
 import policy
 import relay
 import serve
+import tcp
 import terminal
 from harness import Scene
 from stage import play_all
@@ -30,7 +31,7 @@ def scene(fn, name, directory):
 
 
 SCENES = {name[6:]: functools.partial(scene, fn, name[6:])
-          for module in (cgroup, command, files, front, outside, policy, relay, serve, terminal)
+          for module in (cgroup, command, files, front, outside, policy, relay, serve, tcp, terminal)
           for name, fn in vars(module).items() if name.startswith("scene_")}
 
 

@@ -15,7 +15,7 @@
 #include "util/vec.h"
 
 static const struct sockopt *const levels[] = {
-	sockopts_ip, sockopts_ipv6, sockopts_proto, sockopts_socket};
+	sockopts_ip, sockopts_ipv6, sockopts_tcp, sockopts_proto, sockopts_socket};
 
 const struct sockopt *sockopt_at(size_t n)
 {
@@ -65,7 +65,7 @@ static bool has_level(int level, int family, int type)
 bool sockopt_applies(const struct sockopt *row, int family, int type)
 {
 	return has_level(row->level, family, type) && (!row->family || row->family == family) &&
-	       (!row->type || row->type == type);
+	       (!row->type || row->type == type) && !(row->no_stream && type == SOCK_STREAM);
 }
 
 int sockopt_set(int fd, const struct sockopt *row, const void *value, socklen_t len)
@@ -80,4 +80,14 @@ int sockopt_set(int fd, const struct sockopt *row, const void *value, socklen_t 
 	if (row->set_name && setsockopt(fd, row->level, row->set_name, value, len) == 0)
 		return 0;
 	return setsockopt(fd, row->level, row->name, value, len) < 0 ? -errno : 0;
+}
+
+bool sockopt_not_connected(int fd, const struct sockopt *row)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	(void)row;
+	return getpeername(fd, (struct sockaddr *)&peer, &len) < 0 ||
+	       (peer.ss_family != AF_INET && peer.ss_family != AF_INET6);
 }

@@ -17,6 +17,7 @@ struct sockopt {
 	enum sockopt_when when;
 	const char *text;  /* for messages: "SO_KEEPALIVE" */
 	int family, type;  /* it exists for these only; 0: any that have the level */
+	bool no_stream;    /* SOCK_STREAM can't set it */
 	int set_name;      /* setsockopt(2) by another name, such as SO_SNDBUFFORCE; 0: the same */
 	bool halved;       /* the kernel doubles what is set */
 	bool again;        /* set once more at SOCKOPT_LAST: what came between has changed it */
@@ -35,7 +36,8 @@ struct sockopt {
 	}
 
 /* The rows of one level, ended by one without a text. */
-extern const struct sockopt sockopts_ip[], sockopts_ipv6[], sockopts_proto[], sockopts_socket[];
+extern const struct sockopt sockopts_ip[], sockopts_ipv6[], sockopts_tcp[], sockopts_proto[],
+	sockopts_socket[];
 
 /** sockopt_at() - the n-th row, in the order in which they are set; NULL: there are no more */
 const struct sockopt *sockopt_at(size_t n);
@@ -51,6 +53,9 @@ bool sockopt_applies(const struct sockopt *row, int family, int type);
  * Return: 0; -errno.
  */
 int sockopt_set(int fd, const struct sockopt *row, const void *value, socklen_t len);
+
+/** sockopt_not_connected() - for rows: it is not a connected socket of IP */
+bool sockopt_not_connected(int fd, const struct sockopt *row);
 
 /**
  * sockopt_collect() - the options of a socket that a new one of its kind has not

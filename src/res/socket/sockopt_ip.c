@@ -41,8 +41,9 @@ const struct sockopt sockopts_ip[] = {
 	NEW(IP_TRANSPARENT, .needs = "CAP_NET_ADMIN or CAP_NET_RAW"),
 	NEW(IP_BIND_ADDRESS_NO_PORT, ),
 	NEW(IP_LOCAL_PORT_RANGE, ),
-	NEW(IP_MULTICAST_IF, ),
-	NEW(IP_MULTICAST_TTL, ),
+	/* of TCP they are what came with the connection */
+	NEW(IP_MULTICAST_IF, .no_stream = true),
+	NEW(IP_MULTICAST_TTL, .no_stream = true),
 	NEW(IP_MULTICAST_LOOP, ),
 	NEW(IP_MULTICAST_ALL, ),
 	NEW(IP_UNICAST_IF, ),

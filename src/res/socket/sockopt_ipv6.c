@@ -17,7 +17,8 @@
 #define NEW(opt, ...) SOCKOPT_ROW(IPPROTO_IPV6, opt, #opt, SOCKOPT_NEW, __VA_ARGS__)
 
 const struct sockopt sockopts_ipv6[] = {
-	NEW(IPV6_V6ONLY, ),
+	/* who is bound to an address of IPv6 has it, which means nothing once it is connected */
+	NEW(IPV6_V6ONLY, .own = sockopt_not_connected),
 	NEW(IPV6_2292PKTINFO, ),
 	NEW(IPV6_2292HOPLIMIT, ),
 	NEW(IPV6_2292RTHDR, ),
@@ -29,8 +30,8 @@ const struct sockopt sockopts_ipv6[] = {
 	NEW(IPV6_FLOWINFO_SEND, ),
 	NEW(IPV6_AUTOFLOWLABEL, ),
 	NEW(IPV6_UNICAST_HOPS, ),
-	NEW(IPV6_MULTICAST_IF, ),
-	NEW(IPV6_MULTICAST_HOPS, ),
+	NEW(IPV6_MULTICAST_IF, .no_stream = true),
+	NEW(IPV6_MULTICAST_HOPS, .no_stream = true),
 	NEW(IPV6_MULTICAST_LOOP, ),
 	NEW(IPV6_MULTICAST_ALL, ),
 	NEW(IPV6_UNICAST_IF, ),

@@ -64,17 +64,6 @@ static bool size_is_own(int fd, const struct sockopt *row)
 	       lock & (row->name == SO_SNDBUF ? SNDBUF_LOCK : RCVBUF_LOCK);
 }
 
-/* Of a connected socket of IP it is the CPU that handled the last packet, and means nothing. */
-static bool not_connected(int fd, const struct sockopt *row)
-{
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-
-	(void)row;
-	return getpeername(fd, (struct sockaddr *)&peer, &len) < 0 ||
-	       (peer.ss_family != AF_INET && peer.ss_family != AF_INET6);
-}
-
 /* Before Linux 6.13 it reads like SO_TIMESTAMPING, which the program will have used. */
 static bool told_apart(int fd, const struct sockopt *row)
 {
@@ -108,7 +97,8 @@ const struct sockopt sockopts_socket[] = {
 	NEW(SO_BINDTODEVICE, .needs = RAW),
 	NEW(SO_MARK, .needs = RAW),
 	NEW(SO_BROADCAST, ),
-	NEW(SO_INCOMING_CPU, .own = not_connected),
+	/* of a connected socket of IP it is the CPU that handled the last packet, and means nothing */
+	NEW(SO_INCOMING_CPU, .own = sockopt_not_connected),
 	NEW(SO_NO_CHECK, ),
 	/* IP_TOS sets it */
 	BOUND(SO_PRIORITY, .needs = RAW),

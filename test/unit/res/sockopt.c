@@ -71,6 +71,7 @@ static size_t candidates(struct value *v, size_t max)
 	v[n++] = bytes_of(&lo_addr, 4);
 	v[n++] = bytes_of(&range, 4);
 	v[n++] = bytes_of("lo", 3);
+	v[n++] = bytes_of("reno", 4); /* the one congestion control that every kernel has */
 	v[n++] = bytes_of(pair, 8);
 	v[n++] = bytes_of(&linger, sizeof(linger));
 	v[n++] = bytes_of(&number, 8);

@@ -1,0 +1,334 @@
+/*
+ * tcp_repair.c - see tcp_repair.h. What is called apart is async-signal-safe.
+ */
+#include "kernel/tcp_repair.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "kernel/apart.h"
+#include "util/vec.h"
+
+#ifndef SO_SNDBUFFORCE
+#define SO_SNDBUFFORCE 32
+#define SO_RCVBUFFORCE 33
+#endif
+
+/* enum in the kernel, not in its headers for users */
+#define NO_QUEUE   0
+#define RECV_QUEUE 1
+#define SEND_QUEUE 2
+
+/* TCP's numbers of the options of a SYN */
+#define OPTION_MSS       2
+#define OPTION_WINDOW    3
+#define OPTION_SACK      4
+#define OPTION_TIMESTAMP 8
+
+/* What may be in a queue beyond what it says: a packet acknowledged in part, one that came just now. */
+#define ARENA_SPARE (4UL << 20)
+#define ARENA_TRIES 4
+#define SEND_CHUNK  (64UL * 1024)
+
+static int get(int fd, int name, void *value, socklen_t len)
+{
+	return getsockopt(fd, IPPROTO_TCP, name, value, &len) < 0 ? -errno : 0;
+}
+
+static int set(int fd, int name, const void *value, socklen_t len)
+{
+	return setsockopt(fd, IPPROTO_TCP, name, value, len) < 0 ? -errno : 0;
+}
+
+static int set_int(int fd, int name, int value)
+{
+	return set(fd, name, &value, sizeof(value));
+}
+
+int tcp_repair(int fd, int on)
+{
+	return set_int(fd, TCP_REPAIR, on);
+}
+
+/* ---- reading ---- */
+
+static int read_seq(int fd, int queue, uint32_t *ret)
+{
+	int r = set_int(fd, TCP_REPAIR_QUEUE, queue);
+
+	return r < 0 ? r : get(fd, TCP_QUEUE_SEQ, ret, sizeof(*ret));
+}
+
+/* Return: bytes; -EFAULT no room; -errno */
+static ssize_t peek(int fd, uint8_t *to, size_t room)
+{
+	ssize_t n;
+
+	if (!room)
+		return -EFAULT;
+	n = recv(fd, to, room, MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return (size_t)n == room ? -EFAULT : n;
+}
+
+static bool waiting(int fd, unsigned long what)
+{
+	int n = 0;
+
+	return ioctl(fd, what, &n) < 0 || n > 0;
+}
+
+/* A byte that comes between the two looks at the number is looked for again. */
+static int read_recv(struct tcp_state *s, uint8_t *to, size_t room)
+{
+	uint32_t before;
+	int r = read_seq(s->fd, RECV_QUEUE, &s->recv_seq);
+
+	do {
+		ssize_t n;
+
+		before = s->recv_seq;
+		n = r == 0 ? peek(s->fd, to, room) : r;
+		if (n < 0)
+			return (int)n;
+		s->recv = to;
+		s->recv_len = (size_t)n;
+		r = get(s->fd, TCP_QUEUE_SEQ, &s->recv_seq, sizeof(s->recv_seq));
+	} while (r == 0 && s->recv_seq != before);
+	return r;
+}
+
+static int read_send(struct tcp_state *s, uint8_t *to, size_t room)
+{
+	int r = read_seq(s->fd, SEND_QUEUE, &s->send_seq);
+	ssize_t n = r == 0 && waiting(s->fd, SIOCOUTQ) ? peek(s->fd, to, room) : r;
+
+	if (n < 0)
+		return (int)n;
+	s->send = to;
+	s->send_len = (size_t)n;
+	return 0;
+}
+
+static int read_repaired(struct tcp_state *s, uint8_t *to, size_t room)
+{
+	struct tcp_repair_window w;
+	int r = read_recv(s, to, room);
+
+	if (r == 0)
+		r = read_send(s, to + s->recv_len, room - s->recv_len);
+	if (r == 0)
+		r = get(s->fd, TCP_MAXSEG, &s->mss, sizeof(s->mss));
+	if (r == 0)
+		r = get(s->fd, TCP_TIMESTAMP, &s->timestamp, sizeof(s->timestamp));
+	if (r == 0)
+		r = get(s->fd, TCP_REPAIR_WINDOW, &w, sizeof(w));
+	if (r == 0)
+		s->windows = (struct tcp_windows){.snd_wl1 = w.snd_wl1,
+			.snd_wnd = w.snd_wnd,
+			.max_window = w.max_window,
+			.rcv_wnd = w.rcv_wnd,
+			.rcv_wup = w.rcv_wup};
+	return r;
+}
+
+/* Apart. */
+static int read_one(struct tcp_state *s, uint8_t *to, size_t room)
+{
+	int reuse = 0, r;
+	socklen_t len = sizeof(reuse);
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &len) < 0)
+		return -errno;
+	r = tcp_repair(s->fd, TCP_REPAIR_ON);
+	if (r < 0)
+		return r;
+	r = read_repaired(s, to, room);
+	tcp_repair(s->fd, TCP_REPAIR_OFF_NO_WP);
+	if (reuse)
+		setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+	return r;
+}
+
+static int read_all(void *arg)
+{
+	struct tcp_states *s = arg;
+	size_t used = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct tcp_state *t = &s->v[i];
+
+		t->err = read_one(t, s->arena + used, s->arena_size - used);
+		if (t->err == 0)
+			used += t->recv_len + t->send_len;
+	}
+	return 0;
+}
+
+static bool too_small(const struct tcp_states *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].err == -EFAULT)
+			return true;
+	return false;
+}
+
+static size_t bytes_waiting(const struct tcp_states *s)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		int in = 0, out = 0;
+
+		if (ioctl(s->v[i].fd, SIOCINQ, &in) == 0 && in > 0)
+			sum += (size_t)in;
+		if (ioctl(s->v[i].fd, SIOCOUTQ, &out) == 0 && out > 0)
+			sum += (size_t)out;
+	}
+	return sum;
+}
+
+int tcp_states_read(struct tcp_states *s)
+{
+	size_t size = bytes_waiting(s) + ARENA_SPARE;
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < ARENA_TRIES && (i == 0 || too_small(s)); i++, size *= 4) {
+		tcp_states_done(s);
+		s->arena = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (s->arena == MAP_FAILED) {
+			s->arena = NULL;
+			return -ENOMEM;
+		}
+		s->arena_size = size;
+		r = apart(read_all, s);
+	}
+	return r;
+}
+
+void tcp_states_done(struct tcp_states *s)
+{
+	if (s->arena)
+		munmap(s->arena, s->arena_size);
+	s->arena = NULL;
+	s->arena_size = 0;
+}
+
+/* ---- making ---- */
+
+int tcp_room(int fd, int option, size_t bytes)
+{
+	int room = 0, want = bytes > INT_MAX / 4 ? INT_MAX / 4 : (int)bytes;
+	socklen_t len = sizeof(room);
+
+	if (getsockopt(fd, SOL_SOCKET, option, &room, &len) < 0)
+		return -errno;
+	if (room / 2 >= want)
+		return 0;
+	return setsockopt(fd, SOL_SOCKET, option == SO_RCVBUF ? SO_RCVBUFFORCE : SO_SNDBUFFORCE,
+		       &want, sizeof(want)) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int set_seq(int fd, int queue, uint32_t seq)
+{
+	int r = set_int(fd, TCP_REPAIR_QUEUE, queue);
+
+	return r < 0 ? r : set(fd, TCP_QUEUE_SEQ, &seq, sizeof(seq));
+}
+
+static int set_options(int fd, const struct tcp_again *a)
+{
+	struct tcp_repair_opt o[4];
+	unsigned n = 0;
+
+	if (a->mss)
+		o[n++] = (struct tcp_repair_opt){OPTION_MSS, a->mss};
+	if (a->scaled)
+		o[n++] = (struct tcp_repair_opt){
+			OPTION_WINDOW, a->send_scale | (uint32_t)a->recv_scale << 16};
+	if (a->sack)
+		o[n++] = (struct tcp_repair_opt){OPTION_SACK, 0};
+	if (a->timestamps)
+		o[n++] = (struct tcp_repair_opt){OPTION_TIMESTAMP, 0};
+	return n ? set(fd, TCP_REPAIR_OPTIONS, o, (socklen_t)(n * sizeof(*o))) : 0;
+}
+
+static int fill(int fd, int queue, const uint8_t *p, size_t len)
+{
+	int r = len ? set_int(fd, TCP_REPAIR_QUEUE, queue) : 0;
+
+	while (r == 0 && len) {
+		ssize_t n = send(fd, p, MIN(len, SEND_CHUNK), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		len -= (size_t)n;
+	}
+	return r;
+}
+
+/* Where the program's own buffers are smaller than what they hold, as they may be. */
+static int fill_queues(int fd, const struct tcp_again *a)
+{
+	int r = 0;
+
+	if (a->recv_len)
+		r = tcp_room(fd, SO_RCVBUF, 2 * a->recv_len + SEND_CHUNK);
+	if (r == 0)
+		r = fill(fd, RECV_QUEUE, a->recv, a->recv_len);
+	if (r == 0 && a->send_len)
+		r = tcp_room(fd, SO_SNDBUF, 2 * a->send_len + SEND_CHUNK);
+	return r < 0 ? r : fill(fd, SEND_QUEUE, a->send, a->send_len);
+}
+
+static int set_windows(int fd, const struct tcp_windows *w)
+{
+	struct tcp_repair_window k = {.snd_wl1 = w->snd_wl1,
+		.snd_wnd = w->snd_wnd,
+		.max_window = w->max_window,
+		.rcv_wnd = w->rcv_wnd,
+		.rcv_wup = w->rcv_wup};
+
+	return set(fd, TCP_REPAIR_WINDOW, &k, sizeof(k));
+}
+
+int tcp_again_make(int fd, const struct tcp_again *a, const char **ret_call)
+{
+	int r;
+
+	*ret_call = "setsockopt(TCP_REPAIR)";
+	r = tcp_repair(fd, TCP_REPAIR_ON);
+	*ret_call = r == 0 ? "setsockopt(TCP_QUEUE_SEQ)" : *ret_call;
+	if (r == 0)
+		r = set_seq(fd, SEND_QUEUE, a->send_first);
+	if (r == 0)
+		r = set_seq(fd, RECV_QUEUE, a->recv_first);
+	*ret_call = r == 0 ? "bind" : *ret_call;
+	if (r == 0 && bind(fd, a->local, a->len) < 0)
+		r = -errno;
+	*ret_call = r == 0 ? "connect" : *ret_call;
+	if (r == 0 && connect(fd, a->peer, a->len) < 0)
+		r = -errno;
+	*ret_call = r == 0 ? "setsockopt(TCP_REPAIR_OPTIONS)" : *ret_call;
+	if (r == 0)
+		r = set_options(fd, a);
+	if (r == 0 && a->timestamps)
+		r = set(fd, TCP_TIMESTAMP, &a->timestamp, sizeof(a->timestamp));
+	*ret_call = r == 0 ? "send" : *ret_call;
+	if (r == 0)
+		r = fill_queues(fd, a);
+	*ret_call = r == 0 ? "setsockopt(TCP_REPAIR_WINDOW)" : *ret_call;
+	if (r == 0)
+		r = set_windows(fd, &a->windows);
+	return r;
+}

@@ -1,0 +1,73 @@
+/*
+ * sockopt_tcp.c - the options of IPPROTO_TCP.
+ *
+ * Not here: what is done rather than set (TCP_QUICKACK, TCP_REPAIR and its like, TCP_ZEROCOPY_RECEIVE),
+ * what can't be read (TCP_MD5SIG, TCP_AO_*, TCP_FASTOPEN_KEY is the machine's), TCP_ULP, which is refused,
+ * and TCP_MAXSEG, which of a connection is what was agreed on.
+ *
+ * Source: tcp(7), linux/tcp.h up to Linux 6.18.
+ */
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+
+#include "res/socket/sockopt.h"
+
+#ifndef TCP_TX_DELAY
+#define TCP_TX_DELAY 37
+#endif
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#ifndef TCP_RTO_MIN_US
+#define TCP_RTO_MIN_US 45
+#endif
+#ifndef TCP_DELACK_MAX_US
+#define TCP_DELACK_MAX_US 46
+#endif
+
+#define NEW(opt, ...)   SOCKOPT_ROW(IPPROTO_TCP, opt, #opt, SOCKOPT_NEW, __VA_ARGS__)
+#define BOUND(opt, ...) SOCKOPT_ROW(IPPROTO_TCP, opt, #opt, SOCKOPT_BOUND, __VA_ARGS__)
+
+#define MSS_SMALLEST 88 /* that can be set: TCP_MIN_MSS and MAX_TCP_WINDOW of the kernel */
+#define MSS_LARGEST  32767
+
+/* A connection's is what was agreed on; extension headers change it to what no program could set. */
+static bool mss_is_own(int fd, const struct sockopt *row)
+{
+	int mss = 0;
+	socklen_t len = sizeof(mss);
+
+	return sockopt_not_connected(fd, row) &&
+	       getsockopt(fd, row->level, row->name, &mss, &len) == 0 && mss >= MSS_SMALLEST &&
+	       mss <= MSS_LARGEST;
+}
+
+const struct sockopt sockopts_tcp[] = {
+	/* what a listener hands down, or what is asked for by a SYN */
+	NEW(TCP_MAXSEG, .own = mss_is_own),
+	NEW(TCP_SAVE_SYN, ),
+	NEW(TCP_SYNCNT, ),
+	NEW(TCP_FASTOPEN_CONNECT, .own = sockopt_not_connected),
+	NEW(TCP_FASTOPEN_NO_COOKIE, ),
+	NEW(TCP_WINDOW_CLAMP, .own = sockopt_not_connected),
+	NEW(TCP_CONGESTION, .soft = true, .needs = "CAP_NET_ADMIN, or the administrator's leave"),
+	NEW(TCP_DEFER_ACCEPT, .own = sockopt_not_connected),
+	NEW(TCP_KEEPIDLE, ),
+	NEW(TCP_KEEPINTVL, ),
+	NEW(TCP_KEEPCNT, ),
+	NEW(TCP_LINGER2, ),
+	NEW(TCP_USER_TIMEOUT, ),
+	NEW(TCP_THIN_LINEAR_TIMEOUTS, ),
+	NEW(TCP_NOTSENT_LOWAT, ),
+	NEW(TCP_TX_DELAY, ),
+	NEW(TCP_RTO_MAX_MS, .soft = true),
+	NEW(TCP_RTO_MIN_US, .soft = true),
+	NEW(TCP_DELACK_MAX_US, .soft = true),
+	NEW(TCP_INQ, ),
+	BOUND(TCP_FASTOPEN, .own = sockopt_not_connected),
+	BOUND(TCP_NODELAY, ),
+	/* what was held back is held back again */
+	BOUND(TCP_CORK, ),
+	{0},
+};

@@ -1,0 +1,109 @@
+/*
+ * tcp.h - TCP sockets: what a dump holds of them until the program is dead or goes on, and what a
+ * restore does when all else is done.
+ *
+ * A dump that ends the program goes like this:
+ *	1. (finish)  the connections are locked (kernel/netlock.h): by a lock that goes when we die
+ *	2. (finish)  their state is read, see kernel/tcp_repair.h
+ *	3. (commit)  the image exists
+ *	4. (seal)    apart, so that our death breaks nothing off: the lock becomes one that stays, the
+ *	             program is killed, and our duplicates of its sockets are put into repair mode
+ *	5. (done)    they are closed: nothing is sent, no half-dead connection is in the way of a restore
+ * A restore:
+ *	1. (open)    connections are made in repair mode, behind the lock
+ *	2. (go)      when all tasks are complete, apart: the lock goes, the mode ends, packets flow
+ */
+#ifndef CKPT_RES_SOCKET_TCP_H
+#define CKPT_RES_SOCKET_TCP_H
+
+#include <sys/socket.h>
+
+#include "kernel/netlock.h"
+#include "res/socket/socket.h"
+
+struct Ckpt__Tcp;
+struct Ckpt__TcpEnd;
+
+#define TCP_LOCK_PREFIX "ckpt-"
+
+/* A lock while we live. */
+struct tcp_lock {
+	int nft; /* the socket that owns it; -EBADF: nothing is locked */
+	char name[NETLOCK_NAME_LEN];
+	struct netlock_conn *v;
+	size_t n, cap;
+};
+
+/* A connection of the program. */
+struct tcp_held {
+	uint64_t id;
+	int fd; /* our duplicate */
+};
+
+struct tcp_hold {
+	struct tcp_held *v; /* ascending by id */
+	size_t n, cap;
+	struct tcp_lock lock;
+	bool dies; /* the dump ends the program: all is held until then */
+};
+
+/** tcp_hold_init() - hold nothing */
+void tcp_hold_init(struct tcp_hold *h, bool dies);
+
+/**
+ * tcp_hold_seal() - the image exists: kill the program, so that its peers notice nothing
+ * @crid, @dir: of the image, by which the lock is found again
+ * @kill_all: async-signal-safe; sends SIGKILL to all tasks
+ * Return: 0; negative after op_fail(), and nobody was killed
+ */
+int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const char *dir,
+	void (*kill_all)(void *arg), void *arg);
+
+/** tcp_hold_done() - close all, take away the lock if it was not sealed */
+void tcp_hold_done(struct tcp_hold *h);
+
+/** tcp_end_set() - an address as a message; freed with the one that it becomes part of. Return: 0; -ENOMEM */
+int tcp_end_set(const struct sockaddr_storage *a, struct Ckpt__TcpEnd **ret);
+
+/** tcp_end_get() - the address of a message; NULL: any. Return: its length; 0: it is none */
+socklen_t tcp_end_get(int family, const struct Ckpt__TcpEnd *m, struct sockaddr_storage *ret);
+
+/** tcp_lock_add() - a connection to be locked. Return: 0; -EINVAL: it is none; -ENOMEM */
+int tcp_lock_add(struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
+
+/** tcp_lock_take() - lock them; where that can't be it is warned of */
+void tcp_lock_take(struct ckpt_op *op, struct tcp_lock *l);
+
+/** tcp_lock_done() - take it away, and free */
+void tcp_lock_done(struct tcp_lock *l);
+
+/** tcp_lock_name() - the name of the lock that stays for a checkpoint */
+void tcp_lock_name(uint64_t crid, char *buf, size_t len);
+
+/** tcp_lock_comment() - what a lock that stays says of its image */
+void tcp_lock_comment(const char *dir, char buf[NETLOCK_COMMENT_MAX + 1]);
+
+/**
+ * tcp_locks_clean() - take away locks of images that are gone, and of dead dumps; it is warned of
+ * @keep: not that of this checkpoint, wherever its image may be now; 0: none
+ */
+void tcp_locks_clean(struct ckpt_op *op, uint64_t keep);
+
+/* What a restore keeps until all tasks are complete. */
+struct tcp_plan {
+	bool done;                   /* all sockets are as they were */
+	struct tcp_lock lock;        /* ours; the image's may be there as well */
+	char name[NETLOCK_NAME_LEN]; /* of the image's */
+};
+
+void tcp_plan_init(struct tcp_plan *p);
+void tcp_plan_done(struct tcp_plan *p);
+
+/* File operations, and the resource's go(): see tcp_open.c. */
+int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);
+int tcp_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd);
+int tcp_go(struct plan *p);
+
+extern const struct res res_tcp;
+
+#endif

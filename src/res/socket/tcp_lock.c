@@ -1,0 +1,165 @@
+/*
+ * tcp_lock.c - the lock on connections, and what a dump holds of them until the program is dead.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernel/apart.h"
+#include "kernel/nft.h"
+#include "kernel/tcp_repair.h"
+#include "proto/tcp.pb-c.h"
+#include "res/socket/tcp.h"
+#include "util/cleanup.h"
+#include "util/vec.h"
+
+void tcp_lock_name(uint64_t crid, char *buf, size_t len)
+{
+	snprintf(buf, len, TCP_LOCK_PREFIX "%llu", (unsigned long long)crid);
+}
+
+/* An AF_INET6 socket may speak IPv4. */
+static void end_of(const struct sockaddr_storage *a, int *family, uint8_t addr[16], uint16_t *port)
+{
+	const struct sockaddr_in *in = (const void *)a;
+	const struct sockaddr_in6 *in6 = (const void *)a;
+	bool mapped = a->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+
+	*family = mapped ? AF_INET : a->ss_family;
+	*port = a->ss_family == AF_INET6 ? in6->sin6_port : in->sin_port;
+	if (a->ss_family == AF_INET)
+		memcpy(addr, &in->sin_addr, 4);
+	else if (mapped)
+		memcpy(addr, &in6->sin6_addr.s6_addr[12], 4);
+	else
+		memcpy(addr, &in6->sin6_addr, 16);
+}
+
+int tcp_lock_add(struct tcp_lock *l, int family, const Ckpt__Tcp *m)
+{
+	struct sockaddr_storage local, peer;
+	struct netlock_conn c = {0};
+
+	if (!m->local || !m->peer || !tcp_end_get(family, m->local, &local) ||
+		!tcp_end_get(family, m->peer, &peer))
+		return -EINVAL;
+	if (vec_reserve(&l->v, &l->cap, l->n + 1, sizeof(*l->v)) < 0)
+		return -ENOMEM;
+	end_of(&local, &c.family, c.local, &c.local_port);
+	end_of(&peer, &c.family, c.peer, &c.peer_port);
+	l->v[l->n++] = c;
+	return 0;
+}
+
+static int take(struct tcp_lock *l)
+{
+	struct netlock_table t = {.name = l->name, .comment = "of a ckpt that runs", .owned = true};
+	int r;
+
+	l->nft = nft_open();
+	if (l->nft < 0)
+		return l->nft;
+	snprintf(l->name, sizeof(l->name), TCP_LOCK_PREFIX "pid-%d", getpid());
+	r = netlock_put(l->nft, &t, l->v, l->n);
+	if (r != -EOPNOTSUPP)
+		return r;
+	t.owned = false;
+	return netlock_put(l->nft, &t, l->v, l->n);
+}
+
+void tcp_lock_take(struct ckpt_op *op, struct tcp_lock *l)
+{
+	int r = l->n ? take(l) : 0;
+
+	if (r == 0)
+		return;
+	l->nft = fd_close(l->nft);
+	op_warn(op,
+		"%zu connections can't be locked by nftables (%s): while their program is gone the "
+		"kernel may answer their peers with a reset",
+		l->n, strerror(-r));
+}
+
+/* Before Linux 5.12 a table stays when its maker is gone. */
+void tcp_lock_done(struct tcp_lock *l)
+{
+	if (l->nft >= 0) {
+		netlock_remove(l->nft, l->name);
+		l->nft = fd_close(l->nft);
+	}
+	free(l->v);
+	l->v = NULL;
+	l->n = l->cap = 0;
+}
+
+void tcp_hold_init(struct tcp_hold *h, bool dies)
+{
+	*h = (struct tcp_hold){.dies = dies, .lock = {.nft = -EBADF}};
+}
+
+void tcp_hold_done(struct tcp_hold *h)
+{
+	tcp_lock_done(&h->lock);
+	for (size_t i = 0; i < h->n; i++)
+		fd_close(h->v[i].fd);
+	free(h->v);
+	h->v = NULL;
+	h->n = h->cap = 0;
+}
+
+/* ---- the end of the program ---- */
+
+struct seal {
+	const struct tcp_hold *h;
+	struct nft_batch *lock; /* NULL: nothing is locked */
+	void (*kill_all)(void *arg);
+	void *arg;
+	int r;
+};
+
+/* Apart: all of it happens, or nobody was killed. Nothing of the program runs once it is killed. */
+static int seal(void *arg)
+{
+	struct seal *s = arg;
+
+	s->r = s->lock ? nft_send(s->h->lock.nft, s->lock) : 0;
+	if (s->r < 0)
+		return 0;
+	s->kill_all(s->arg);
+	for (size_t i = 0; i < s->h->n; i++)
+		tcp_repair(s->h->v[i].fd, 1);
+	return 0;
+}
+
+int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const char *dir,
+	void (*kill_all)(void *arg), void *arg)
+{
+	char name[NETLOCK_NAME_LEN], comment[NETLOCK_COMMENT_MAX + 1];
+	struct netlock_table t = {.name = name, .comment = comment};
+	struct seal s = {.h = h, .kill_all = kill_all, .arg = arg, .r = -EINTR};
+	struct nft_batch batch;
+	int r;
+
+	if (!h->n)
+		return 0;
+	tcp_lock_name(crid, name, sizeof(name));
+	tcp_lock_comment(dir, comment);
+	if (h->lock.nft >= 0) {
+		netlock_build(&batch, &t, h->lock.v, h->lock.n, h->lock.name);
+		s.lock = &batch;
+	}
+	r = apart(seal, &s);
+	if (s.lock)
+		nft_done(&batch);
+	if (r == 0)
+		r = s.r;
+	if (r < 0)
+		return op_fail(
+			op, CKPT_E_SYSTEM, -r, "nftables", NULL, "locking %zu connections", h->n);
+	h->lock.nft = fd_close(h->lock.nft);
+	return 0;
+}

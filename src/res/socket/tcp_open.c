@@ -1,0 +1,354 @@
+/*
+ * tcp_open.c - TCP sockets at a restore.
+ *
+ * First all sockets are bound, then those that listened listen, then connections are made: a port that
+ * many have in common lets others in only in that order. A connection is made in repair mode, which
+ * overrides what is said of sharing a port. It stays in that mode until all tasks are complete, so a
+ * restore that fails leaves the lock and sends nothing: it can be tried again.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "image/image.h"
+#include "kernel/apart.h"
+#include "kernel/nft.h"
+#include "kernel/tcp_repair.h"
+#include "proto/core.pb-c.h"
+#include "proto/socket.pb-c.h"
+#include "proto/tcp.pb-c.h"
+#include "res/socket/tcp.h"
+#include "util/cleanup.h"
+#include "util/vec.h"
+
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#ifndef SO_SNDBUFFORCE
+#define SO_SNDBUFFORCE 32
+#define SO_RCVBUFFORCE 33
+#endif
+
+#define TEXT_MAX       160
+#define TCP_ROOM_SPARE (64UL * 1024)
+
+/* "127.0.0.1:80", "[::1]:80 -> [::1]:5000" */
+static const char *text_of(const Ckpt__Tcp *m, char buf[TEXT_MAX])
+{
+	const Ckpt__TcpEnd *v[] = {m->local, m->peer};
+	size_t n = (size_t)snprintf(buf, TEXT_MAX, "TCP");
+
+	for (size_t i = 0; i < 2 && n < TEXT_MAX; i++)
+		if (v[i])
+			n += (size_t)snprintf(buf + n, TEXT_MAX - n,
+				strchr(v[i]->ip, ':') ? "%s[%.50s]:%u" : "%s%.50s:%u",
+				i ? " -> " : " ", v[i]->ip, v[i]->port);
+	return buf;
+}
+
+static int fail(struct open_ctx *o, const Ckpt__Tcp *m, int err, const char *call)
+{
+	bool taken = err == EADDRINUSE || err == EADDRNOTAVAIL;
+	char text[TEXT_MAX];
+
+	return op_fail(o->op,
+		taken          ? CKPT_E_CONFLICT
+		: err == EPERM ? CKPT_E_PRIVILEGE
+			       : CKPT_E_SYSTEM,
+		err, call,
+		err == EADDRINUSE      ? "end what uses the port"
+		: err == EADDRNOTAVAIL ? "this machine has to have that address, and no connection "
+					 "like this one"
+		: err == EPERM         ? "run as root: connections take CAP_NET_ADMIN"
+				       : NULL,
+		"%s", text_of(m, text));
+}
+
+static int fail_image(struct open_ctx *o, uint64_t id)
+{
+	return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+		"file %llu: a TCP socket without a proper address or state",
+		(unsigned long long)id);
+}
+
+/* ---- first ---- */
+
+int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
+{
+	const Ckpt__Tcp *m = (const void *)rec->msg;
+	_cleanup_close_ int fd = socket_new(o, id);
+	struct sockaddr_storage local;
+	const Ckpt__Socket *s;
+	socklen_t len;
+
+	(void)file_record;
+	if (fd < 0)
+		return fd;
+	if (m->kind == CKPT__TCP__KIND__CONNECTED || !m->local)
+		return TAKE_FD(fd);
+	s = socket_record(o, id);
+	len = tcp_end_get(s->family, m->local, &local);
+	if (!len)
+		return fail_image(o, id);
+	if (bind(fd, (struct sockaddr *)&local, len) < 0)
+		return fail(o, m, errno, "bind");
+	return TAKE_FD(fd);
+}
+
+/* ---- then ---- */
+
+static int listen_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd)
+{
+	(void)id;
+	return listen(fd, (int)MIN(m->backlog, (uint32_t)INT32_MAX)) < 0
+		       ? fail(o, m, errno, "listen")
+		       : 0;
+}
+
+static bool state_ok(const Ckpt__Tcp *m)
+{
+	const Ckpt__TcpState *s = m->state;
+
+	return m->local && m->peer && s && s->unsent_bytes <= s->to_send.len &&
+	       s->send_scale <= UINT8_MAX && s->recv_scale <= UINT8_MAX;
+}
+
+static int connect_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd)
+{
+	const Ckpt__Socket *sock = socket_record(o, id);
+	struct sockaddr_storage local, peer;
+	const Ckpt__TcpState *s = m->state;
+	struct tcp_again a = {.local = (void *)&local, .peer = (void *)&peer};
+	const char *call;
+	int r;
+
+	if (!state_ok(m) || !(a.len = tcp_end_get(sock->family, m->local, &local)) ||
+		!tcp_end_get(sock->family, m->peer, &peer))
+		return fail_image(o, id);
+	a.send_first = s->send_seq;
+	a.recv_first = s->recv_seq;
+	a.mss = s->mss;
+	a.timestamp = s->timestamp;
+	a.scaled = s->scaled;
+	a.send_scale = (uint8_t)s->send_scale;
+	a.recv_scale = (uint8_t)s->recv_scale;
+	a.sack = s->sack;
+	a.timestamps = s->timestamps;
+	a.windows = (struct tcp_windows){.snd_wl1 = s->snd_wl1,
+		.snd_wnd = s->snd_wnd,
+		.max_window = s->max_window,
+		.rcv_wnd = s->rcv_wnd,
+		.rcv_wup = s->rcv_wup};
+	a.recv = s->received.data;
+	a.recv_len = s->received.len;
+	a.send = s->to_send.data;
+	a.send_len = s->to_send.len - s->unsent_bytes;
+	r = tcp_again_make(fd, &a, &call);
+	if (r < 0)
+		return fail(o, m, -r, call);
+	return s->unsent_bytes ? tcp_room(fd, SO_SNDBUF, 2 * s->to_send.len + TCP_ROOM_SPARE) : 0;
+}
+
+/* All of one kind, in the order of the image. */
+static int each(struct open_ctx *o, Ckpt__Tcp__Kind kind,
+	int (*fn)(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd))
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	while (r == 0 && (rec = model_next(o->model, &res_tcp.type, &pos))) {
+		const Ckpt__Tcp *m = (const void *)rec->msg;
+		int fd = plan_fd(o->plan, rec->owner);
+
+		if (fd < 0)
+			continue;
+		if (m->kind == kind && fn)
+			r = fn(o, rec->owner, m, fd);
+		if (r == 0 && m->kind == kind)
+			r = socket_options(o, rec->owner, fd, SOCKOPT_BOUND);
+		if (r == 0 && m->kind == kind)
+			r = socket_options(o, rec->owner, fd, SOCKOPT_LAST);
+		if (r == 0 && m->kind == kind)
+			r = socket_flags(o, rec->owner, fd);
+	}
+	return r;
+}
+
+/* A lock that stays is there, or the image was made by a dump that let the program go on. */
+static int lock_all(struct open_ctx *o)
+{
+	struct tcp_lock *l = &o->plan->tcp->lock;
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	tcp_lock_name(
+		image_manifest(o->image)->crid, o->plan->tcp->name, sizeof(o->plan->tcp->name));
+	while (r == 0 && (rec = model_next(o->model, &res_tcp.type, &pos))) {
+		const Ckpt__Tcp *m = (const void *)rec->msg;
+		const Ckpt__Socket *s = socket_record(o, rec->owner);
+
+		if (!s)
+			return -EBADMSG;
+		if (m->kind == CKPT__TCP__KIND__CONNECTED && plan_fd(o->plan, rec->owner) >= 0)
+			r = tcp_lock_add(l, s->family, m);
+		if (r < 0)
+			return r == -EINVAL ? fail_image(o, rec->owner)
+					    : op_fail(o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL,
+						      "the connections");
+	}
+	tcp_lock_take(o->op, l);
+	return 0;
+}
+
+/* Once for all: when the first of them is asked about. */
+int tcp_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
+{
+	int r;
+
+	(void)rec;
+	(void)fd;
+	if (o->plan->tcp->done)
+		return 0;
+	o->plan->tcp->done = true;
+	r = lock_all(o);
+	if (r == 0)
+		r = each(o, CKPT__TCP__KIND__UNCONNECTED, NULL);
+	if (r == 0)
+		r = each(o, CKPT__TCP__KIND__LISTENING, listen_again);
+	return r < 0 ? r : each(o, CKPT__TCP__KIND__CONNECTED, connect_again);
+}
+
+/* ---- when all tasks are complete ---- */
+
+/* The sizes that the buffers had: those that the program did not set grow on by themselves. */
+static void rooms_again(int fd, const Ckpt__TcpState *s)
+{
+	const struct {
+		int option, force;
+		uint32_t bytes;
+	} v[] = {{SO_SNDBUF, SO_SNDBUFFORCE, s->send_room_bytes},
+		{SO_RCVBUF, SO_RCVBUFFORCE, s->recv_room_bytes}};
+	uint32_t locks = s->room_locks, now = 0;
+	socklen_t len = sizeof(now);
+
+	/* before Linux 5.14 a size that is set never grows again */
+	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &now, &len) < 0)
+		return;
+	for (size_t i = 0; i < 2; i++) {
+		int half = (int)MIN(v[i].bytes / 2, (uint32_t)INT32_MAX);
+
+		setsockopt(fd, SOL_SOCKET, v[i].force, &half, sizeof(half));
+	}
+	setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
+}
+
+static void reuse_again(int fd, const Ckpt__Socket *s)
+{
+	for (size_t i = 0; i < s->n_options; i++)
+		if (s->options[i]->level == SOL_SOCKET && s->options[i]->name == SO_REUSEADDR)
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, s->options[i]->value.data,
+				(socklen_t)s->options[i]->value.len);
+}
+
+/* What was not sent is written as the program has written it. */
+static int send_rest(int fd, const Ckpt__TcpState *s)
+{
+	const uint8_t *p = s->to_send.data + s->to_send.len - s->unsent_bytes;
+
+	for (size_t left = s->unsent_bytes; left;) {
+		ssize_t n = send(fd, p, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		left -= (size_t)n;
+	}
+	return 0;
+}
+
+struct going {
+	const struct plan *p;
+	struct nft_batch own, lasting; /* the ends of both locks */
+	int r;
+	const Ckpt__Tcp *failed;
+};
+
+static int go_on(int fd, const struct plan *p, const struct model_rec *rec)
+{
+	const Ckpt__Tcp *m = (const void *)rec->msg;
+	int r = tcp_repair(fd, 0);
+
+	reuse_again(fd, model_get(p->model, &res_socket.type, rec->owner));
+	if (r == 0)
+		r = send_rest(fd, m->state);
+	rooms_again(fd, m->state);
+	return r;
+}
+
+static void unlock(struct going *g)
+{
+	int nft = g->p->tcp->lock.nft;
+
+	if (nft < 0)
+		return;
+	nft_send(nft, &g->own);
+	nft_send(nft, &g->lasting); /* there is none, if the dump has let the program go on */
+}
+
+/* Apart: the locks go and all connections go on. */
+static int go(void *arg)
+{
+	struct going *g = arg;
+	const struct plan *p = g->p;
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	unlock(g);
+	while ((rec = model_next(p->model, &res_tcp.type, &pos))) {
+		const Ckpt__Tcp *m = (const void *)rec->msg;
+		int fd = plan_fd(p, rec->owner);
+		int r = fd >= 0 && m->kind == CKPT__TCP__KIND__CONNECTED ? go_on(fd, p, rec) : 0;
+
+		if (r < 0 && g->r == 0) {
+			g->r = r;
+			g->failed = m;
+		}
+	}
+	return 0;
+}
+
+int tcp_go(struct plan *p)
+{
+	struct going g = {.p = p};
+	char text[TEXT_MAX];
+	int r;
+
+	if (!p->tcp->done)
+		return 0;
+	netlock_build_removal(&g.own, p->tcp->lock.name);
+	netlock_build_removal(&g.lasting, p->tcp->name);
+	r = apart(go, &g);
+	nft_done(&g.own);
+	nft_done(&g.lasting);
+	if (r < 0)
+		return op_fail(p->op, CKPT_E_SYSTEM, -r, "clone", NULL, "the connections");
+	if (g.r < 0)
+		op_warn(p->op, "%s: %s: its connection may be broken", text_of(g.failed, text),
+			strerror(-g.r));
+	return 0;
+}
+
+void tcp_plan_init(struct tcp_plan *p)
+{
+	*p = (struct tcp_plan){.lock = {.nft = -EBADF}};
+}
+
+void tcp_plan_done(struct tcp_plan *p)
+{
+	tcp_lock_done(&p->lock);
+}
