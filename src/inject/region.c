@@ -25,10 +25,10 @@ static const struct prog *leader_prog(const struct region *g)
 	return g->threads ? &g->threads[g->leader] : &none;
 }
 
-/* The questions, the wait for us, the second rendezvous. */
+/* The questions, and the wait for us or the second rendezvous. */
 static size_t steps_count(const struct region *g)
 {
-	return g->whole->n + leader_prog(g)->n + g->free + 1;
+	return g->whole->n + leader_prog(g)->n + 1;
 }
 
 static uint64_t last_ret_at(const struct region *g)
@@ -89,14 +89,14 @@ int region_fill(struct region *g)
 		prog_lower(leader_prog(g),
 			&(struct prog_place){.data = g->at + thread_data_off(g, g->leader)},
 			steps + g->whole->n);
+	steps[nsteps - 1] = (struct agent_step){.op = AGENT_ASK, .args = {1}};
 	if (g->free) {
-		steps[nsteps - 3].ret = NOT_MADE;
-		steps[nsteps - 2] = (struct agent_step){.op = AGENT_SYSCALL,
+		steps[nsteps - 2].ret = NOT_MADE;
+		steps[nsteps - 1] = (struct agent_step){.op = AGENT_SYSCALL,
 			.expect = AGENT_EXPECT_ANY,
 			.nr = SYS_ppoll,
 			.args = {0, 0, g->at + g->hold_off, 0, 0}};
 	}
-	steps[nsteps - 1] = (struct agent_step){.op = AGENT_ASK, .args = {1}};
 	memcpy(buf + g->whole_off, g->whole->data, g->whole->data_len);
 	for (size_t i = 0; g->threads && i < g->tr->n; i++)
 		fill_thread(g, i, buf + thread_data_off(g, i));

@@ -3,13 +3,13 @@
  *
  * One thread, the leader, runs a stub in the vdso's slack: block signals, map a region, ask us to
  * fill it (a rendezvous, see arch_stub_region()), run the agent there, unmap, unblock, go home. While
- * it waits at its second rendezvous the other threads run small stubs of their own, whose calls write
- * into the region, and that wait at their end, for an instant, to be taken out. The leader is driven
- * from system-call stop to system-call stop, but in between the two rendezvous: there it runs freely, and
- * the last of its calls is such a wait too. (Two stops for each of a hundred calls would cost a
- * millisecond; where a seccomp filter does not allow the wait, that is what it costs.) If we die, there
- * are no stops, the second rendezvous is not answered, the waits are over, and every thread ends in its
- * own context.
+ * it stands at the end of the agent's program the other threads run small stubs of their own, whose calls
+ * write into the region, and that wait at their end, for an instant, to be taken out. The leader is driven
+ * from system-call stop to system-call stop, but in the agent: there it runs freely, and the last of its
+ * calls is such a wait too. (Two stops for each of a hundred calls would cost a millisecond; where a
+ * seccomp filter does not allow the wait, that is what it costs, and a second rendezvous stands in its
+ * place.) If we die, there are no stops, that rendezvous is not answered, the waits are over, and every
+ * thread ends in its own context.
  *
  * Many processes can be asked side by side: whoever has stopped is driven one stop further, whoever has not
  * is passed over. So nobody waits for the wake of a single one, which costs more than all that it does.
@@ -129,7 +129,15 @@ static int leader_begin(struct remote *m)
 	return leader_start(m, t);
 }
 
-/* At the entry of a rendezvous. What fails is told later: the leader goes home first. */
+/* The leader has made its calls, and stands still. What fails is told later: it goes home first. */
+static void take_answers(struct remote *m)
+{
+	m->err = region_read(&m->g);
+	if (m->err == 0 && m->g.threads)
+		m->err = threads_run(m);
+}
+
+/* At the entry of a rendezvous. */
 static void rendezvous(struct remote *m, const struct arch_regs *at)
 {
 	struct region *g = &m->g;
@@ -140,10 +148,7 @@ static void rendezvous(struct remote *m, const struct arch_regs *at)
 		m->answer = m->err == 0; /* not answered: the region goes */
 		return;
 	}
-	m->err = region_read(g);
-	if (m->err == 0 && g->threads)
-		m->err = threads_run(m);
-	/* not answered: the program ends */
+	take_answers(m); /* not answered: the program ends */
 }
 
 static int at_entry(struct remote *m, struct tracee *t)
@@ -225,6 +230,7 @@ static int at_stop_in_agent(struct remote *m, struct tracee *t, const struct wai
 	if (r < 0)
 		return r;
 	if (r > 0) {
+		take_answers(m);
 		m->phase = CALLS;
 		m->entry = true;
 		return ptrace_syscall(t->tid, 0);
