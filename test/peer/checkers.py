@@ -28,7 +28,11 @@ class Relay:
     def accept(self, listener):
         while True:
             client = listener.accept()[0]
-            server = socket.create_connection(("127.0.0.1", self.server))
+            try:
+                server = socket.create_connection(("127.0.0.1", self.server))
+            except OSError:
+                client.close()  # it has ended
+                continue
             for args in ((client, server, False), (server, client, True)):
                 threading.Thread(target=self.pass_on, args=args, daemon=True).start()
 
