@@ -32,13 +32,15 @@ int collect_add_take(struct collect *c, const struct model_type *type, uint64_t 
 int collect_want_take(struct collect *c, const struct page_want *want)
 {
 	struct collect_tree *t = c->tree;
+	bool of_task = !t->n_tasks || (c >= t->tasks && c < t->tasks + t->n_tasks);
 
 	if (vec_reserve(&t->wants, &t->cap_wants, t->n_wants + 1, sizeof(*t->wants)) < 0) {
 		fd_close(want->fd);
 		return collect_oom(c);
 	}
 	t->wants[t->n_wants] = *want;
-	t->wants[t->n_wants++].of = c;
+	/* a file that is open in no task (in flight) is none's more than the first's */
+	t->wants[t->n_wants++].of = of_task ? c : t->tasks;
 	return 0;
 }
 

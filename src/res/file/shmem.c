@@ -225,6 +225,10 @@ static int open_shmem(
 		r = o->contents(o, id, fd);
 		if (r < 0)
 			return r;
+		/* contents are pages; the last one may be longer than what the file has of it */
+		if (m->kind == CKPT__SHMEM__KIND__MEMFD && ftruncate(fd, m->size_bytes) < 0)
+			return op_fail(o->op, CKPT_E_SYSTEM, errno, "ftruncate", NULL, "memfd %s",
+				m->name);
 		seal_now(o, id, m, fd);
 		again = fd;
 	}

@@ -118,6 +118,7 @@ static int collect_path(struct collect *c, const struct file_look *l, Ckpt__Unix
 			"restored without a file",
 			c->pid, c->tr->comm, l->target_fd, m->path);
 	m->path[0] = '\0';
+	m->file_mode = m->file_uid = m->file_gid = 0;
 	return 0;
 }
 

@@ -252,16 +252,24 @@ static int fill_dgram(
 	return r == -EAGAIN ? fail(o, e, EAGAIN, "sendmsg") : r;
 }
 
-/* To where it was connected at the dump, unless socketpair(2) has done that. */
+/*
+ * To where it was connected at the dump, unless socketpair(2) has done that. Who is connected can be
+ * connected to by its peer alone, so all others come first.
+ */
 static int connect_dgram(struct open_ctx *o, struct unix_world *w, struct unix_end *e)
 {
 	const struct unix_end *peer = unix_end_of(w, e->m->peer);
 	_cleanup_close_ int gone = -EBADF;
-	int r;
+	int r = 0;
 
 	if (e->connected)
 		return 0;
 	e->connected = true;
+	for (size_t i = 0; r == 0 && i < w->n; i++)
+		if (w->v[i].m->peer == e->id && w->v[i].socket->type == SOCK_DGRAM)
+			r = connect_dgram(o, w, &w->v[i]);
+	if (r < 0)
+		return r;
 	if (e->m->peer_is == CKPT__UNIX_SOCK__PEER__HERE && peer && peer->m->name.len)
 		return unix_connect(o, e->fd, peer->fd, &peer->m->name, NULL);
 	if (e->m->peer_is != CKPT__UNIX_SOCK__PEER__GONE || !e->m->peer_name.len)

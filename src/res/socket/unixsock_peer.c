@@ -265,6 +265,10 @@ static int one(struct peers *p, struct known *k)
 	if (r == 0 && k->m->peer_is == CKPT__UNIX_SOCK__PEER__OUTSIDE)
 		r = outside(p, k, *ino);
 	k->m->inherited = has_name_of_other(p, k);
+	if (k->m->inherited) { /* whose file it is, the other says */
+		k->m->path[0] = '\0';
+		k->m->file_mode = k->m->file_uid = k->m->file_gid = 0;
+	}
 	return r;
 }
 

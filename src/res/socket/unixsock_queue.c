@@ -1,10 +1,12 @@
 /*
  * unixsock_queue.c - what waits in a unix socket to be received, looked at by MSG_PEEK.
  *
- * A peek of a stream gives all bytes from the start on, and ends where descriptors came with some
- * (SCM_RIGHTS), or where the credentials change. It tells that descriptors came, but not with which
- * byte: that is searched for, since a read that ends before it must not get them. What stands behind is
- * reached by SO_PEEK_OFF, as are the packets behind the first; then that is put back as it was.
+ * A peek of a stream gives all bytes from the start on, and ends behind those that descriptors came with
+ * (SCM_RIGHTS), or where the credentials change. With which byte they came it does not tell: a peek looks
+ * further than it copies, and gives the next descriptors even to who asks for one byte. They are taken to
+ * have come with the last one: so is whoever reads message by message, or more at once, as well off as
+ * before, and so is who sends them with a byte of their own. What stands behind is reached by SO_PEEK_OFF,
+ * as are the packets behind the first; then that is put back as it was.
  *
  * A peek gives us duplicates of the descriptors in flight. Credentials are shown only to a socket that
  * has SO_PASSCRED, so only there they are known.
@@ -175,50 +177,13 @@ static int room_for(struct peek *p, size_t len)
 	return 0;
 }
 
-/*
- * The first byte that descriptors came with, of a piece that begins at @pos and has them.
- * Return: how many bytes stand before it; -errno
- */
-static ssize_t before_rights(struct peek *p, size_t pos, size_t len)
+static int add_piece(struct peek *p, struct piece *k)
 {
-	size_t lo = 0, hi = len; /* a peek of lo bytes has none, one of hi has them */
+	size_t plain = k->n_fds ? k->len - 1 : 0;
+	struct piece first = {.cred = k->cred};
+	int r = plain ? add_message(p, 0, plain, &first) : 0;
 
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
-		struct piece k;
-		int r = p->moved ? move_to(p, (int)pos) : 0;
-		bool any;
-
-		if (r == 0)
-			r = peek_one(p, mid, &k);
-		if (r < 0)
-			return r;
-		any = k.n_fds;
-		piece_close(&k);
-		if (any)
-			hi = mid;
-		else
-			lo = mid;
-	}
-	return (ssize_t)hi - 1;
-}
-
-static int add_piece(struct peek *p, size_t pos, struct piece *k)
-{
-	ssize_t plain = 0;
-	int r = 0;
-
-	if (k->n_fds) {
-		plain = before_rights(p, pos, k->len); /* that leaves the same bytes in the room */
-		if (plain < 0)
-			return (int)plain;
-	}
-	if (plain) {
-		struct piece first = {.cred = k->cred};
-
-		r = add_message(p, 0, (size_t)plain, &first);
-	}
-	return r < 0 ? r : add_message(p, (size_t)plain, k->len - (size_t)plain, k);
+	return r < 0 ? r : add_message(p, plain, k->len - plain, k);
 }
 
 static int read_stream(struct peek *p)
@@ -239,7 +204,7 @@ static int read_stream(struct peek *p)
 			r = -EIO;
 		if (r < 0)
 			break;
-		r = add_piece(p, pos, &k);
+		r = add_piece(p, &k);
 		piece_close(&k);
 	}
 	return r;
