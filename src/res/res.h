@@ -211,9 +211,11 @@ struct plan {
 	bool timer_ids; /* the ids of POSIX timers can be chosen (FEATURE_TIMER_IDS) */
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;
+	const int *own_oom_score_adj;        /* likewise */
+	const uint64_t *own_coredump_filter; /* likewise */
 	const struct mm_born
 		*born; /* of the task being planned; NULL: bare, and mapped with its own */
-	pid_t exe_of;  /* whose exe link it has when it is made; 0: that of the restorer */
+	pid_t exe_of;  /* whose exe link, and what else comes EARLY, it has when made; 0: ours */
 	bool uffd;     /* new memory may get its contents through a userfaultfd (FEATURE_UFFD) */
 	uint64_t thp_bytes; /* the smallest huge page that any memory may be given; 0: none */
 	bool describe;

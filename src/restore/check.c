@@ -39,24 +39,23 @@ static const char *limit_text(uint64_t v, char buf[24])
 }
 
 /* A limit that the kernel does not know is found by the plan. */
-static int check_limits(const struct plan *p, const struct model_rec *rec)
+static int check_limits(
+	const struct plan *p, const struct model_rec *rec, const struct rlimit own[PROC_LIMITS])
 {
 	const Ckpt__RLimits *m = (const void *)rec->msg;
 
 	for (size_t i = 0; i < m->n_limits; i++) {
 		const Ckpt__RLimit *l = m->limits[i];
-		struct rlimit own;
 		char was[24], is[24];
 
-		if (l->resource >= PROC_LIMITS || getrlimit(l->resource, &own) < 0 ||
-			l->hard <= own.rlim_max)
+		if (l->resource >= PROC_LIMITS || l->hard <= own[l->resource].rlim_max)
 			continue;
 		return op_fail(p->op, CKPT_E_PRIVILEGE, 0, "prlimit",
 			"run ckpt restore with CAP_SYS_RESOURCE, or with a hard limit that is as high",
 			"pid %llu (%s): its hard limit %s is %s, that of ckpt %s",
 			(unsigned long long)rec->owner, comm_of(p, rec->owner),
 			proc_limits_name(l->resource), limit_text(l->hard, was),
-			limit_text(own.rlim_max, is));
+			limit_text(own[l->resource].rlim_max, is));
 	}
 	return 0;
 }
@@ -65,18 +64,13 @@ static int check_limits(const struct plan *p, const struct model_rec *rec)
 static void check_oom(const struct plan *p, const struct model_rec *rec)
 {
 	const Ckpt__ProcFile *m = (const void *)rec->msg;
-	_cleanup_free_ char *text = NULL;
-	const char *at;
-	int own;
+	const int *own = p->own_oom_score_adj;
 
-	if (file_read_at(AT_FDCWD, "/proc/self/oom_score_adj", &text, NULL) < 0)
-		return;
-	at = text;
-	if (str_int(&at, &own) == 0 && m->oom_score_adj < own)
+	if (own && m->oom_score_adj < *own)
 		op_warn(p->op,
 			"pid %llu (%s): without CAP_SYS_RESOURCE its oom_score_adj may stay at %d "
 			"instead of %d",
-			(unsigned long long)rec->owner, comm_of(p, rec->owner), own,
+			(unsigned long long)rec->owner, comm_of(p, rec->owner), *own,
 			m->oom_score_adj);
 }
 
@@ -131,14 +125,18 @@ static int check_creds(const struct plan *p)
 
 int check_rights(const struct plan *p)
 {
+	struct rlimit own[PROC_LIMITS];
 	const struct model_rec *rec;
 	size_t pos = 0;
 	int r = check_creds(p);
 
 	if (r < 0 || kernel_has(FEATURE_CAP_SYS_RESOURCE))
 		return r;
+	for (int i = 0; i < PROC_LIMITS; i++)
+		if (getrlimit(i, &own[i]) < 0)
+			own[i].rlim_max = RLIM_INFINITY;
 	while (r == 0 && (rec = model_next(p->model, &res_rlimits.type, &pos)))
-		r = check_limits(p, rec);
+		r = check_limits(p, rec, own);
 	pos = 0;
 	while (r == 0 && (rec = model_next(p->model, &res_procfile.type, &pos)))
 		check_oom(p, rec);

@@ -20,6 +20,7 @@
 #include "core/stage.h"
 #include "image/image.h"
 #include "kernel/probe.h"
+#include "kernel/proc.h"
 #include "kernel/thp.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
@@ -57,6 +58,8 @@ struct restore {
 	struct relay relay;
 	int pidfile; /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
+	int oom_score_adj; /* of ours */
+	uint64_t coredump_filter;
 	const Ckpt__Task *root; /* NULL until the image is loaded */
 	struct tree_plan tree;
 	struct stage stage; /* the one that runs */
@@ -88,6 +91,19 @@ static int each_mm(struct restore *s, int (*f)(const struct plan *p, pid_t pid, 
 				 "pid %d (%s): a task without memory", task->pid, task->comm);
 	}
 	return r;
+}
+
+/* What a new task has from us without a step. */
+static void read_own(struct restore *s)
+{
+	_cleanup_close_ int proc_fd = proc_open(0);
+
+	if (proc_fd < 0)
+		return;
+	if (oom_score_adj_read(proc_fd, &s->oom_score_adj) == 0)
+		s->plan.own_oom_score_adj = &s->oom_score_adj;
+	if (mm_coredump_filter_read(proc_fd, &s->coredump_filter) == 0)
+		s->plan.own_coredump_filter = &s->coredump_filter;
 }
 
 static int stage_load(struct restore *s)
@@ -129,6 +145,7 @@ static int stage_load(struct restore *s)
 		.thp_bytes = thp_always_bytes("/sys/kernel/mm/transparent_hugepage"),
 		.own_creds = creds_own(),
 		.own_sched = sched_own()};
+	read_own(s);
 	r = vdso_host_read(&s->vdso);
 	if (r < 0)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");

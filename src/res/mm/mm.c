@@ -68,19 +68,30 @@ static void collect_answers(struct collect *c, Ckpt__Mm *mm, const struct answer
 	mm->memory_merge = answer_ret(a, ASK_MERGE) == 1;
 }
 
-static int collect_coredump_filter(struct collect *c, Ckpt__Mm *mm)
+int mm_coredump_filter_read(int proc_fd, uint64_t *ret)
 {
 	_cleanup_free_ char *text = NULL;
-	const char *p;
+	int r = file_read_at(proc_fd, "coredump_filter", &text, NULL);
+	const char *p = text;
 	uint64_t value;
-	int r = file_read_at(c->proc_fd, "coredump_filter", &text, NULL);
 
-	p = text;
-	if (r == 0 && str_u64(&p, 16, &value) == 0)
+	if (r == 0 && str_u64(&p, 16, &value) < 0)
+		r = -EBADMSG;
+	if (r == 0)
+		*ret = value;
+	return r;
+}
+
+static int collect_coredump_filter(struct collect *c, Ckpt__Mm *mm)
+{
+	uint64_t value;
+	int r = mm_coredump_filter_read(c->proc_fd, &value);
+
+	if (r == 0)
 		mm->coredump_filter = value;
 	else if (r != -ENOENT) /* a kernel without core dumps has none */
-		return op_fail(c->op, CKPT_E_TARGET, r < 0 ? -r : EBADMSG, "read", NULL,
-			"/proc/%d/coredump_filter", c->pid);
+		return op_fail(
+			c->op, CKPT_E_TARGET, -r, "read", NULL, "/proc/%d/coredump_filter", c->pid);
 	return 0;
 }
 

@@ -29,6 +29,9 @@ bool aio_is_ring(const struct vma *v);
  */
 int mm_collect_vmas(struct collect *c, Ckpt__Mm *mm);
 
+/** mm_coredump_filter_read() - of the process of a /proc directory. 0; -EBADMSG; -errno, @ret untouched */
+int mm_coredump_filter_read(int proc_fd, uint64_t *ret);
+
 /** mm_segment() - the System V shared memory that a mapping is of, or NULL */
 const struct Ckpt__SysvShm *mm_segment(const struct plan *p, const Ckpt__Vma *v);
 

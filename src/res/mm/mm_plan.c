@@ -397,14 +397,18 @@ static void plan_guards(const Ckpt__Mm *mm, struct prog *prog)
 }
 
 /* The file is not the program's own: it may have no /proc, or lack the right to write there. */
-static void plan_coredump_filter(const Ckpt__Mm *mm, struct prog *prog)
+static void plan_coredump_filter(const struct plan *p, const Ckpt__Mm *mm, struct prog *prog)
 {
 	static const char path[] = "/proc/self/coredump_filter";
 	char text[16];
 	int len = snprintf(text, sizeof(text), "0x%x", mm->coredump_filter);
-	size_t fd = PROG_CALL_ANY(prog, "mm: what a core dump holds", SYS_openat, IMM(AT_FDCWD),
-		DATA(prog_data(prog, path, sizeof(path))), IMM(O_WRONLY | O_CLOEXEC), IMM(0));
+	size_t fd;
 
+	/* no task has set it before all are made */
+	if (p->own_coredump_filter && *p->own_coredump_filter == mm->coredump_filter)
+		return;
+	fd = PROG_CALL_ANY(prog, "mm: what a core dump holds", SYS_openat, IMM(AT_FDCWD),
+		DATA(prog_data(prog, path, sizeof(path))), IMM(O_WRONLY | O_CLOEXEC), IMM(0));
 	PROG_CALL_ANY(prog, "mm: what a core dump holds", SYS_write, RES(fd),
 		DATA(prog_data(prog, text, len)), IMM(len));
 	PROG_CALL_ANY(prog, "mm: what a core dump holds", SYS_close, RES(fd));
@@ -434,7 +438,7 @@ void mm_plan(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 	} else if (phase == PLAN_PROCESS) {
 		plan_guards(mm, prog);
 		plan_locks(mm, prog);
-		plan_coredump_filter(mm, prog);
+		plan_coredump_filter(p, mm, prog);
 	} else if (phase == PLAN_LATE) {
 		plan_late(mm, prog);
 	}

@@ -2,7 +2,7 @@
  * procfile.c - attributes of a process that only have a file in /proc: how soon it is killed when
  * memory runs out, how nice its session's scheduling group is.
  *
- * A new process inherits them from the restorer, so all are set. Without CAP_SYS_RESOURCE an
+ * A new process inherits them from the restorer, so all that differ from its own are set. Without CAP_SYS_RESOURCE an
  * oom_score_adj can't be made lower than it ever was set with it: that is no reason to fail, but
  * check.c warns.
  *
@@ -20,17 +20,17 @@
 #include "util/fd.h"
 #include "util/str.h"
 
-static int read_oom(struct collect *c, Ckpt__ProcFile *m)
+int oom_score_adj_read(int proc_fd, int *ret)
 {
 	_cleanup_free_ char *text = NULL;
 	const char *at;
-	int v, r = file_read_at(c->proc_fd, "oom_score_adj", &text, NULL);
+	int v, r = file_read_at(proc_fd, "oom_score_adj", &text, NULL);
 
 	at = text;
 	if (r == 0)
 		r = str_int(&at, &v);
 	if (r == 0)
-		m->oom_score_adj = v;
+		*ret = v;
 	return r;
 }
 
@@ -58,7 +58,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 
 	if (!m)
 		return collect_oom(c);
-	r = read_oom(c, m);
+	r = oom_score_adj_read(c->proc_fd, &m->oom_score_adj);
 	if (r < 0) {
 		free(m);
 		return op_fail(
@@ -87,6 +87,17 @@ static void plan_write(
 	PROG_CALL(prog, "procfile: close", SYS_close, RES(fd));
 }
 
+/* What a task has when it is made: that of a task above which had set its own by then, or ours. */
+static bool has_oom(const struct plan *p, int want)
+{
+	const Ckpt__ProcFile *had =
+		p->exe_of ? model_get(p->model, &res_procfile.type, (uint64_t)p->exe_of) : NULL;
+
+	if (p->exe_of)
+		return had && had->oom_score_adj == want;
+	return p->own_oom_score_adj && *p->own_oom_score_adj == want;
+}
+
 static void plan(
 	struct plan *p, enum plan_phase phase, const struct model_rec *rec, struct prog *prog)
 {
@@ -97,7 +108,8 @@ static void plan(
 	if (phase != PLAN_EARLY)
 		return;
 	snprintf(text, sizeof(text), "%d", m->oom_score_adj);
-	plan_write(prog, AGENT_EXPECT_ANY, "/proc/self/oom_score_adj", text);
+	if (!has_oom(p, m->oom_score_adj))
+		plan_write(prog, AGENT_EXPECT_ANY, "/proc/self/oom_score_adj", text);
 	if (m->autogroup_nice) {
 		snprintf(text, sizeof(text), "%d", m->autogroup_nice);
 		plan_write(prog, AGENT_EXPECT_OK, "/proc/self/autogroup", text);

@@ -29,6 +29,9 @@ pid_t ctty_foreground(const struct model *m, pid_t root);
  */
 void ctty_plan_lead(struct plan *p, pid_t pid, struct prog *prog);
 
+/** oom_score_adj_read() - of the process of a /proc directory. 0; -errno, @ret untouched */
+int oom_score_adj_read(int proc_fd, int *ret);
+
 /** task_in_tree() - whether a pid or tid is of a task of the image */
 bool task_in_tree(const struct model *m, pid_t pid);
 

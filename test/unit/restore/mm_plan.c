@@ -123,6 +123,22 @@ static void expect_plan(struct space *s, enum plan_phase phase, const char *want
 #define BEFORE "munmap 0 AREA\nmunmap AREA_END ABOVE\nprctl 29\nprctl 43 = any\n"
 #define AFTER  "prctl 23 e D 68\n"
 
+Test(mm_plan, what_a_core_dump_holds)
+{
+	static const uint64_t own = 0x33;
+	struct space s;
+
+	space_init(&s);
+	s.mm.coredump_filter = 0x33;
+	expect_plan(&s, PLAN_PROCESS,
+		"openat ffffffffffffff9c D 80001 = any\nwrite R D 4 = any\nclose R = any\n");
+	s.plan.own_coredump_filter = &own;
+	expect_plan(&s, PLAN_PROCESS, "");
+	s.mm.coredump_filter = 0x7f;
+	expect_plan(&s, PLAN_PROCESS,
+		"openat ffffffffffffff9c D 80001 = any\nwrite R D 4 = any\nclose R = any\n");
+}
+
 Test(mm_plan, memory_and_files)
 {
 	struct space s;
