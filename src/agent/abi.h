@@ -15,12 +15,12 @@
 enum agent_op {
 	AGENT_SYSCALL, /* nr(args) */
 	AGENT_SPAWN,   /* clone3(args[0], args[1]); the child runs the program at args[2] */
-	AGENT_ARRIVE,  /* add 1 to ctl->arrived and wake the coordinator */
-	AGENT_WAIT,    /* until ctl->phase >= args[0] */
-	AGENT_GATE,    /* until the gate of its own program is open wider than args[0] */
-	AGENT_PARK,    /* arrive, then wait to be taken over by a tracer */
-	AGENT_ASK,     /* rendezvous args[0] with a tracer; the program ends when none answers */
-	AGENT_DONE     /* the program ends */
+	AGENT_ARRIVE, /* add 1 to ctl->arrived and wake the coordinator; if args[0], only when all have */
+	AGENT_WAIT, /* until ctl->phase >= args[0] */
+	AGENT_GATE, /* until the gate of its own program is open wider than args[0] */
+	AGENT_PARK, /* arrive, then wait to be taken over by a tracer */
+	AGENT_ASK,  /* rendezvous args[0] with a tracer; the program ends when none answers */
+	AGENT_DONE  /* the program ends */
 };
 
 /* What a step's result must be; a step that misses it ends the program with an error. */
@@ -60,6 +60,7 @@ struct agent_ctl {
 	uint32_t phase;   /* futex; raised by the coordinator */
 	uint32_t arrived; /* futex; raised by the threads */
 	uint32_t wanted;  /* arrivals that the coordinator waits for; fewer do not wake it */
+	uint32_t all;     /* likewise: all of them; who meets others is no news before that */
 	uint32_t error;   /* futex; 0, or 1 from the first failure on */
 	uint32_t failed_id;
 	uint32_t failed_step;

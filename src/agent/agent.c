@@ -38,11 +38,11 @@ static void park(struct agent_ctl *ctl)
 		futex(&ctl->park, FUTEX_WAIT, load(&ctl->park));
 }
 
-static void arrive(struct agent_ctl *ctl)
+static void arrive(struct agent_ctl *ctl, uint32_t *wanted)
 {
 	uint32_t n = __atomic_add_fetch(&ctl->arrived, 1, __ATOMIC_SEQ_CST);
 
-	if (n >= load(&ctl->wanted))
+	if (n >= load(wanted))
 		futex(&ctl->arrived, FUTEX_WAKE, 1);
 }
 
@@ -78,7 +78,7 @@ static void fail(struct agent_prog *p, struct agent_ctl *ctl, long ret)
 		__atomic_store_n(&ctl->error, 1, __ATOMIC_SEQ_CST);
 	}
 	__atomic_store_n(&ctl->wanted, 0, __ATOMIC_SEQ_CST);
-	arrive(ctl);
+	arrive(ctl, &ctl->wanted);
 	wait_phase(ctl, AGENT_PHASE_ABORT);
 }
 
@@ -107,13 +107,13 @@ static int run_step(struct agent_prog *p, struct agent_step *steps, struct agent
 	} else if (s->op == AGENT_SPAWN) {
 		s->ret = agent_clone3((void *)a[0], a[1], (struct agent_prog *)a[2]);
 	} else if (s->op == AGENT_ARRIVE) {
-		arrive(ctl);
+		arrive(ctl, a[0] ? &ctl->all : &ctl->wanted);
 	} else if (s->op == AGENT_WAIT) {
 		wait_phase(ctl, a[0]);
 	} else if (s->op == AGENT_GATE) {
 		wait_gate(p, ctl, a[0]);
 	} else if (s->op == AGENT_PARK) {
-		arrive(ctl);
+		arrive(ctl, &ctl->all);
 		park(ctl);
 	} else if (s->op == AGENT_ASK) {
 		s->ret = raw_syscall6(__NR_getpid, AGENT_ASK_KEY, a[0], 0, 0, 0, 0);

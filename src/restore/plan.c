@@ -84,7 +84,7 @@ static void add_op(struct prog *prog, enum agent_op op, uint64_t arg, const char
 
 static void add_meeting(struct prog *prog, enum plan_barrier barrier, const char *what)
 {
-	add_op(prog, AGENT_ARRIVE, 0, what);
+	add_op(prog, AGENT_ARRIVE, 1, what);
 	add_op(prog, AGENT_WAIT, barrier, what);
 }
 
@@ -349,7 +349,8 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 			&first->prog, BARRIER_HANDED, "wait: until what others have too is open");
 	plan_scope(p, SCOPE_TASK, pid, PLAN_LATE, &first->prog);
 	plan_late(p, first);
-	add_meeting(&first->prog, BARRIER_OTHERS, "wait: until the other threads are done");
+	if (tree->others)
+		add_meeting(&first->prog, BARRIER_OTHERS, "wait: until the other threads are done");
 	plan_scope(p, SCOPE_TASK, pid, PLAN_LAST, &first->prog);
 	plan_park(first);
 }
@@ -414,6 +415,8 @@ static int plan_all(struct plan *p, struct tree_plan *t)
 	}
 	for (size_t i = 0; i < t->n && r == 0; i++)
 		r = number_threads(p, t, &t->tasks[i]);
+	for (size_t i = 0; i < t->n && r == 0; i++)
+		t->others |= t->tasks[i].n > 1 || t->tree.v[i].flags & CLONE_VM;
 	for (size_t i = 0; i < t->n && r == 0; i++)
 		plan_one(p, t, i);
 	for (size_t i = 0; i < t->n && r == 0; i++)

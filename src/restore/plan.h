@@ -20,7 +20,8 @@ enum plan_barrier {
 	BARRIER_JOINED = 2, /* where there are stand-ins for leaders: groups have their members */
 	BARRIER_TRACED = 3, /* every thread is traced */
 	BARRIER_HANDED = 4, /* where one task opens what others have too: it is open */
-	BARRIER_OTHERS = 5  /* all threads but the first are at the end of their programs */
+	BARRIER_OTHERS =
+		5 /* where there are any: all threads but the first are at the end of their programs */
 };
 
 struct thread_plan {
@@ -51,6 +52,7 @@ struct tree_plan {
 	size_t n_fills;   /* of all tasks of the image: how often they are filled */
 	size_t n_threads; /* of tasks of the image, */
 	bool handed;      /* there is a BARRIER_HANDED */
+	bool others;      /* there is a BARRIER_OTHERS, as some threads share their memory */
 	size_t n_plans;   /* and with those of stand-ins */
 };
 

@@ -143,6 +143,7 @@ static int wait_news(struct run *r, uint32_t all, uint32_t wanted)
 	struct agent_ctl *ctl = r->area.ctl;
 	uint32_t now;
 
+	__atomic_store_n(&ctl->all, all, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&ctl->wanted, wanted, __ATOMIC_SEQ_CST);
 	if (load(&ctl->error) == 1)
 		return fail_step(r);
@@ -309,9 +310,11 @@ static int stage_threads(struct run *r)
 		if (ret == 0)
 			ret = wait_arrived(r, r->tree.tree.n_tasks);
 	}
-	raise_phase(r, BARRIER_OTHERS);
-	if (ret == 0)
-		ret = wait_arrived(r, r->tree.tree.n_tasks);
+	if (r->tree.others) {
+		raise_phase(r, BARRIER_OTHERS);
+		if (ret == 0)
+			ret = wait_arrived(r, r->tree.tree.n_tasks);
+	}
 	return ret;
 }
 
