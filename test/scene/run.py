@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays scenes with the command: what it does and says when the world around it differs.
 
-  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, outside.py, policy.py, relay.py, serve.py or
+  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, frozen.py, outside.py, policy.py, relay.py, serve.py or
   terminal.py
 
 Each scene runs in a process and a directory of its own. A failed one keeps its directory.
@@ -15,6 +15,7 @@ import cgroup
 import command
 import files
 import front
+import frozen
 import outside
 import policy
 import relay
@@ -31,7 +32,7 @@ def scene(fn, name, directory):
 
 
 SCENES = {name[6:]: functools.partial(scene, fn, name[6:])
-          for module in (cgroup, command, files, front, outside, policy, relay, serve, tcp, terminal)
+          for module in (cgroup, command, files, front, frozen, outside, policy, relay, serve, tcp, terminal)
           for name, fn in vars(module).items() if name.startswith("scene_")}
 
 
