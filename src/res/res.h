@@ -224,6 +224,7 @@ struct plan {
 	size_t n_ipc_made, cap_ipc_made;
 	struct cgroups *cgroups;  /* groups to be put into, see cgroup_done(); NULL: none */
 	struct tcp_plan *tcp;     /* connections, see res/socket/tcp.h; of the restore */
+	bool dry;                 /* it is to be looked at only: nothing is made */
 	struct plan_relay *relay; /* borrowed; NULL: none */
 };
 

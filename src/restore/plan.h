@@ -97,10 +97,10 @@ static inline bool task_plan_lives(const struct task_plan *t)
 	return t->birth->kind == BIRTH_TASK;
 }
 
-/** plan_print() - step by step with what each step is for. Return: 0; -EIO */
-int plan_print(const struct tree_plan *t, FILE *out);
+/** plan_print() - step by step with what each step is for. @p: for what is no step. Return: 0; -EIO */
+int plan_print(struct plan *p, const struct tree_plan *t, FILE *out);
 
 /** plan_print_json() - the same as one JSON object. Return: 0; -EIO; -ENOMEM */
-int plan_print_json(const struct tree_plan *t, FILE *out);
+int plan_print_json(struct plan *p, const struct tree_plan *t, FILE *out);
 
 #endif

@@ -343,6 +343,7 @@ int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *o
 	model_init(&s.model);
 	tcp_plan_init(&s.tcp);
 	r = stage_load(&s);
+	s.plan.dry = true;
 	s.plan.describe = true;
 	if (r == 0 && relay_find(&s.relay, &s.plan)) {
 		relay = s.relay.end;
@@ -354,9 +355,13 @@ int restore_plan(struct ckpt_op *op, const struct ckpt_restore_req *req, FILE *o
 	if (r == 0)
 		r = plan_tree(&s.plan, &s.tree);
 	if (r == 0)
-		r = req->json ? plan_print_json(&s.tree, out) : plan_print(&s.tree, out);
+		r = cgroup_look(&s.plan);
+	if (r == 0)
+		r = req->json ? plan_print_json(&s.plan, &s.tree, out)
+			      : plan_print(&s.plan, &s.tree, out);
 	if (r < 0 && !op->failed)
 		r = op_fail_errno(op, -r, "print", "the plan");
+	cgroup_done(&s.plan, true);
 	relay_end(&s.relay);
 	restore_done(&s);
 	return r;

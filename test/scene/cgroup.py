@@ -1,4 +1,5 @@
 """Scenes of control groups: one that is still there, one that is gone, one that is frozen."""
+import json
 import os
 import re
 import time
@@ -123,6 +124,30 @@ def scene_cgroup_make(s):
         group.gone()
 
 
+def scene_cgroup_plan(s):
+    """--plan tells who is put where, with or without its group being there, and makes nothing."""
+    group = Group("cgroup2", "rw", "inner")
+    try:
+        saved_in(s, group)
+        text = s.ckpt("restore", "-D", s.image, "--plan")
+        s.words(text, f"cgroup: this command puts it into  {group.path} (version 2)")
+        task = json.loads(s.ckpt("restore", "-D", s.image, "--plan", "--json"))["tasks"][0]
+        want = [{"hierarchy": "version 2", "path": group.path, "made": False}]
+        if task["threads"][0]["cgroups"] != want:
+            raise Failure(f"expected {want}, got {task['threads'][0]['cgroups']}")
+        group.gone()
+        text = s.ckpt("restore", "-D", s.image, "--plan", "--cgroups=make")
+        s.words(text, f"one that is made anew  {group.path} (version 2)")
+        if os.path.exists(group.dir):
+            raise Failure(f"--plan has made {group.dir}")
+        text = s.ckpt("restore", "-D", s.image, "--plan")
+        s.words(text, f"cgroup {group.path}", "is gone")
+        s.no_words(text, "cgroup: this command puts it into")
+        s.no_words(s.ckpt("restore", "-D", s.image, "--plan", "--cgroups=ignore"), group.path)
+    finally:
+        group.gone()
+
+
 def scene_cgroup_make_v2(s):
     """The same of version 2, with a limit on what is below it."""
     group = Group("cgroup2", "rw", "inner")
@@ -172,6 +197,56 @@ def frozen(s, group, freeze, thaw):
         result(s, group, True)
     finally:
         group.put(*thaw)
+        group.gone()
+
+
+# A thread more, whose number is in the file `tid`; it says in `result` where it is, and the first in `first`.
+TWO_THREADS = """
+import threading
+def where(path):
+    with open("/proc/thread-self/cgroup") as f, open(path, "w") as out:
+        out.write(f.read())
+over = threading.Event()
+def thread():
+    with open("tid", "w") as f:
+        f.write(str(threading.get_native_id()))
+    over.wait()
+    where("result")
+t = threading.Thread(target=thread)
+t.start()
+while not os.path.exists("tid") or not os.path.getsize("tid"):
+    pass
+ready()
+where("first")
+over.set()
+t.join()
+"""
+
+
+def scene_cgroup_make_threaded(s):
+    """A threaded group that is gone is made as one, and the thread that was in it is in it again; so says --plan."""
+    group = Group("cgroup2", "rw", "inner")
+    outer, domain = group.dir.rsplit("/", 1)[0], group.path.rsplit("/", 1)[0]
+    try:
+        group.put("cgroup.type", "threaded")
+        s.begin(TWO_THREADS)
+        with open(s.file("tid"), encoding="utf-8") as f:
+            tid = f.read()
+        with open(f"{outer}/cgroup.procs", "w", encoding="utf-8") as f:
+            f.write(str(s.pid))
+        group.put("cgroup.threads", tid)
+        s.save()
+        group.gone()
+        plan = s.ckpt("restore", "-D", s.image, "--plan", "--cgroups=make")
+        s.words(plan, f"made anew  {domain} (version 2)", f"made anew  {group.path} (version 2)")
+        s.restore("--cgroups=make")
+        if group.get("cgroup.type") != "threaded" or group.get("cgroup.threads") != tid:
+            raise Failure(f"{group.get('cgroup.type')}: threads {group.get('cgroup.threads')}, expected {tid}")
+        result(s, group, True)
+        with open(s.file("first"), encoding="utf-8") as f:
+            if f":{domain}\n" not in f.read():
+                raise Failure(f"the first thread is not in {domain}")
+    finally:
         group.gone()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays scenes with the command: what it does and says when the world around it differs.
 
-  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, frozen.py, outside.py, policy.py, relay.py, serve.py or
+  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, frozen.py, outside.py, policy.py, relay.py, serve.py, tcp.py or
   terminal.py
 
 Each scene runs in a process and a directory of its own. A failed one keeps its directory.

@@ -209,7 +209,9 @@ int cgroup_make(struct plan *p, const struct model_rec *rec)
 	if (own && str_eq(own, dir->path))
 		return 0;
 	g->fd = cgroup_open(&c->mounts, dir->hierarchy, dir->path);
-	if (g->fd == -ENOENT && makes)
+	if (g->fd == -ENOENT && makes && p->dry)
+		g->made = true;
+	else if (g->fd == -ENOENT && makes)
 		r = make_group(p, g);
 	else if (g->fd < 0 && used && dir->path[1])
 		r = lost(p, g, -g->fd, "open");
@@ -230,7 +232,7 @@ void cgroup_done(struct plan *p, bool failed)
 		int parent;
 
 		fd_close(c->v[i].fd);
-		if (!failed || !c->v[i].made)
+		if (!failed || !c->v[i].made || p->dry)
 			continue;
 		parent = open_parent(c, c->v[i].dir, &name);
 		if (parent >= 0)
@@ -322,4 +324,52 @@ int cgroup_place_thread(struct plan *p, pid_t pid, pid_t alive, pid_t tid)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/cgroup", pid, tid);
 	return place(p, m, path, tid, files);
+}
+
+/* ------------------------------------------------------------------ what would be done */
+
+int cgroup_look(struct plan *p)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	while (r == 0 && (rec = model_next(p->model, &res_cgroupdir.type, &pos)))
+		r = cgroup_make(p, rec);
+	return r;
+}
+
+/* Where somebody is in a hierarchy when nothing is done: in the group of the image, if that is reached. */
+static const char *path_in(const struct cgroups *c, const Ckpt__Cgroup *m, const char *hierarchy)
+{
+	for (size_t i = 0; m && i < m->n_groups; i++) {
+		const struct put_group *g = group(c, m->groups[i]);
+
+		if (g && !g->lost && str_eq(g->dir->hierarchy, hierarchy))
+			return g->dir->path;
+	}
+	return cgroup_find(&c->own, hierarchy);
+}
+
+size_t cgroup_moves(
+	struct plan *p, pid_t tid, pid_t alive, pid_t maker, struct cgroup_move *ret, size_t max)
+{
+	const struct cgroups *c = p->cgroups;
+	const Ckpt__Cgroup *m = cgroup_of(p->model, tid, alive);
+	const Ckpt__Cgroup *from = tid != alive ? cgroup_of(p->model, alive, alive)
+				   : maker      ? cgroup_of(p->model, maker, maker)
+						: NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; c && c->elsewhere && m && m != from && i < m->n_groups; i++) {
+		const struct put_group *g = group(c, m->groups[i]);
+		const char *at = g ? path_in(c, from, g->dir->hierarchy) : NULL;
+
+		if (!at || g->lost || str_eq(at, g->dir->path))
+			continue;
+		if (n < max)
+			ret[n] = (struct cgroup_move){name_of(g->dir), g->dir->path, g->made};
+		n++;
+	}
+	return MIN(n, max);
 }

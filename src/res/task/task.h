@@ -54,6 +54,25 @@ int cgroup_place(struct plan *p, pid_t pid, pid_t alive);
 /** cgroup_place_thread() - one thread, into those where the rest of its process is not; likewise */
 int cgroup_place_thread(struct plan *p, pid_t pid, pid_t alive, pid_t tid);
 
+/* A group that a thread is put into. */
+struct cgroup_move {
+	const char *hierarchy; /* for people; borrowed, as is path */
+	const char *path;
+	bool made; /* it is gone, and is made anew */
+};
+
+/**
+ * cgroup_moves() - what cgroup_root(), cgroup_place() and cgroup_place_thread() would do; of a dry plan
+ * @tid: @alive stands for the whole process
+ * @maker: the first living thread of the process that makes it; 0: this command does
+ * Return: how many, the first @max in @ret
+ */
+size_t cgroup_moves(
+	struct plan *p, pid_t tid, pid_t alive, pid_t maker, struct cgroup_move *ret, size_t max);
+
+/** cgroup_look() - for a dry plan: which groups of the image are there. 0; negative after op_fail() */
+int cgroup_look(struct plan *p);
+
 /** cgroup_done() - forget the groups; a restore that failed takes away those that it made */
 void cgroup_done(struct plan *p, bool failed);
 
