@@ -3,21 +3,27 @@
  *
  * KIND is mem or zero (N MiB of anonymous memory, random, or written with zeros only), threads (N in
  * all), vmas (N mappings that cannot merge), fds (N open files), tree (N processes with MIB MiB of
- * random memory each) or cow (N processes that share the MIB MiB of their parent but for a few pages).
+ * random memory each), cow (N processes that share the MIB MiB of their parent but for a few pages) or
+ * tcp (N connections, each with bytes that are not read yet).
  * It creates READYFILE when it stands, and at SIGUSR1 checks what it holds: exit code 0 if all is
- * there, 1 if not. A parent has its children check what they hold, too.
+ * there, 1 if not. A parent has its children check what they hold, too. The other ends of connections
+ * are with a process that is no child any more; its number is in READYFILE.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,13 +128,18 @@ static int vmas_check(void *held, unsigned long n)
 	return 1;
 }
 
-static void *fds_open(unsigned long n)
+static void many_files(void)
 {
 	struct rlimit lim;
 
 	getrlimit(RLIMIT_NOFILE, &lim);
 	lim.rlim_cur = lim.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+static void *fds_open(unsigned long n)
+{
+	many_files();
 	for (unsigned long i = 0; i < n; i++)
 		if (open("/proc/self/exe", O_RDONLY | O_CLOEXEC) < 0)
 			die("open");
@@ -268,6 +279,107 @@ static int common_check(void)
 	return good;
 }
 
+/* ------------------------------------------------------------------ connections */
+
+static pid_t outside; /* has the other ends */
+
+/* Of each connection its number, and afterwards what it has to answer to one. */
+static void peer_main(struct sockaddr_in *to, unsigned long n)
+{
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event e = {.events = EPOLLIN};
+	uint64_t x;
+
+	for (unsigned long i = 0; i < n; i++) {
+		e.data.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		x = i;
+		if (connect(e.data.fd, (struct sockaddr *)to, sizeof(*to)) ||
+			epoll_ctl(ep, EPOLL_CTL_ADD, e.data.fd, &e) ||
+			send(e.data.fd, &x, sizeof(x), 0) != sizeof(x))
+			die("peer");
+	}
+	while (n) {
+		if (epoll_wait(ep, &e, 1, -1) < 0)
+			die("epoll_wait");
+		if (recv(e.data.fd, &x, sizeof(x), MSG_WAITALL) == sizeof(x)) {
+			x += SEED;
+			send(e.data.fd, &x, sizeof(x), MSG_NOSIGNAL);
+			continue;
+		}
+		close(e.data.fd);
+		n--;
+	}
+	_exit(0);
+}
+
+/* By way of a child that ends at once, so that it is not of our tree. */
+static pid_t peer_start(int listener, struct sockaddr_in *to, unsigned long n)
+{
+	pid_t pid, child;
+	int p[2];
+
+	if (pipe(p))
+		die("pipe");
+	child = fork();
+	if (child == 0) {
+		pid = fork();
+		if (pid == 0) {
+			setsid();
+			close(listener);
+			peer_main(to, n);
+		}
+		_exit(pid < 0 || write(p[1], &pid, sizeof(pid)) != sizeof(pid));
+	}
+	if (child < 0 || waitpid(child, NULL, 0) < 0 ||
+		read(p[0], &pid, sizeof(pid)) != sizeof(pid))
+		die("peer");
+	close(p[0]);
+	close(p[1]);
+	return pid;
+}
+
+struct connection {
+	int fd;
+	uint64_t number; /* not read yet */
+};
+
+static void *tcp_make(unsigned long n)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct connection *v = calloc(n, sizeof(*v));
+	socklen_t len = sizeof(at);
+
+	many_files();
+	if (!v || bind(listener, (struct sockaddr *)&at, len) || listen(listener, 1024) ||
+		getsockname(listener, (struct sockaddr *)&at, &len))
+		die("listener");
+	outside = peer_start(listener, &at, n);
+	for (unsigned long i = 0; i < n; i++) {
+		v[i].fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (v[i].fd < 0 || recv(v[i].fd, &v[i].number, sizeof(v[i].number),
+					   MSG_PEEK | MSG_WAITALL) < 8)
+			die("accept");
+	}
+	return v;
+}
+
+/* All at once, so that what is asked of one does not wait for the answer of another. */
+static int tcp_check(void *held, unsigned long n)
+{
+	struct connection *v = held;
+	unsigned long good = 0;
+	uint64_t x;
+
+	for (unsigned long i = 0; i < n; i++)
+		good += recv(v[i].fd, &x, sizeof(x), MSG_WAITALL) == sizeof(x) &&
+			x == v[i].number && send(v[i].fd, &x, sizeof(x), MSG_NOSIGNAL) == sizeof(x);
+	for (unsigned long i = 0; i < n; i++)
+		good += recv(v[i].fd, &x, sizeof(x), MSG_WAITALL) == sizeof(x) &&
+			x == v[i].number + SEED;
+	return good == 2 * n;
+}
+
 /* ------------------------------------------------------------------ what there is */
 
 static void *mem_make(unsigned long n)
@@ -322,7 +434,16 @@ static const struct {
 	{"fds", fds_open, fds_check},
 	{"tree", tree_make, tree_is_good},
 	{"cow", cow_make, tree_is_good},
+	{"tcp", tcp_make, tcp_check},
 };
+
+static void say_ready(const char *path)
+{
+	int fd = creat(path, 0600);
+
+	if (fd < 0 || (outside && dprintf(fd, "%d\n", outside) < 0))
+		die(path);
+}
 
 int main(int argc, char **argv)
 {
@@ -338,8 +459,7 @@ int main(int argc, char **argv)
 		if (strcmp(name, kinds[i].name))
 			continue;
 		held = kinds[i].make(n);
-		if (creat(argv[3], 0600) < 0)
-			die(argv[3]);
+		say_ready(argv[3]);
 		wait_asked();
 		return !kinds[i].is_good(held, n);
 	}
