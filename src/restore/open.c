@@ -211,6 +211,20 @@ static int find_homes(struct plan *p)
 	return 0;
 }
 
+static int open_early(struct opening *o)
+{
+	struct plan *p = o->ctx.plan;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < p->n_files; i++) {
+		const struct res *res = registry_find(p->files[i].rec->type);
+
+		if (res->file->early)
+			r = open_one(o, p->files[i].rec, res);
+	}
+	return r;
+}
+
 int open_files(struct plan *p, const struct image *img)
 {
 	struct opening o = {.ctx = {.op = p->op,
@@ -231,6 +245,8 @@ int open_files(struct plan *p, const struct image *img)
 		r = open_overrides(&o);
 	if (r == 0 && p->relay)
 		r = pty_relay_open(&o.ctx);
+	if (r == 0)
+		r = open_early(&o);
 	for (size_t i = 0; r == 0 && i < p->model->n; i++) {
 		const struct model_rec *rec = &p->model->recs[i];
 		const struct res *res = registry_find(rec->type);

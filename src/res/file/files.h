@@ -77,6 +77,8 @@ struct file_ops {
 	int (*gather)(struct collect_tree *t);
 	/* All descriptions of all tasks are known. 0 or negative after op_fail(). May be NULL. */
 	int (*finish)(struct collect_tree *t);
+	/* Opened before all others, which may need what comes with it: an interface with addresses. */
+	bool early;
 	/* Open it again. Return: a descriptor, owned by the caller; OPEN_NOTHING where it is
 	 * unneeded and no other needs it; negative after op_fail(). */
 	int (*open)(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
