@@ -4,6 +4,7 @@
 #include "lib/show.h"
 
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "kernel/syscall_name.h"
@@ -85,9 +86,27 @@ static void thread(const struct loaded *l, int32_t tid, bool with_regs, FILE *ou
 		show_regs(l, regs, out);
 }
 
+/* Of one that has ended, and that nobody has waited for. */
+static void zombie(const Ckpt__Task *t, FILE *out)
+{
+	int status = (int)t->exit_status;
+
+	fprintf(out, "\nprocess %d (", t->pid);
+	str_put(out, t->comm);
+	fprintf(out, "): group %d, session %d, parent %d, ", t->pgid, t->sid, t->ppid);
+	if (WIFSIGNALED(status))
+		fprintf(out, "a zombie: ended by signal %d\n", WTERMSIG(status));
+	else
+		fprintf(out, "a zombie: ended with status %d\n", WEXITSTATUS(status));
+}
+
 static void task(const struct loaded *l, const struct shared_pages *shared, const Ckpt__Task *t,
 	bool regs, FILE *out)
 {
+	if (t->zombie) {
+		zombie(t, out);
+		return;
+	}
 	fprintf(out, "\nprocess %d (", t->pid);
 	str_put(out, t->comm);
 	fprintf(out, "): group %d, session %d, parent %d%s%s\n", t->pgid, t->sid, t->ppid,

@@ -136,7 +136,7 @@ static void make_image(const char *dir, uint64_t second_ip)
 	struct image_writer_req req = {.dir = dir, .shards = 1};
 	struct image_writer *w = NULL;
 	Ckpt__Manifest manifest = CKPT__MANIFEST__INIT;
-	Ckpt__Task task = CKPT__TASK__INIT;
+	Ckpt__Task task = CKPT__TASK__INIT, zombie = CKPT__TASK__INIT;
 	int32_t tids[] = {PID, PID + 1};
 	struct ckpt_op op;
 
@@ -151,6 +151,12 @@ static void make_image(const char *dir, uint64_t second_ip)
 	task.tids = tids;
 	task.n_tids = 2;
 	save(&op, w, "task", PID, &task);
+	zombie.pid = PID + 2;
+	zombie.ppid = PID;
+	zombie.comm = "gone";
+	zombie.zombie = true;
+	zombie.exit_status = 9; /* as wait(2) tells of SIGKILL */
+	save(&op, w, "task", PID + 2, &zombie);
 	save_thread(&op, w, PID, "prog", 0x400123, SYS_futex);
 	save_thread(&op, w, PID + 1, "worker", second_ip, -1);
 	save_memory(&op, w);
@@ -248,6 +254,7 @@ Test(show, text, .init = make_both, .fini = remove_both)
 		"  7fff00000000-7fff00021000 rw-p   132.0 KiB           -  [stack]\n",
 		"      0 ra         123456  regfile    /var/log/prog.log\n",
 		"    777 ra         123456  regfile    /var/log/prog.log  (close on exec)\n",
+		"process 4323 (gone): group 0, session 0, parent 4321, a zombie: ended by signal 9\n",
 	};
 	char *text = show(false), *at = text;
 
@@ -267,8 +274,8 @@ Test(show, json, .init = make_both, .fini = remove_both)
 	cr_assert(root);
 	cr_expect_eq(json_integer_value(json_object_get(json_object_get(root, "manifest"), "crid")),
 		424242);
-	/* task, 2 x (regs, name), mm, pages, fdtable, file, regfile */
-	cr_expect_eq(json_array_size(json_object_get(root, "records")), 10);
+	/* 2 tasks, 2 x (regs, name), mm, pages, fdtable, file, regfile */
+	cr_expect_eq(json_array_size(json_object_get(root, "records")), 11);
 	json_decref(root);
 	free(text);
 }
@@ -318,7 +325,7 @@ Test(show, verify_finds_damage, .init = make_both, .fini = remove_both)
 
 	cr_assert_eq(ckpt_verify(&req, &result, &err), 0, "%s", err.object);
 	cr_expect_eq(result.crid, 424242);
-	cr_expect_eq(result.records, 10);
+	cr_expect_eq(result.records, 11);
 	cr_expect_eq(result.page_bytes, 8192);
 
 	snprintf(path, sizeof(path), "%s/pages-0", dir_b);
