@@ -1,7 +1,7 @@
 /*
- * e2e: args: sealed future exec read-only hugetlb huge-sealed
+ * e2e: args: odd sealed future exec read-only hugetlb huge-sealed
  *
- * Holds: memfds: with every seal; with F_SEAL_FUTURE_WRITE and a mapping that may still write; of
+ * Holds: memfds: of a size that is no multiple of pages; with every seal; with F_SEAL_FUTURE_WRITE and a mapping that may still write; of
  *        MFD_NOEXEC_SEAL; that is only open for reading, and mapped by it; of huge pages, one of them
  *        a hole, with a private mapping; of huge pages and sealed.
  * Shows: what may be done with a memfd is what it was, and nothing more.
@@ -74,6 +74,21 @@ static void memfd_sealed(void)
 	CHECK(ftruncate(fd, LEN / 2) == -1 && errno == EPERM, "it can be made shorter");
 	CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == -1 && errno == EPERM,
 		"it can be sealed more");
+}
+
+static void memfd_odd(void)
+{
+	int fd = MUST(memfd_create("odd", MFD_ALLOW_SEALING)), all = F_SEAL_SHRINK | F_SEAL_GROW;
+	int large = make("large", MFD_CLOEXEC, LEN);
+	char text[16];
+
+	CHECK(write(fd, "seven b", 7) == 7, "write: %s", strerror(errno));
+	MUST(fcntl(fd, F_ADD_SEALS, all));
+	MUST(ftruncate(large, LEN - 5));
+	handshake(fd, all, "of seven bytes");
+	CHECK(pread(fd, text, sizeof(text), 0) == 7 && !memcmp(text, "seven b", 7), "contents");
+	CHECK(lseek(large, 0, SEEK_END) == LEN - 5, "size: expected %ld, got %ld", (long)LEN - 5,
+		(long)lseek(large, 0, SEEK_END));
 }
 
 static void memfd_future(void)
@@ -163,7 +178,7 @@ static void memfd_huge_sealed(void)
 
 int main(int argc, char **argv)
 {
-	static const struct victim_case cases[] = {{"sealed", memfd_sealed},
+	static const struct victim_case cases[] = {{"odd", memfd_odd}, {"sealed", memfd_sealed},
 		{"future", memfd_future}, {"exec", memfd_exec}, {"read-only", memfd_read_only},
 		{"hugetlb", memfd_hugetlb}, {"huge-sealed", memfd_huge_sealed}};
 
