@@ -1,6 +1,6 @@
 /*
  * The parser of maps and smaps. A large process has 50 000 VMAs and so over a million lines: each
- * line is looked at once, keys are compared in the order in which the kernel prints them.
+ * line is looked at once, and is compared with what stood in its place in the VMA before.
  */
 #include "kernel/proc_maps.h"
 
@@ -67,7 +67,6 @@ struct key {
 		name ":", sizeof(name), kind, offsetof(struct vma, member)                         \
 	}
 
-/* In the order of show_smap(); another order only costs time. */
 static const struct key keys[] = {
 	KEY("KernelPageSize", KEY_KB, kernel_page_bytes),
 	KEY("Rss", KEY_KB, rss_bytes),
@@ -84,17 +83,12 @@ static const struct key keys[] = {
 	KEY("VmFlags", KEY_FLAGS, vmflags),
 };
 
-/* The key of the line at @p, searched from @from on and round once; NULL for one we do not use. */
-static const struct key *key_find(const char *p, size_t from)
+/* The key of the line at @p; NULL for one we do not use. */
+static const struct key *key_find(const char *p)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(keys); i++) {
-		const struct key *k = &keys[(from + i) % ARRAY_SIZE(keys)];
-
-		if (k->name[0] == p[0] && strncmp(k->name, p, k->len) == 0)
-			return k;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strncmp(keys[i].name, p, keys[i].len) == 0)
+			return &keys[i];
 	return NULL;
 }
 
@@ -195,29 +189,58 @@ static int list_add(struct vma_list *list, const char *line)
 	return 0;
 }
 
-struct parser {
-	struct vma_list list;
-	size_t next; /* the key that is likely next */
+#define LINES_MAX 64
+#define KEY_BYTES 32
+
+/* What a line of one VMA was, that of the next in the same place is, too. */
+struct line {
+	size_t len; /* of the name, with the colon; 0: not yet known */
+	char name[KEY_BYTES];
+	const struct key *key;
 };
 
-/* Whole lines. */
-static int parse_lines(struct parser *p, const char *text)
+struct parser {
+	struct vma_list list;
+	struct line lines[LINES_MAX];
+	size_t at; /* behind the header of the last VMA */
+};
+
+/* @left: bytes of text from @text on */
+static const struct key *line_key(struct parser *p, const char *text, size_t left)
 {
+	struct line *l = p->at < LINES_MAX ? &p->lines[p->at++] : NULL;
+	const struct key *k;
+	size_t len;
+
+	if (l && l->len && l->len <= left && memcmp(l->name, text, l->len) == 0)
+		return l->key;
+	k = key_find(text);
+	len = strcspn(text, ":\n");
+	if (l && text[len] == ':' && len < sizeof(l->name)) {
+		l->len = len + 1;
+		l->key = k;
+		memcpy(l->name, text, l->len);
+	}
+	return k;
+}
+
+/* Whole lines. @len: bytes of @text, without the NUL */
+static int parse_lines(struct parser *p, const char *text, size_t len)
+{
+	const char *end = text + len;
 	int r = 0;
 
 	while (*text && r == 0) {
 		if (*text < 'A' || *text > 'Z') {
 			r = list_add(&p->list, text);
-			p->next = 0;
+			p->at = 0;
 		} else if (p->list.n == 0) {
 			r = -EBADMSG;
 		} else {
-			const struct key *k = key_find(text, p->next);
+			const struct key *k = line_key(p, text, (size_t)(end - text));
 
-			if (k) {
+			if (k)
 				r = scan_key(k, text, &p->list.v[p->list.n - 1]);
-				p->next = (size_t)(k - keys) + 1;
-			}
 		}
 		str_skip_line(&text);
 	}
@@ -227,7 +250,7 @@ static int parse_lines(struct parser *p, const char *text)
 int proc_maps_parse(const char *text, struct vma_list *ret)
 {
 	struct parser p = {};
-	int r = parse_lines(&p, text);
+	int r = parse_lines(&p, text, strlen(text));
 
 	if (r < 0)
 		vma_list_done(&p.list);
@@ -258,7 +281,7 @@ static int parse_fd(struct parser *p, int fd, char *buf)
 			return -EBADMSG;
 		after = buf[whole];
 		buf[whole] = '\0';
-		r = parse_lines(p, buf);
+		r = parse_lines(p, buf, whole);
 		if (r < 0 || n == 0)
 			return r;
 		buf[whole] = after;
