@@ -2,6 +2,7 @@
 import glob
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -10,7 +11,6 @@ from peer import PATIENCE_S, free_port, program, user
 
 BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or ["/usr/bin"])[-1]
 LOADERS = 8  # connections of pgbench
-RUN_S = 3  # of one run of pgbench; there is always one
 
 
 class Cluster:
@@ -87,7 +87,7 @@ def expect(what, got, want):
 
 def transaction(client, cluster):
     """One that is open all the time, with a temporary table, a cursor, and a row that only it sees."""
-    s, n = cluster.session(), 0
+    s, other, n = cluster.session(), cluster.session(), 0
     s.ask("begin; create temp table mine (n integer, text text); insert into kept values (-1);")
     s.ask("declare c cursor for select generate_series(0, 100000000);")
     pid = s.ask("select pg_backend_pid();")
@@ -98,14 +98,15 @@ def transaction(client, cluster):
         if n % 20 == 0:
             expect("the temporary table", s.ask("select count(*), sum(n), sum(length(text)) from mine;"),
                    f"{n + 1}|{n * (n + 1) // 2}|{sum(i % 3000 for i in range(n + 1))}")
-            expect("seen by others", cluster.ask("select count(*) from kept;"), "0")
+            expect("seen by others", other.ask("select count(*) from kept;"), "0")
         client.counted(time.monotonic() - at)
         n += 1
         time.sleep(0.005)
     expect("the server's process", s.ask("select pg_backend_pid();"), pid)
     s.ask("insert into kept select n from mine; drop table mine; commit;")
     s.end()
-    expect("after the commit", cluster.ask("select count(*), sum(n) from kept;"), f"{n + 1}|{n * (n - 1) // 2 - 1}")
+    expect("after the commit", other.ask("select count(*), sum(n) from kept;"), f"{n + 1}|{n * (n - 1) // 2 - 1}")
+    other.end()
     return f"{n} statements"
 
 
@@ -138,27 +139,22 @@ def agree(cluster, total):
 
 
 def loaders(client, cluster, directory):
-    """
-    Runs of pgbench, one after another. Its log has how long each transaction took.
-    """
-    total, failed, longest = 0, 0, 0
-    while not client.stopped():
-        done = cluster.run(cluster.pgbench, "-n", "-c", str(LOADERS), "-T", str(RUN_S), "-l", "--log-prefix",
-                           f"{directory}/bench", "postgres")
-        count = re.search(r"number of transactions actually processed: (\d+)", done.stdout)
-        failures = re.search(r"number of failed transactions: (\d+)", done.stdout)
-        if not count or not failures:
-            raise Failure(f"pgbench: {done.stdout}")
-        total, failed = total + int(count.group(1)), failed + int(failures.group(1))
-        if failed or "error" in done.stdout.lower():
-            raise Failure(f"pgbench: {done.stdout}")
-        for name in os.listdir(directory):
-            if name.startswith("bench"):
-                with open(f"{directory}/{name}", encoding="ascii") as f:
-                    longest = max(longest, *(int(line.split()[2]) for line in f))
-                os.unlink(f"{directory}/{name}")
-    agree(cluster, total)
-    return f"{total} transactions of at most {longest / 1000:.0f} ms"
+    """One run of pgbench, which SIGALRM ends before its time; its log has how long each transaction took."""
+    proc = subprocess.Popen([cluster.pgbench, "-n", "-c", str(LOADERS), "-T", "100000", "-l", "--log-prefix",
+                             f"{directory}/bench"], env=cluster.env, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not client.stopped() and proc.poll() is None:
+        time.sleep(0.01)
+    proc.send_signal(signal.SIGALRM)
+    said = proc.communicate(timeout=PATIENCE_S)[0]
+    counts = [re.search(f"number of {what}: (\\d+)", said)
+              for what in ("transactions actually processed", "failed transactions")]
+    if not client.stopped() or proc.returncode or not all(counts) or int(counts[1].group(1)) or "error" in said:
+        raise Failure(f"pgbench: {said}")
+    with open(f"{directory}/bench.{proc.pid}", encoding="ascii") as f:
+        longest = max(int(line.split()[2]) for line in f)
+    agree(cluster, int(counts[0].group(1)))
+    return f"{counts[0].group(1)} transactions of at most {longest / 1000:.0f} ms"
 
 
 def peer_postgres(p):
@@ -168,7 +164,7 @@ def peer_postgres(p):
     cluster.run(cluster.pgbench, "-i", "-q", "-s", "2", "postgres")
     p.client("transaction", transaction, cluster)
     p.client("listener", listener, cluster)
-    p.client("pgbench", loaders, cluster, p.dir).prompt = False  # it says at its end how long each took
+    p.client("pgbench", loaders, cluster, p.dir).prompt = False  # it says at its end what it did
     said = p.all_rounds(cluster.root)
     p.end(cluster.root)
     return said
