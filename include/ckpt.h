@@ -223,6 +223,45 @@ struct ckpt_check_req {
 	struct ckpt_common common;
 };
 
+struct ckpt_list_req {
+	struct ckpt_common common;
+};
+
+/** A checkpoint in the store. */
+struct ckpt_list_item {
+	uint64_t crid, parent_crid; /* parent_crid 0: none */
+	uint64_t created_ns;        /* CLOCK_REALTIME */
+	uint64_t bytes;             /* of its own files */
+	pid_t pid;                  /* of the root */
+	char *program;              /* name of the root; owned */
+	uint32_t tasks, threads;
+	bool damaged; /* its manifest can't be read; of the rest only crid is known */
+};
+
+/** Free with ckpt_list_result_done(). */
+struct ckpt_list_result {
+	struct ckpt_list_item *items; /* ascending by crid, that is by time */
+	size_t n;
+	uint64_t total_bytes;
+};
+
+struct ckpt_remove_req {
+	struct ckpt_common common;
+	uint64_t crid;
+};
+
+struct ckpt_gc_req {
+	struct ckpt_common common;
+	uint64_t
+		keep; /* so many of the newest of each program (name and pid of the root); 0: all */
+	uint64_t quota; /* bytes that the store may have: the oldest go first; 0: no limit */
+};
+
+struct ckpt_gc_result {
+	uint64_t removed, removed_bytes;
+	uint64_t left, left_bytes;
+};
+
 /** Of `ckpt serve`. */
 struct ckpt_serve_req {
 	struct ckpt_common common;
@@ -287,6 +326,17 @@ int ckpt_diff(const struct ckpt_diff_req *req, FILE *out, size_t *ret_difference
 int ckpt_explain(const struct ckpt_explain_req *req, struct ckpt_explain_result *ret,
 	struct ckpt_error *err);
 void ckpt_explain_result_done(struct ckpt_explain_result *r);
+
+/** What is in the store. */
+int ckpt_list(
+	const struct ckpt_list_req *req, struct ckpt_list_result *ret, struct ckpt_error *err);
+void ckpt_list_result_done(struct ckpt_list_result *r);
+
+/** Take a checkpoint out of the store; one that is the parent of others stays, with CKPT_E_CONFLICT. */
+int ckpt_remove(const struct ckpt_remove_req *req, struct ckpt_error *err);
+
+/** Take out of the store what is too old or too much; parents of what stays, stay. */
+int ckpt_gc(const struct ckpt_gc_req *req, struct ckpt_gc_result *ret, struct ckpt_error *err);
 
 /** Try each kernel feature and capability that ckpt uses. */
 int ckpt_check(

@@ -93,12 +93,26 @@ static int too_many(struct cli *cli, const char *arg, struct ckpt_error *err)
 		"%s: '%s' is one argument too many", cli->verb->name, arg);
 }
 
+static int max_args(enum verb_args args)
+{
+	switch (args) {
+	case ARGS_NONE:
+		return 0;
+	case ARGS_IMAGE:
+	case ARGS_CRID:
+	case ARGS_VERB:
+		return 1;
+	case ARGS_IMAGES:
+	case ARGS_CALL:
+		break;
+	}
+	return 2;
+}
+
 static int take_positional(
 	struct cli *cli, int argc, char **argv, const char *args[2], struct ckpt_error *err)
 {
-	int n = 0, max = cli->verb->args == ARGS_NONE                                     ? 0
-			 : cli->verb->args == ARGS_IMAGES || cli->verb->args == ARGS_CALL ? 2
-											  : 1;
+	int n = 0, max = max_args(cli->verb->args);
 
 	args[0] = args[1] = NULL;
 	for (int i = optind; i < argc; i++) {
@@ -147,18 +161,22 @@ int cli_parse(struct cli *cli, int argc, char **argv, void *req, const char *arg
 
 int cli_image(const char *arg, const char **ret_dir, uint64_t *ret_crid, struct ckpt_error *err)
 {
-	struct stat st;
 	const char *p = arg;
+	struct stat st;
 	uint64_t crid;
 
 	if (!*arg)
 		return usage_error(err, NULL, "the name of the image is empty");
-	if (!str_u64(&p, 10, &crid) && !*p && (stat(arg, &st) < 0 || !S_ISDIR(st.st_mode))) {
+	if (!str_u64(&p, 10, &crid) && !*p &&
+		(!ret_dir || stat(arg, &st) < 0 || !S_ISDIR(st.st_mode))) {
 		if (!crid || crid > INT64_MAX)
 			return usage_error(err, NULL, "'%s' is no checkpoint id", arg);
 		*ret_crid = crid;
 		return 0;
 	}
+	if (!ret_dir)
+		return usage_error(
+			err, "'ckpt list' shows the store", "'%s' is no checkpoint id", arg);
 	*ret_dir = arg;
 	return 0;
 }

@@ -34,14 +34,14 @@ struct cli {
 
 /** The two fields of a request that name an image. */
 struct image_arg {
-	const char **dir;
+	const char **dir; /* NULL: by its crid only */
 	uint64_t *crid;
 };
 
 typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
 
-cli_verb_fn cli_dump, cli_restore, cli_show, cli_verify, cli_diff, cli_check, cli_explain,
-	cli_serve, cli_call, cli_help;
+cli_verb_fn cli_dump, cli_restore, cli_show, cli_verify, cli_diff, cli_check, cli_explain, cli_list,
+	cli_remove, cli_gc, cli_serve, cli_call, cli_help;
 
 /** cli_run() - run a command; argv[0] is the name of the verb. Return: the exit status */
 int cli_run(struct cli *cli, int argc, char **argv);
@@ -60,7 +60,7 @@ int cli_parse(struct cli *cli, int argc, char **argv, void *req, const char *arg
 /**
  * cli_image() - a positional argument that names an image: a directory, or digits for a crid
  * Digits that are the name of a directory here are taken as the directory.
- * @ret_dir, @ret_crid:  exactly one of them is set
+ * @ret_dir, @ret_crid:  exactly one of them is set; @ret_dir NULL: only a crid will do
  * Return: 0; -1 with *err filled
  */
 int cli_image(const char *arg, const char **ret_dir, uint64_t *ret_crid, struct ckpt_error *err);

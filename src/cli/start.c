@@ -53,12 +53,14 @@ static int try_trace(const struct ckpt_common *common, struct ckpt_error *err)
 static int take_image(
 	struct cli *cli, const char *arg, const struct image_arg *image, struct ckpt_error *err)
 {
-	if (arg && (*image->dir || *image->crid))
+	bool dir = image->dir && *image->dir;
+
+	if (arg && (dir || *image->crid))
 		return usage_error(err, "name the image once", "%s: both '%s' and %s",
-			cli->verb->name, arg, *image->dir ? "--dir" : "--crid");
+			cli->verb->name, arg, dir ? "--dir" : "--crid");
 	if (arg)
 		return cli_image(arg, image->dir, image->crid, err);
-	if (!*image->dir && !*image->crid)
+	if (!dir && !*image->crid)
 		return usage_error(err, NULL, "%s: which image? ckpt %s %s", cli->verb->name,
 			cli->verb->name, cli->verb->synopsis);
 	return 0;
@@ -68,7 +70,9 @@ static int prepare(struct cli *cli, int argc, char **argv, struct ckpt_common *c
 	const struct image_arg *images, struct ckpt_error *err)
 {
 	const char *args[2];
-	int n = cli->verb->args == ARGS_IMAGES ? 2 : cli->verb->args == ARGS_IMAGE ? 1 : 0;
+	int n = cli->verb->args == ARGS_IMAGES                                  ? 2
+		: cli->verb->args == ARGS_IMAGE || cli->verb->args == ARGS_CRID ? 1
+										: 0;
 
 	if (cli_parse(cli, argc, argv, common, args, err) < 0)
 		return -1;

@@ -33,9 +33,11 @@
 #include "kernel/timens.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
+#include "proto/task.pb-c.h"
 #include "res/file/fdpolicy.h"
 #include "res/registry.h"
 #include "res/socket/tcp.h"
+#include "res/task/task.h"
 #include "res/thread/regs.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -236,12 +238,23 @@ static void read_boot_id(char *buf, size_t len)
 		snprintf(buf, len, "%.36s", text);
 }
 
+/* Of the root, for lists of images; what is no UTF-8 becomes '?'. */
+static char *program_name(const struct dump *d, char *ret, size_t len)
+{
+	const Ckpt__Task *t = model_get(&d->model, &res_task.type, (uint64_t)d->req->pid);
+
+	snprintf(ret, len, "%s", t ? t->comm : "?");
+	for (char *p = ret; *p; p++)
+		*p = (unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e ? '?' : *p;
+	return ret;
+}
+
 static int stage_commit(struct dump *d)
 {
 	bool dies = !d->req->leave_running && !d->req->leave_stopped;
 	struct Ckpt__Manifest m = CKPT__MANIFEST__INIT;
 	struct utsname uts;
-	char boot_id[40], size[UNITS_LEN];
+	char boot_id[40], program[64], size[UNITS_LEN];
 	int r = fault_point(d->op, "dump.write");
 
 	if (r == 0)
@@ -263,6 +276,7 @@ static int stage_commit(struct dump *d)
 	m.monotonic_ns = d->monotonic_ns;
 	m.boottime_ns = d->boottime_ns;
 	m.root_pid = d->req->pid;
+	m.program = program_name(d, program, sizeof(program));
 	m.tasks = d->ret->tasks;
 	m.threads = d->ret->threads;
 	m.page_bytes = d->ret->page_bytes;

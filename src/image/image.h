@@ -13,7 +13,9 @@
 #define CKPT_IMAGE_IMAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/op.h"
 
@@ -127,6 +129,28 @@ int image_next(const struct image *img, size_t *pos, struct image_rec *ret);
  * Return: 0; negative after op_fail().
  */
 int image_store_dir(struct ckpt_op *op, uint64_t crid, char **ret);
+
+/* An image of the store. */
+struct store_entry {
+	uint64_t crid, parent; /* parent 0: none */
+	uint64_t created_ns;   /* CLOCK_REALTIME */
+	uint64_t bytes;        /* of its files */
+	pid_t pid;             /* of the root */
+	uint32_t tasks, threads;
+	char *program; /* name of the root, owned; NULL: not known */
+	bool whole;    /* else its manifest can't be read */
+};
+
+/**
+ * image_store_list() - what is in the store, ascending by crid
+ * @ret: freed with store_entries_done()
+ * Return: 0, also where there is no store; negative after op_fail().
+ */
+int image_store_list(struct ckpt_op *op, struct store_entry **ret, size_t *ret_n);
+void store_entries_done(struct store_entry *v, size_t n);
+
+/** image_store_remove() - take one out. Return: 0; negative after op_fail() */
+int image_store_remove(struct ckpt_op *op, uint64_t crid);
 
 /** image_crid_new() - a new checkpoint id: 63 bits, positive, growing with time, unique */
 uint64_t image_crid_new(void);

@@ -111,14 +111,27 @@ static void file_remove(int dir_fd, const char *name, struct removed *sum)
 	sum->bytes += st.st_nlink == 1 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
+/* The files of an image, and the directory if nothing else is in it. */
+static void image_remove(int parent_fd, const char *name, int fd, struct removed *sum)
+{
+	struct dirent *e;
+	DIR *d = dir_list(fd);
+
+	while (d && (e = readdir(d)))
+		if (str_eq(e->d_name, IMAGE_MANIFEST) || manifest_file_kind(e->d_name) != -EINVAL)
+			file_remove(fd, e->d_name, sum);
+	if (d)
+		closedir(d);
+	if (unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && !sum->err)
+		sum->err = errno;
+}
+
 /* Return: whether it was a dead writer's; then *sum says what went. */
 static bool dir_remove(int parent_fd, const char *name, struct removed *sum)
 {
 	_cleanup_close_ int fd =
 		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st, named;
-	struct dirent *e;
-	DIR *d;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077))
 		return false;
@@ -128,15 +141,20 @@ static bool dir_remove(int parent_fd, const char *name, struct removed *sum)
 	if (fstatat(parent_fd, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
 		named.st_ino != st.st_ino || named.st_dev != st.st_dev)
 		return false;
-	d = dir_list(fd);
-	while (d && (e = readdir(d)))
-		if (str_eq(e->d_name, IMAGE_MANIFEST) || manifest_file_kind(e->d_name) != -EINVAL)
-			file_remove(fd, e->d_name, sum);
-	if (d)
-		closedir(d);
-	if (unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && !sum->err)
-		sum->err = errno;
+	image_remove(parent_fd, name, fd, sum);
 	return true;
+}
+
+int leftover_dir_remove(int parent_fd, const char *name)
+{
+	_cleanup_close_ int fd =
+		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct removed sum = {0};
+
+	if (fd < 0)
+		return -errno;
+	image_remove(parent_fd, name, fd, &sum);
+	return -sum.err;
 }
 
 void leftover_dirs_remove(struct ckpt_op *op, int parent_fd, const char *path)

@@ -14,6 +14,13 @@
 struct Ckpt__Manifest;
 
 /**
+ * leftover_dir_remove() - remove the files of an image, and its directory, of which the caller knows that
+ * nobody needs it
+ * Return: 0; -errno, -ENOTEMPTY where there is something else in it.
+ */
+int leftover_dir_remove(int parent_fd, const char *name);
+
+/**
  * leftover_dirs_remove() - remove the temporary directories of dead writers in a directory
  * What was removed, and what could not be, is said in the log; nothing here fails.
  * @parent_fd: the directory, O_PATH will do

@@ -57,6 +57,33 @@ static int call_check(struct call *c, json_t **ret, struct ckpt_error *err)
 	return 0;
 }
 
+static int call_list(struct call *c, json_t **ret, struct ckpt_error *err)
+{
+	struct ckpt_list_result r;
+
+	if (ckpt_list(c->req, &r, err) < 0)
+		return -1;
+	*ret = list_json(&r);
+	ckpt_list_result_done(&r);
+	return 0;
+}
+
+static int call_remove(struct call *c, json_t **ret, struct ckpt_error *err)
+{
+	*ret = json_object();
+	return ckpt_remove(c->req, err);
+}
+
+static int call_gc(struct call *c, json_t **ret, struct ckpt_error *err)
+{
+	struct ckpt_gc_result r;
+
+	if (ckpt_gc(c->req, &r, err) < 0)
+		return -1;
+	*ret = gc_json(&r);
+	return 0;
+}
+
 /* ---- verbs that print: what they print is JSON ---- */
 
 static int no_memory(struct ckpt_error *err)
@@ -143,6 +170,9 @@ static const struct {
 	{VERB_DIFF, call_diff},
 	{VERB_CHECK, call_check},
 	{VERB_EXPLAIN, call_explain},
+	{VERB_LIST, call_list},
+	{VERB_REMOVE, call_remove},
+	{VERB_GC, call_gc},
 };
 
 const struct verb_desc *call_known(const char *name)
@@ -163,6 +193,10 @@ int call_run(struct call *c, json_t **ret, struct ckpt_error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (table[i].verb == c->verb->verb)
 			r = table[i].run(c, ret, err);
+	if (r < 0) {
+		json_decref(*ret);
+		*ret = NULL;
+	}
 	return r == 0 && !*ret ? no_memory(err) : r;
 }
 

@@ -61,6 +61,28 @@ static int parse_number(
 	return 0;
 }
 
+/* "20G" is 20 times 2^30. */
+static int parse_size(
+	const struct option_row *row, const char *value, uint64_t *ret, struct ckpt_error *err)
+{
+	static const char units[] = "KMGT";
+	const char *p = value, *unit;
+	int shift = 0, r = str_u64(&p, 10, ret);
+
+	unit = !r && *p ? strchr(units, toupper((unsigned char)*p)) : NULL;
+	if (unit) {
+		shift = 10 * (int)(unit - units + 1);
+		p++;
+	}
+	if (r == -EINVAL || (!r && *p))
+		return usage_error(err, "a number of bytes, or with K, M, G or T behind it",
+			"option --%s: '%s' is no size", row->name, value);
+	if (r == -ERANGE || *ret < row->min || *ret > row->max >> shift)
+		return usage_error(err, NULL, "option --%s: %s is out of range", row->name, value);
+	*ret <<= shift;
+	return 0;
+}
+
 static int set_enum(
 	const struct option_row *row, int *field_ptr, const char *value, struct ckpt_error *err)
 {
@@ -174,6 +196,11 @@ int option_set(const struct option_row *row, void *req, struct option_front *fro
 			return -1;
 		*(uint64_t *)f = n;
 		return 0;
+	case OPT_SIZE:
+		if (parse_size(row, value, &n, err) < 0)
+			return -1;
+		*(uint64_t *)f = n;
+		return 0;
 	case OPT_STRING:
 		if (check_text(row, value, err) < 0)
 			return -1;
@@ -223,6 +250,7 @@ static bool is_set(const struct option_row *row, const void *req)
 	case OPT_PID:
 		return *(const pid_t *)f;
 	case OPT_U64:
+	case OPT_SIZE:
 		return *(const uint64_t *)f;
 	default:
 		return false;

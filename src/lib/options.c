@@ -23,6 +23,9 @@ COMMON_FIRST(ckpt_diff_req);
 COMMON_FIRST(ckpt_explain_req);
 COMMON_FIRST(ckpt_check_req);
 COMMON_FIRST(ckpt_serve_req);
+COMMON_FIRST(ckpt_list_req);
+COMMON_FIRST(ckpt_remove_req);
+COMMON_FIRST(ckpt_gc_req);
 COMMON_FIRST(ckpt_call_req);
 
 static const struct verb_desc verb_table[] = {
@@ -68,6 +71,19 @@ static const struct verb_desc verb_table[] = {
 		"what a dump would save, what it would refuse and why, and what to do about it. "
 		"Exits 0 when nothing would be refused, 3 otherwise.",
 		sizeof(struct ckpt_explain_req)},
+	{VERB_LIST, "list", ARGS_NONE, "[--json]", "print what is in the store",
+		"Prints the checkpoints in the store, oldest first, each below the one that it needs: "
+		"crid, when, program, tasks, size.",
+		sizeof(struct ckpt_list_req)},
+	{VERB_REMOVE, "remove", ARGS_CRID, "[--json] CRID", "take a checkpoint out of the store",
+		"Removes a checkpoint from the store. One that others need is not removed from under "
+		"them.",
+		sizeof(struct ckpt_remove_req)},
+	{VERB_GC, "gc", ARGS_NONE, "[--keep N] [--quota SIZE] [--json]",
+		"remove old checkpoints from the store",
+		"Keeps the newest checkpoints of each program and removes the others from the store; "
+		"then the oldest, until the rest is no larger than the quota. What others need stays.",
+		sizeof(struct ckpt_gc_req)},
 	{VERB_SERVE, "serve", ARGS_NONE, "--socket PATH|@NAME",
 		"serve the same to programs, as JSON-RPC 2.0 over a unix socket",
 		"Listens at a unix socket and does what its callers ask for, as JSON-RPC 2.0: the verbs "
@@ -344,7 +360,7 @@ static const struct option_row row_table[] = {
 
 	/* what is said, and how */
 	{.verbs = VERB_DUMP | VERB_RESTORE | VERB_SHOW | VERB_VERIFY | VERB_DIFF | VERB_CHECK |
-		  VERB_EXPLAIN,
+		  VERB_EXPLAIN | VERB_LIST | VERB_REMOVE | VERB_GC,
 		.name = "json",
 		.type = OPT_FLAG,
 		FRONT(json),
@@ -379,6 +395,32 @@ static const struct option_row row_table[] = {
 		STR(ckpt_common, trace_file),
 		.metavar = "FILE",
 		.help = "write the stages of the run to FILE, for Chrome's or Perfetto's viewer"},
+
+	/* store */
+	{.verbs = VERB_REMOVE,
+		.name = "crid",
+		CRID(ckpt_remove_req),
+		.metavar = "CRID",
+		.required = true,
+		.help = "id of the checkpoint"},
+	{.verbs = VERB_GC,
+		.name = "keep",
+		.type = OPT_U64,
+		.offset = offsetof(struct ckpt_gc_req, keep),
+		.min = 1,
+		.max = UINT32_MAX,
+		.metavar = "N",
+		.dflt = "all",
+		.help = "keep the N newest of each program, known by name and pid"},
+	{.verbs = VERB_GC,
+		.name = "quota",
+		.type = OPT_SIZE,
+		.offset = offsetof(struct ckpt_gc_req, quota),
+		.min = 1,
+		.max = INT64_MAX,
+		.metavar = "SIZE",
+		.dflt = "no limit",
+		.help = "bytes that the store may have, such as 20G"},
 
 	/* service */
 	{.verbs = VERB_SERVE,

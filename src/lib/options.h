@@ -25,8 +25,11 @@ enum verb {
 	VERB_EXPLAIN = 1 << 6,
 	VERB_SERVE = 1 << 7,
 	VERB_CALL = 1 << 8,
-	VERB_HELP = 1 << 9,
-	VERB_ALL = (1 << 10) - 1
+	VERB_LIST = 1 << 9,
+	VERB_REMOVE = 1 << 10,
+	VERB_GC = 1 << 11,
+	VERB_HELP = 1 << 12,
+	VERB_ALL = (1 << 13) - 1
 };
 
 /** What a positional argument of a verb is. */
@@ -34,6 +37,7 @@ enum verb_args {
 	ARGS_NONE,
 	ARGS_IMAGE,  /* one directory or crid, unless --dir names it */
 	ARGS_IMAGES, /* two of them */
+	ARGS_CRID,   /* one crid, unless --crid names it */
 	ARGS_CALL,   /* a method, and its parameters as JSON */
 	ARGS_VERB    /* the name of a verb, or nothing */
 };
@@ -68,6 +72,7 @@ enum option_type {
 	OPT_STRING,  /* const char *, borrowed */
 	OPT_PID,     /* pid_t */
 	OPT_U64,     /* uint64_t */
+	OPT_SIZE,    /* uint64_t, bytes: with K, M, G or T behind it */
 	OPT_ENUM,    /* int, one of names */
 	OPT_LEVEL,   /* enum ckpt_log_level: -v raises it, -vN sets it to N - 1 */
 	OPT_STRINGS, /* const char *const *, NULL-terminated: may be given repeatedly */

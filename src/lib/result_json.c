@@ -131,3 +131,29 @@ json_t *check_json(const struct ckpt_check_result *r)
 	return json_pack("{s:b, s:I, s:o}", "usable", (int)!r->missing, "required_missing",
 		(json_int_t)r->missing, "features", list);
 }
+
+json_t *list_json(const struct ckpt_list_result *r)
+{
+	json_t *items = json_array();
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct ckpt_list_item *e = &r->items[i];
+
+		json_array_append_new(items,
+			json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:I, s:I, s:b}", "crid",
+				json_crid(e->crid), "parent_crid",
+				e->parent_crid ? json_crid(e->parent_crid) : json_null(),
+				"created_ns", (json_int_t)e->created_ns, "bytes",
+				(json_int_t)e->bytes, "pid", (int)e->pid, "program",
+				json_text(e->program), "tasks", (json_int_t)e->tasks, "threads",
+				(json_int_t)e->threads, "damaged", (int)e->damaged));
+	}
+	return json_pack("{s:I, s:o}", "total_bytes", (json_int_t)r->total_bytes, "items", items);
+}
+
+json_t *gc_json(const struct ckpt_gc_result *r)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "removed", (json_int_t)r->removed, "removed_bytes",
+		(json_int_t)r->removed_bytes, "left", (json_int_t)r->left, "left_bytes",
+		(json_int_t)r->left_bytes);
+}

@@ -1,28 +1,17 @@
 #!/usr/bin/env python3
 """Plays scenes with the command: what it does and says when the world around it differs.
 
-  run.py [NAME...]      a scene is a function scene_NAME in cgroup.py, command.py, files.py, front.py, frozen.py, outside.py, policy.py, relay.py, serve.py, tcp.py or
-  terminal.py
+  run.py [NAME...]      a scene is a function scene_NAME in any file here
 
 Each scene runs in a process and a directory of its own. A failed one keeps its directory.
 """
 import argparse
 import functools
+import importlib
 import os
 import sys
 
-import cgroup
-import command
-import files
-import front
-import frozen
-import outside
-import policy
-import relay
-import serve
-import tcp
-import terminal
-from harness import Scene
+from harness import HERE, Scene
 from stage import play_all
 from victims import BUILD  # of test/e2e
 
@@ -31,9 +20,10 @@ def scene(fn, name, directory):
     fn(Scene(name, directory))
 
 
+MODULES = [importlib.import_module(name[:-3]) for name in sorted(os.listdir(HERE))
+           if name.endswith(".py") and name != os.path.basename(__file__)]
 SCENES = {name[6:]: functools.partial(scene, fn, name[6:])
-          for module in (cgroup, command, files, front, frozen, outside, policy, relay, serve, tcp, terminal)
-          for name, fn in vars(module).items() if name.startswith("scene_")}
+          for module in MODULES for name, fn in vars(module).items() if name.startswith("scene_")}
 
 
 def main():

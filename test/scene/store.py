@@ -1,0 +1,79 @@
+"""Scenes of the store: `ckpt list`, `ckpt remove`, `ckpt gc`."""
+import json
+import os
+import subprocess
+
+from harness import CKPT, Failure
+
+# In a store that nobody else has: a mount over the place where root's is.
+SCRIPT = """
+set -e
+mkdir -p /var/lib/ckpt
+mount -t tmpfs none /var/lib/ckpt
+sleep 1000 & a=$!
+sleep 1000 & b=$!
+trap 'kill $a $b' EXIT
+for i in 1 2 3; do "$CKPT" dump -t $a -R --json; done
+"$CKPT" dump -t $b -R --json
+mkdir /var/lib/ckpt/17 /var/lib/ckpt/other
+%s
+"""
+
+
+def play(s, *commands):
+    """The results of the four dumps, and of the commands; each is (exit status, JSON)."""
+    steps = "\n".join(f'"$CKPT" {c} --json || true' for c in commands)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", SCRIPT % steps], cwd=s.dir, stdout=subprocess.PIPE, check=True,
+                          env=dict(os.environ, CKPT=CKPT), text=True)
+    decoder, at, values = json.JSONDecoder(), 0, []
+    while at < len(done.stdout.rstrip()):
+        value, at = decoder.raw_decode(done.stdout, at)
+        at += 1
+        values.append(value)
+    return values[:4], values[4:]
+
+
+def crids(listed):
+    return [e["crid"] for e in listed["items"] if not e["damaged"]]
+
+
+def expect(got, want, what):
+    if got != want:
+        raise Failure(f"{what}: expected {want!r}, got {got!r}")
+
+
+def scene_store_list(s):
+    """What was dumped without a directory is listed, oldest first; what is no image is told apart."""
+    dumps, (listed,) = play(s, "list")
+    expect(crids(listed), [d["crid"] for d in dumps], "the crids")
+    expect([e["crid"] for e in listed["items"] if e["damaged"]], ["17"], "the damaged one")
+    expect([e["pid"] for e in listed["items"][1:]], [d["pid"] for d in dumps], "the pids")
+    expect({e["program"] for e in listed["items"][1:]}, {"sleep"}, "the programs")
+    own = {e["crid"]: e["bytes"] for e in listed["items"]}
+    for d in dumps:
+        if not 0 < own[d["crid"]] <= d["bytes"]:
+            raise Failure(f"{own[d['crid']]} bytes, of a dump of {d['bytes']}")
+    expect(listed["total_bytes"], sum(own.values()), "the sum")
+
+
+def scene_store_remove(s):
+    """One that is removed is gone; one that is not there is an error."""
+    dumps, (missing, empty, listed) = play(s, "remove 18", "remove 17", "list")
+    for no in missing, empty:
+        expect(no["error"]["kind"], "image", "the kind of the error")
+    expect(len(listed["items"]), len(dumps) + 1, "what is listed")
+    expect(len(crids(listed)), len(dumps), "checkpoints")
+    dumps, (gone, listed, again) = play(
+        s, "list >/dev/null; C=$(ls /var/lib/ckpt | sort -n | sed -n 3p); \"$CKPT\" remove $C", "list", "remove $C")
+    expect(gone, {}, "the result of remove")
+    expect(crids(listed), [d["crid"] for d in dumps[1:]], "the crids afterwards")
+    expect(again["error"]["kind"], "image", "the kind of the error of a second remove")
+
+
+def scene_store_gc(s):
+    """The newest of each program stay; then the oldest go until the rest is small enough."""
+    dumps, (first, kept, second, left) = play(s, "gc --keep 2", "list", "gc --quota 1K", "list")
+    expect((first["removed"], first["left"]), (1, 4), "gc --keep 2")
+    expect(crids(kept), [d["crid"] for d in dumps[1:]], "what --keep 2 keeps")
+    expect((second["removed"], crids(left)), (3, []), "gc --quota")
+    expect([e["crid"] for e in left["items"]], ["17"], "what is damaged stays")
