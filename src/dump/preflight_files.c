@@ -57,7 +57,7 @@ struct file_kind {
 
 /* The first row that fits. */
 static const struct file_kind kinds[] = {
-	{.type = S_IFSOCK, .resource = "socket", .reason = NOT_YET("sockets")},
+	{.type = S_IFSOCK, .resource = "socket"}, /* for the reason see look_socket_kind() */
 	{"pipe:[", .resource = "pipe", .reason = NOT_YET("pipes")},
 	{"anon_inode:[eventfd]", .resource = "eventfd", .reason = NOT_YET("eventfds")},
 	{"anon_inode:[eventpoll]", .resource = "epoll", .reason = NOT_YET("epoll sets")},
@@ -238,6 +238,8 @@ static struct look_kind kind_of(struct look *l, const struct file_look *f)
 		return kind_mqueue;
 	while (!fits(row, f)) /* the last row fits all */
 		row++;
+	if (!res && S_ISSOCK(f->st.st_mode))
+		return look_socket_kind(f->sock);
 	if (!res || (row->never && !major(f->st.st_dev)))
 		return (struct look_kind){row->resource, CKPT_REFUSED, row->reason, CLOSE_IT};
 	if (row->outside && !(f->flags & O_PATH))
@@ -302,7 +304,7 @@ static int judge(struct look *l, struct file_look *f)
 		return add_pipe(l, f);
 	if (kind.verdict == CKPT_SAVED)
 		note_plain(l, f);
-	if (S_ISSOCK(f->st.st_mode))
+	if (S_ISSOCK(f->st.st_mode) && (l->report->deep || kind.verdict != CKPT_SAVED))
 		look_socket(l, f->target_fd, socket, sizeof(socket));
 	return look_found(l, &kind, "fd %d %s%s%s%s", f->target_fd, f->link, *socket ? " (" : "",
 		socket, *socket ? ")" : "");

@@ -53,6 +53,7 @@ struct look_tree {
 	struct stat *own_ns;      /* our own namespaces, in the order of their table; as mounts */
 	bool breaking;            /* somewhere a lease is being broken */
 	struct plain_files plain; /* what is known of before */
+	uint64_t own_netns;       /* cookie of our network namespace; 0: not yet asked */
 	dev_t plain_dev; /* the last device whose file system was found to be an ordinary one */
 };
 
@@ -126,6 +127,9 @@ void look_terminals_done(struct look_tree *t);
 
 /** look_sock() - ask a socket of the target what it is. Return: whether it could be asked */
 bool look_sock(struct look *l, int fd, struct sock_look *ret);
+
+/** look_socket_kind() - why a socket that no resource saves is not */
+struct look_kind look_socket_kind(const struct sock_look *s);
 
 /**
  * look_socket() - what a socket is, for people: "tcp 127.0.0.1:80, listening"

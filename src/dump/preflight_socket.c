@@ -4,7 +4,6 @@
 #include "dump/preflight_look.h"
 
 #include <arpa/inet.h>
-#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -14,27 +13,35 @@
 
 #include "kernel/pidfd.h"
 #include "kernel/sock.h"
+#include "kernel/sock_name.h"
 #include "util/cleanup.h"
-#include "util/vec.h"
 
+#ifndef AF_XDP
+#define AF_XDP 44
+#endif
+#define CLOSE_IT "let the program close it"
+
+/* The families that no resource saves; 0: all others. */
 static const struct {
-	int domain, type; /* type 0: any */
-	const char *name;
-} names[] = {
-	{AF_UNIX, SOCK_STREAM, "unix stream"},
-	{AF_UNIX, SOCK_DGRAM, "unix datagram"},
-	{AF_UNIX, SOCK_SEQPACKET, "unix seqpacket"},
-	{AF_INET, SOCK_STREAM, "tcp"},
-	{AF_INET, SOCK_DGRAM, "udp"},
-	{AF_INET, SOCK_RAW, "raw IP"},
-	{AF_INET6, SOCK_STREAM, "tcp6"},
-	{AF_INET6, SOCK_DGRAM, "udp6"},
-	{AF_INET6, SOCK_RAW, "raw IPv6"},
-	{AF_NETLINK, 0, "netlink"},
-	{AF_PACKET, 0, "packet"},
-	{AF_VSOCK, 0, "vsock"},
-	{AF_ALG, 0, "kernel crypto"},
+	int family;
+	const char *reason;
+} refused[] = {
+	{AF_ALG, "the kernel does not give back what a cipher or hash has been fed"},
+	{AF_VSOCK, "the other side is another machine's, which knows of no pause"},
+	{AF_XDP, "its rings can't be set to where they were"},
+	{AF_KEY, "the kernel does not tell what it was asked for"},
+	{AF_BLUETOOTH, "the connection is kept by a device"},
+	{0, "sockets of this kind are not saved yet"},
 };
+
+struct look_kind look_socket_kind(const struct sock_look *s)
+{
+	size_t i = 0;
+
+	while (refused[i].family && (!s || refused[i].family != s->family))
+		i++;
+	return (struct look_kind){"socket", CKPT_REFUSED, refused[i].reason, CLOSE_IT};
+}
 
 static int address(int fd, char *text, size_t len)
 {
@@ -83,27 +90,25 @@ bool look_sock(struct look *l, int fd, struct sock_look *ret)
 {
 	_cleanup_close_ int copy = copy_of(l, fd);
 
-	return copy >= 0 && sock_look_at(copy, ret) == 0;
+	if (copy < 0 || sock_look_at(copy, ret) < 0)
+		return false;
+	if (!l->tree->own_netns)
+		l->tree->own_netns = sock_own_netns();
+	ret->foreign = sock_foreign(ret, l->tree->own_netns);
+	return true;
 }
 
 void look_socket(struct look *l, int fd, char *text, size_t len)
 {
 	_cleanup_close_ int copy = -EBADF;
 	struct sock_look sock;
-	const char *name = "socket";
 	int n;
 
 	*text = '\0';
-	if (!l->report->deep)
-		return;
 	copy = copy_of(l, fd);
 	if (copy < 0 || sock_look_at(copy, &sock) < 0)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (names[i].domain == sock.family &&
-			(!names[i].type || names[i].type == sock.type))
-			name = names[i].name;
-	n = snprintf(text, len, "%s", name);
+	n = snprintf(text, len, "%s", sock_name(sock.family, sock.type, sock.protocol));
 	n += address(copy, text + n, len - (size_t)n);
 	if (sock.listening && (size_t)n < len)
 		snprintf(text + n, len - (size_t)n, ", listening");

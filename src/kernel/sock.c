@@ -72,6 +72,7 @@ int sock_look_at(int fd, struct sock_look *ret)
 	if (r == 0 && ask(fd, SO_ACCEPTCONN, &listening) < 0)
 		listening = 0;
 	ret->listening = listening;
+	ret->foreign = false;
 	ret->netns = r == 0 ? netns_of(fd) : 0;
 	ret->n_filter = r == 0 ? sock_filter_get(fd, NULL, 0) : 0;
 	ret->ebpf = ret->n_filter == -EACCES;

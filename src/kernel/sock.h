@@ -16,6 +16,7 @@ struct sock_look {
 	int protocol; /* as socket(2) was or could have been called with */
 	bool listening;
 	uint64_t netns; /* cookie of its network namespace; 0: not known */
+	bool foreign;   /* that is another than ours; set by who knows ours */
 	int n_filter;   /* instructions of its classic filter; 0: it has none */
 	bool ebpf;      /* its filter is an eBPF program, which the kernel does not give back */
 	int tcp_state; /* of TCP: TCP_ESTABLISHED and the like, of linux/tcp_states.h; 0: not known */
@@ -41,5 +42,11 @@ int sock_filter_get(int fd, struct sock_filter *ret, size_t n);
 
 /** sock_own_netns() - the cookie of our own network namespace; 0: not known (before Linux 5.14) */
 uint64_t sock_own_netns(void);
+
+/** sock_foreign() - whether a socket is known to be of another network namespace. @own: sock_own_netns() */
+static inline bool sock_foreign(const struct sock_look *s, uint64_t own)
+{
+	return s->netns && own && s->netns != own;
+}
 
 #endif

@@ -235,8 +235,12 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apa
 	l.flags = fcntl(dup, F_GETFL);
 	f.kept_cloexec = l.flags & O_CLOEXEC;
 	l.flags &= ~CREATION_FLAGS;
-	if (S_ISSOCK(l.st.st_mode) && sock_look_at(dup, &sock) == 0)
+	if (S_ISSOCK(l.st.st_mode) && sock_look_at(dup, &sock) == 0) {
+		if (!c->tree->own_netns)
+			c->tree->own_netns = sock_own_netns();
+		sock.foreign = sock_foreign(&sock, c->tree->own_netns);
 		l.sock = &sock;
+	}
 	wish = ret_apart ? wish_for(c, &l) : NULL;
 	if (wish) {
 		*ret_apart = true;

@@ -36,8 +36,14 @@
 
 static bool match(const struct file_look *l)
 {
-	return l->sock && (l->sock->family == AF_INET || l->sock->family == AF_INET6) &&
-	       (l->sock->type == SOCK_DGRAM || l->sock->type == SOCK_RAW);
+	const struct sock_look *s = l->sock;
+
+	if (!s || (s->family != AF_INET && s->family != AF_INET6))
+		return false;
+	return s->type == SOCK_RAW ||
+	       (s->type == SOCK_DGRAM &&
+		       (s->protocol == IPPROTO_UDP || s->protocol == IPPROTO_UDPLITE ||
+			       s->protocol == IPPROTO_ICMP || s->protocol == IPPROTO_ICMPV6));
 }
 
 static struct file_verdict verdict(int procfd, const struct file_look *l)

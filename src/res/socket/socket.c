@@ -27,10 +27,9 @@
 #include "res/socket/sockopt.h"
 #include "util/cleanup.h"
 
-/* @own: the cookie of our own network namespace */
-static struct file_verdict verdict_in(const struct file_look *l, uint64_t own)
+struct file_verdict socket_verdict(const struct file_look *l)
 {
-	if (l->sock->netns && own && l->sock->netns != own)
+	if (l->sock->foreign)
 		return (struct file_verdict){CKPT_REFUSED,
 			"it is of another network namespace, which is not saved yet",
 			"let the program close it, or run ckpt in that namespace"};
@@ -39,19 +38,6 @@ static struct file_verdict verdict_in(const struct file_look *l, uint64_t own)
 			"its filter is an eBPF program, which the kernel does not give back",
 			"let the program take it off (SO_DETACH_BPF)"};
 	return (struct file_verdict){CKPT_SAVED, NULL, NULL};
-}
-
-struct file_verdict socket_verdict(const struct file_look *l)
-{
-	return verdict_in(l, sock_own_netns());
-}
-
-/* Once per dump. */
-static uint64_t own_netns(struct collect_tree *t)
-{
-	if (!t->own_netns)
-		t->own_netns = sock_own_netns();
-	return t->own_netns;
 }
 
 struct socket_text socket_addr_text(const struct sockaddr *a)
@@ -88,7 +74,7 @@ static int collect_filter(Ckpt__Socket *m, const struct file_look *l)
 
 int socket_collect(struct collect *c, uint64_t id, const struct file_look *l)
 {
-	struct file_verdict v = verdict_in(l, own_netns(c->tree));
+	struct file_verdict v = socket_verdict(l);
 	Ckpt__Socket *m;
 
 	if (v.verdict == CKPT_REFUSED)
