@@ -1,8 +1,9 @@
 /*
- * e2e: args: plain tmpfile sparse linked replaced renamed orphan nofollow
+ * e2e: args: plain attributes tmpfile sparse linked replaced renamed orphan nofollow
  *
  * Holds: plain: a deleted file, open for reading and writing by one description and read-only by
- *        another, with mode, owner and times of its own; tmpfile: an O_TMPFILE file, to be linked
+ *        another, with mode, owner and times of its own; attributes: one
+ *        with extended attributes, a list of access among them; tmpfile: an O_TMPFILE file, to be linked
  *        later; sparse: a deleted file of 3 GiB with three pages in it; linked: a file whose name is
  *        gone, but which has another; replaced: a deleted file under whose name there is a new one;
  *        renamed: a file that has another name now; orphan: a deleted file of a directory that is gone
@@ -11,6 +12,7 @@
  * Shows: Files: "O_TMPFILE, deleted with contents, hard-linked elsewhere".
  */
 #include "fds.h"
+#include <sys/xattr.h>
 
 #define LEN 20000
 #define BIG (3ll << 30)
@@ -55,6 +57,42 @@ static void deleted_plain(void)
 	MUST(lseek(fd, LEN, SEEK_SET));
 	fds_put(fd, 1, LEN, 100);
 	fds_expect_read(ro, 1, LEN, 100, "what the other description wrote");
+}
+
+/* u::rw-, u:7:r--, g::r--, m::rw-, o::--- as the kernel has it: version, then tag, bits, id of each. */
+static const char acl[] = "\2\0\0\0"
+			  "\1\0\6\0\377\377\377\377"
+			  "\2\0\4\0\7\0\0\0"
+			  "\4\0\4\0\377\377\377\377"
+			  "\20\0\6\0\377\377\377\377"
+			  "\40\0\0\0\377\377\377\377";
+
+static void deleted_attributes(void)
+{
+	static const struct {
+		const char *name, *value;
+		size_t len;
+	} all[] = {{"user.note", "a\0b", 3}, {"user.empty", "", 0}, {"trusted.its", "xyz", 3},
+		{"system.posix_acl_access", acl, sizeof(acl) - 1}};
+	int fd = fds_file("gone", 0, 1, LEN);
+	char list[4096], got[256];
+	ssize_t len;
+
+	MUST(fchown(fd, 1234, 5678));
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (fsetxattr(fd, all[i].name, all[i].value, all[i].len, 0) < 0)
+			SKIP("no %s on this file system: %s", all[i].name, strerror(errno));
+	len = MUST(flistxattr(fd, list, sizeof(list)));
+	MUST(unlink("gone"));
+	handshake(fd, -1);
+	fds_expect(fd, &was, false, "deleted file");
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		ssize_t n = fgetxattr(fd, all[i].name, got, sizeof(got));
+
+		CHECK(n == (ssize_t)all[i].len && !memcmp(got, all[i].value, n), "%s: got %zd (%s)",
+			all[i].name, n, strerror(errno));
+	}
+	CHECK(flistxattr(fd, list, sizeof(list)) == len, "there are others");
 }
 
 static void deleted_tmpfile(void)
@@ -191,10 +229,10 @@ static void deleted_nofollow(void)
 int main(int argc, char **argv)
 {
 	static const struct victim_case cases[] = {{"plain", deleted_plain},
-		{"tmpfile", deleted_tmpfile}, {"sparse", deleted_sparse},
-		{"linked", deleted_linked}, {"replaced", deleted_replaced},
-		{"renamed", deleted_renamed}, {"orphan", deleted_orphan},
-		{"nofollow", deleted_nofollow}};
+		{"attributes", deleted_attributes}, {"tmpfile", deleted_tmpfile},
+		{"sparse", deleted_sparse}, {"linked", deleted_linked},
+		{"replaced", deleted_replaced}, {"renamed", deleted_renamed},
+		{"orphan", deleted_orphan}, {"nofollow", deleted_nofollow}};
 
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

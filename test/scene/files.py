@@ -205,3 +205,16 @@ def scene_aio_slow(s):
             thaw.wait()
         subprocess.run(["losetup", "-d", disk], check=False)
         subprocess.run(["umount", "-l", at], check=False)
+
+
+def scene_dnotify(s):
+    """Nobody tells of F_NOTIFY; that a directory has been used so is noticed, and said."""
+    s.begin("""
+import fcntl
+d = os.open(".", os.O_RDONLY)
+fcntl.fcntl(d, fcntl.F_SETSIG, signal.SIGRTMIN + 2)
+fcntl.fcntl(d, fcntl.F_NOTIFY, fcntl.DN_RENAME | fcntl.DN_MULTISHOT)
+ready()
+""")
+    s.words(s.ckpt("dump", "-R", "-t", str(s.pid), "-D", s.image), f"pid {s.pid}", "F_NOTIFY")
+    s.finish()

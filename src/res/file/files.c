@@ -178,6 +178,18 @@ static const struct fdpolicy_entry *wish_for(struct collect *c, const struct fil
 	return kind ? fdpolicy_of_kind(p, kind) : e;
 }
 
+/* Nobody tells of directory notification (F_NOTIFY), but it leaves an owner behind, which has no other use. */
+static void warn_dnotify(struct collect *c, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		op_warn(c->op,
+			"pid %d (%s): a directory of its has an owner for signals: should it be told of "
+			"changes in it (F_NOTIFY), it will not be after a restore",
+			c->pid, c->tr->comm);
+}
+
 static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flags, uint64_t pos)
 {
 	Ckpt__File *m = msg_new(Ckpt__File, CKPT__FILE__INIT);
@@ -191,6 +203,7 @@ static int add_file_record(struct collect *c, uint32_t id, int fd, uint32_t flag
 		if (fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid) {
 			m->owner_pid = owner.pid;
 			m->owner_type = owner.type;
+			warn_dnotify(c, fd);
 		}
 		m->signal = fcntl(fd, F_GETSIG);
 		m->signal = m->signal < 0 ? 0 : m->signal;

@@ -21,6 +21,7 @@
 #include "kernel/build_id.h"
 #include "proto/regfile.pb-c.h"
 #include "res/file/covered.h"
+#include "res/file/xattr.h"
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
 #include "util/str.h"
@@ -316,6 +317,10 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	else if (l->target_fd < 0 && S_ISREG(m->mode))
 		look_for_code(c, l, m);
 	fresh = m->deleted && !m->same_inode_as && S_ISREG(m->mode);
+	if (fresh && xattr_collect(c, l->at, m) < 0) {
+		protobuf_c_message_free_unpacked(&m->base, NULL);
+		return -ENOMEM;
+	}
 	if (collect_add_take(c, &res_regfile.type, id, m) < 0)
 		return -ENOMEM;
 	return fresh ? want_contents(c, id, l) : 0;

@@ -27,6 +27,7 @@
 #include "proto/mm.pb-c.h"
 #include "proto/regfile.pb-c.h"
 #include "res/file/covered.h"
+#include "res/file/xattr.h"
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
 #include "util/str.h"
@@ -217,7 +218,7 @@ static int open_again(struct open_ctx *o, const Ckpt__RegFile *m, int first)
 	return fd;
 }
 
-/* Contents, owner, mode and time of last change; the time comes last. */
+/* Contents, owner, attributes, mode and time of last change; the time comes last. */
 static int fill(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m, int fd)
 {
 	struct timespec times[2] = {
@@ -227,10 +228,15 @@ static int fill(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m, int fd)
 
 	if (r == 0 && S_ISREG(m->mode) && ftruncate(fd, m->size_bytes) < 0)
 		r = op_fail(o->op, CKPT_E_SPACE, errno, "ftruncate", NULL, "%s", m->path);
-	if (r == 0 && (fchown(fd, m->uid, m->gid) < 0 || fchmod(fd, m->mode & 07777) < 0 ||
-			      futimens(fd, times) < 0))
-		op_warn(o->op, "deleted file %s: owner, mode or time: %m", m->path);
-	return r;
+	if (r < 0)
+		return r;
+	/* a new owner takes capabilities away */
+	if (fchown(fd, m->uid, m->gid) < 0)
+		op_warn(o->op, "deleted file %s: its owner: %m", m->path);
+	xattr_put(o->op, m, fd);
+	if (fchmod(fd, m->mode & 07777) < 0 || futimens(fd, times) < 0)
+		op_warn(o->op, "deleted file %s: its mode or time: %m", m->path);
+	return 0;
 }
 
 static int make_tmpfile(struct open_ctx *o, uint64_t id, const Ckpt__RegFile *m)
