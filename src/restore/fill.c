@@ -12,11 +12,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
-#include <linux/userfaultfd.h>
 
 #include "core/trace.h"
 #include "model/pages.h"
@@ -197,10 +195,11 @@ static int map_huge(struct fill *f)
 	struct statfs fs;
 	void *p;
 
-	if (!f->n_parts || fstatfs(f->req->fd, &fs) < 0 || (uint64_t)fs.f_type != HUGETLBFS)
+	if (!f->n_parts || f->req->to->pid || fstatfs(f->req->to->fd, &fs) < 0 ||
+		(uint64_t)fs.f_type != HUGETLBFS)
 		return 0;
 	f->map_len = ALIGN_UP(f->parts[f->n_parts - 1].end, (uint64_t)fs.f_bsize);
-	p = mmap(NULL, f->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, f->req->fd, 0);
+	p = mmap(NULL, f->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, f->req->to->fd, 0);
 	if (p == MAP_FAILED)
 		return op_fail(f->op, CKPT_E_SPACE, errno, "mmap",
 			"allow more huge pages: /proc/sys/vm/nr_hugepages",
@@ -209,81 +208,13 @@ static int map_huge(struct fill *f)
 	return 0;
 }
 
-/* Whether an address is in what is registered, and up to where that holds. */
-static bool look_through(const struct fill_req *req, uint64_t at, uint64_t *end)
-{
-	const struct page_map *map = req->through;
-	size_t lo = 0, hi = map ? map->n : 0;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (map->v[mid].end <= at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (!map || lo == map->n)
-		return false;
-	if (map->v[lo].start <= at) {
-		*end = MIN(*end, map->v[lo].end);
-		return true;
-	}
-	*end = MIN(*end, map->v[lo].start);
-	return false;
-}
-
-/* Where a page is there already (of a parent), or for whatever reason, it is written. */
-static int copy_pages(struct fill_worker *k, const uint8_t *from, uint64_t at, uint64_t end)
-{
-	const struct fill_req *req = k->fill->req;
-	int r = 0;
-
-	while (r == 0 && at < end) {
-		struct uffdio_copy copy = {.dst = at,
-			.src = (uintptr_t)from,
-			.len = end - at,
-			.mode = UFFDIO_COPY_MODE_DONTWAKE};
-		uint64_t done = 0;
-
-		if (ioctl(req->uffd, UFFDIO_COPY, &copy) == 0 || copy.copy > 0)
-			done = (uint64_t)copy.copy;
-		if (done == 0 && errno != EAGAIN) {
-			done = errno == EEXIST ? PAGE : end - at;
-			r = pwrite_full(req->fd, from, done, (off_t)at);
-		}
-		at += done;
-		from += done;
-	}
-	return r;
-}
-
-static int write_range(struct fill_worker *k, const uint8_t *from, uint64_t at, uint64_t last)
-{
-	const struct fill_req *req = k->fill->req;
-	int r = 0;
-
-	while (r == 0 && at < last) {
-		uint64_t end = last;
-
-		if (look_through(req, at, &end))
-			r = copy_pages(k, from, at, end);
-		else
-			r = pwrite_full(req->fd, from, end - at, (off_t)at);
-		from += end - at;
-		at = end;
-	}
-	return r;
-}
-
 static int write_part(struct fill_worker *k, const struct part *p, const uint8_t *run)
 {
 	struct fill *f = k->fill;
 	const uint8_t *from = run + (p->start - p->run->start);
 
-	k->call = "write";
 	if (!f->map)
-		return write_range(k, from, p->start, p->end);
+		return sink_write(f->req->to, from, p->start, p->end - p->start, &k->call);
 	memcpy(f->map + p->start, from, p->end - p->start);
 	return 0;
 }
@@ -350,7 +281,7 @@ static int report(struct fill *f, const struct fill_worker *k)
 		k->err, k->call, NULL, "%s: restoring its contents", f->req->what);
 }
 
-int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes)
+int fill_sink(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes)
 {
 	struct fill f = {.op = op, .req = req};
 	unsigned workers = req->workers;

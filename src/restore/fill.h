@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "core/op.h"
 #include "model/page_map.h"
+#include "restore/sink.h"
 
 /* What contents go through; kept for the next time. Zeroed at first. */
 struct fill_buf {
@@ -20,10 +21,7 @@ struct fill_req {
 	const struct model *model;
 	const struct model_rec
 		*rec; /* with runs; of the model, for an alias leads to another record */
-	int fd;       /* /proc/PID/mem (writes go past protections), or a file */
-	int uffd;     /* a userfaultfd, or whatever if there is nothing for it: */
-	const struct page_map
-		*through;     /* what is registered with it, and written so; may be NULL */
+	struct sink *to;
 	const char *what;     /* for messages */
 	unsigned workers;     /* at most so many threads; each verifies what it reads */
 	struct fill_buf *buf; /* of the calling thread; NULL: none is kept */
@@ -33,11 +31,11 @@ struct fill_req {
 };
 
 /**
- * fill_fd() - write the runs of a record, or of several, at their places in a file
+ * fill_sink() - write the runs of a record, or of several, at their places in a file or a task
  * @ret_bytes: added to; may be NULL
  * Return: 0; negative after op_fail().
  */
-int fill_fd(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes);
+int fill_sink(struct ckpt_op *op, const struct fill_req *req, uint64_t *ret_bytes);
 
 void fill_buf_done(struct fill_buf *b);
 

@@ -4,7 +4,6 @@
 #include "restore/fillers.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -42,7 +41,7 @@ struct fillers {
 /*
  * The userfaultfd that a task has made for the first time that it is filled.
  * @ret: what has been registered with it; the caller's to release
- * Return: ours to close; -EBADF there is none.
+ * Return: ours to close; -EBADF there is none; -errno it can't be had.
  */
 static int take_uffd(struct run *r, const struct run_task *t, struct page_map *ret)
 {
@@ -50,7 +49,6 @@ static int take_uffd(struct run *r, const struct run_task *t, struct page_map *r
 		(const void *)area_prog(&r->area, t->plan->threads[0].id)->steps;
 	size_t first = t->plan->uffd_step, good = 0;
 	_cleanup_close_ int pidfd = -EBADF;
-	int fd = -EBADF;
 
 	if (t->filled > 1 || first == MM_NO_UFFD || steps[first].ret < 0 ||
 		mm_uffd_ranges(r->plan, t->pid, task_plan_fill(t->plan, 0), ret) < 0)
@@ -59,12 +57,10 @@ static int take_uffd(struct run *r, const struct run_task *t, struct page_map *r
 		if (steps[mm_uffd_registered(first, i)].ret == 0)
 			ret->v[good++] = ret->v[i];
 	ret->n = good;
+	if (!good)
+		return -EBADF;
 	pidfd = pidfd_of(t->pid);
-	if (good && pidfd >= 0)
-		fd = pidfd_take(pidfd, (int)steps[first].ret);
-	if (fd < 0)
-		ret->n = 0;
-	return fd;
+	return pidfd < 0 ? pidfd : pidfd_take(pidfd, (int)steps[first].ret);
 }
 
 static int fill(struct run *r, struct run_task *t, struct fill_buf *buf)
@@ -77,23 +73,25 @@ static int fill(struct run *r, struct run_task *t, struct fill_buf *buf)
 		.only = task_plan_fill(t->plan, t->filled - 1),
 		.workers = r->workers,
 		.buf = buf};
-	_cleanup_close_ int fd = -EBADF, uffd = -EBADF;
+	struct sink to = {.fd = -EBADF, .pid = t->pid};
+	_cleanup_close_ int uffd = -EBADF;
 	struct page_map through = {0};
-	char path[32], what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
+	char what[TASK_NAME_LEN + 16], name[TASK_NAME_LEN];
 	uint64_t bytes = 0;
 	int ret;
 
 	if (req.only ? req.only->n == 0 : !req.rec)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
 	snprintf(what, sizeof(what), "%s: memory", task_plan_name(t->plan, name));
-	req.fd = fd;
-	req.uffd = uffd = take_uffd(r, t, &through);
-	req.through = &through;
+	to.uffd = uffd = take_uffd(r, t, &through);
+	to.through = &through;
+	req.to = &to;
 	req.what = what;
-	ret = fd < 0 ? op_fail(r->op, CKPT_E_SYSTEM, errno, "open", NULL, "%s", path)
-		     : fill_fd(r->op, &req, &bytes);
+	/* what is registered can't be written in another way */
+	ret = uffd < 0 && through.n
+		      ? op_fail(r->op, CKPT_E_SYSTEM, -uffd, "pidfd_getfd", NULL, "%s", what)
+		      : fill_sink(r->op, &req, &bytes);
+	sink_done(&to);
 	page_map_done(&through);
 	__atomic_add_fetch(&r->page_bytes, bytes, __ATOMIC_RELAXED);
 	return ret;

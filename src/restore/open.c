@@ -22,15 +22,16 @@
 static int contents(struct open_ctx *o, uint64_t file_id, int fd)
 {
 	const struct model_rec *rec = model_find(o->model, &res_contents.type, file_id);
+	struct sink to = {.fd = fd};
 	struct fill_req req = {
-		.img = o->image, .model = o->model, .rec = rec, .fd = fd, .workers = 1};
+		.img = o->image, .model = o->model, .rec = rec, .to = &to, .workers = 1};
 	char what[48];
 
 	if (!rec)
 		return 0;
 	snprintf(what, sizeof(what), "file %llu of the image", (unsigned long long)file_id);
 	req.what = what;
-	return fill_fd(o->op, &req, NULL);
+	return fill_sink(o->op, &req, NULL);
 }
 
 /* Numbers that some task will use are not ours to hold a file at: a dup3 would close it. */

@@ -19,6 +19,7 @@
 #include "core/fault.h"
 #include "core/stage.h"
 #include "image/image.h"
+#include "kernel/pidfd.h"
 #include "kernel/probe.h"
 #include "kernel/proc.h"
 #include "kernel/thp.h"
@@ -93,13 +94,17 @@ static int each_mm(struct restore *s, int (*f)(const struct plan *p, pid_t pid, 
 	return r;
 }
 
-/* What a new task has from us without a step. */
+/* What a new task has from us without a step, and what we may do for it. */
 static void read_own(struct restore *s)
 {
-	_cleanup_close_ int proc_fd = proc_open(0);
+	_cleanup_close_ int proc_fd = proc_open(0), pidfd = pidfd_of(getpid()), dup = -EBADF;
 
 	if (proc_fd < 0)
 		return;
+	/* a filter may forbid what is needed for it */
+	if (pidfd >= 0)
+		dup = pidfd_take(pidfd, proc_fd);
+	s->plan.uffd = dup >= 0 && kernel_has(FEATURE_UFFD);
 	if (oom_score_adj_read(proc_fd, &s->oom_score_adj) == 0)
 		s->plan.own_oom_score_adj = &s->oom_score_adj;
 	if (mm_coredump_filter_read(proc_fd, &s->coredump_filter) == 0)
@@ -141,7 +146,6 @@ static int stage_load(struct restore *s)
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
 		.own_group = getpgrp(),
 		.timer_ids = kernel_has(FEATURE_TIMER_IDS),
-		.uffd = kernel_has(FEATURE_UFFD),
 		.thp_bytes = thp_always_bytes("/sys/kernel/mm/transparent_hugepage"),
 		.own_creds = creds_own(),
 		.own_sched = sched_own()};

@@ -22,10 +22,11 @@ static int fill(const char *const *tasks, const struct page_map *only, char ret[
 {
 	struct model m;
 	struct image *img = tasks_load("img", tasks, &m);
+	struct sink to = {.fd = memfd_create("fill", MFD_CLOEXEC)};
 	struct fill_req req = {.img = img,
 		.model = &m,
 		.rec = &m.recs[m.n - 1],
-		.fd = memfd_create("fill", MFD_CLOEXEC),
+		.to = &to,
 		.what = "memory",
 		.workers = 2,
 		.only = only,
@@ -34,15 +35,15 @@ static int fill(const char *const *tasks, const struct page_map *only, char ret[
 	size_t n = 0;
 	int r;
 
-	cr_assert_geq(req.fd, 0);
-	r = fill_fd(&op, &req, ret_bytes);
-	while (pread(req.fd, page, PAGE, (off_t)(FIRST + n * PAGE)) == PAGE) {
+	cr_assert_geq(to.fd, 0);
+	r = fill_sink(&op, &req, ret_bytes);
+	while (pread(to.fd, page, PAGE, (off_t)(FIRST + n * PAGE)) == PAGE) {
 		memset(same, page[0], PAGE);
 		cr_expect_eq(memcmp(page, same, PAGE), 0, "page %zu is torn", n);
 		ret[n++] = page[0] ? page[0] : '.';
 	}
 	ret[n] = 0;
-	close(req.fd);
+	close(to.fd);
 	model_done(&m);
 	image_close(img);
 	remove_tree(AT_FDCWD, in(&s, "img"));
@@ -119,6 +120,40 @@ Test(fill, an_alias_of_nothing)
 	cr_expect_str_eq(have, "", "nothing is written of a damaged image");
 }
 
+/* Its own memory, some of which can't be written without more ado. */
+Test(fill, a_task)
+{
+	static const char *const tasks[] = {"abcdefgh", NULL};
+	struct model m;
+	struct image *img = tasks_load("img", tasks, &m);
+	char *at = mmap((void *)FIRST, 8 * PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	struct sink to = {.fd = -EBADF, .pid = getpid()};
+	struct fill_req req = {.img = img,
+		.model = &m,
+		.rec = &m.recs[0],
+		.to = &to,
+		.what = "memory",
+		.workers = 1};
+
+	cr_assert_eq(at, (char *)FIRST);
+	cr_assert_eq(mprotect(at + 2 * PAGE, PAGE, PROT_READ), 0);
+	cr_assert_eq(mprotect(at + 4 * PAGE, PAGE, PROT_NONE), 0);
+	cr_assert_eq(fill_sink(&op, &req, NULL), 0, "%s", op.first.object);
+	cr_assert_eq(mprotect(at, 8 * PAGE, PROT_READ), 0);
+	for (size_t i = 0; i < 8; i++)
+		for (size_t k = 0; k < PAGE; k++)
+			cr_assert_eq(at[i * PAGE + k], "abcdefgh"[i], "page %zu", i);
+	cr_assert_eq(munmap(at + 7 * PAGE, PAGE), 0);
+	cr_expect_lt(fill_sink(&op, &req, NULL), 0, "one page is not mapped");
+	failed_with(&op, CKPT_E_SYSTEM, "memory: restoring its contents");
+	sink_done(&to);
+	cr_expect_lt(to.fd, 0, "closed");
+	munmap(at, 7 * PAGE);
+	model_done(&m);
+	image_close(img);
+}
+
 /* Its own memory: one page is there already, and one is not registered, although it should be. */
 Test(fill, through_a_userfaultfd)
 {
@@ -131,30 +166,32 @@ Test(fill, through_a_userfaultfd)
 	struct image *img = tasks_load("img", tasks, &m);
 	char *at = mmap((void *)FIRST, 8 * PAGE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	struct sink to = {.fd = -EBADF,
+		.pid = getpid(),
+		.uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | 1),
+		.through = &through};
 	struct fill_req req = {.img = img,
 		.model = &m,
 		.rec = &m.recs[0],
-		.fd = open("/proc/self/mem", O_RDWR),
-		.uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | 1),
-		.through = &through,
+		.to = &to,
 		.what = "memory",
 		.workers = 1};
 
-	if (req.uffd < 0)
+	if (to.uffd < 0)
 		cr_skip_test("no userfaultfd");
 	cr_assert_eq(at, (char *)FIRST);
-	cr_assert_eq(ioctl(req.uffd, UFFDIO_API, &api), 0);
+	cr_assert_eq(ioctl(to.uffd, UFFDIO_API, &api), 0);
 	at[2 * PAGE] = 'X';
 	cr_assert_eq(page_map_add(&through, FIRST + PAGE, FIRST + 4 * PAGE, 1), 0);
 	cr_assert_eq(page_map_add(&through, FIRST + 5 * PAGE, FIRST + 6 * PAGE, 1), 0);
-	cr_assert_eq(ioctl(req.uffd, UFFDIO_REGISTER, &reg), 0);
-	cr_assert_eq(fill_fd(&op, &req, NULL), 0, "%s", op.first.object);
+	cr_assert_eq(ioctl(to.uffd, UFFDIO_REGISTER, &reg), 0);
+	cr_assert_eq(fill_sink(&op, &req, NULL), 0, "%s", op.first.object);
 	for (size_t i = 0; i < 8; i++)
 		for (size_t k = 0; k < PAGE; k++)
 			cr_assert_eq(at[i * PAGE + k], "abcdefgh"[i], "page %zu", i);
 	page_map_done(&through);
-	close(req.uffd);
-	close(req.fd);
+	close(to.uffd);
+	sink_done(&to);
 	munmap(at, 8 * PAGE);
 	model_done(&m);
 	image_close(img);
