@@ -87,6 +87,13 @@ struct ckpt_common {
 	const char *trace_file; /* Chrome/Perfetto trace of the run, or NULL */
 };
 
+/* A unix socket whose other end is in a process that is not dumped. */
+enum ckpt_unix_outside {
+	CKPT_UNIX_REFUSE = 0, /* both ends are named */
+	CKPT_UNIX_CLOSE,      /* at a restore the other end has closed the connection */
+	CKPT_UNIX_RECONNECT   /* at a restore it connects again to the same name */
+};
+
 struct ckpt_dump_req {
 	struct ckpt_common common;
 	pid_t pid;
@@ -102,6 +109,7 @@ struct ckpt_dump_req {
 	const char *const *fds;       /* "[PID:]N=ignore|close|null|inherit[:M]|path:FILE" */
 	const char *const *resources; /* "KIND=refuse|ignore|close|null" */
 	const char *policy;           /* a file: "fd ..." or "resource ..." a line, or NULL */
+	enum ckpt_unix_outside unix_outside;
 };
 
 struct ckpt_dump_result {
@@ -190,6 +198,7 @@ struct ckpt_explain_req {
 	const char *const *fds;
 	const char *const *resources;
 	const char *policy;
+	enum ckpt_unix_outside unix_outside;
 };
 
 enum ckpt_verdict {

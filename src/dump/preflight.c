@@ -199,8 +199,11 @@ static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool 
 		r = look_pipes(&l);
 	if (r == 0)
 		r = look_terminals(&l);
+	if (r == 0)
+		r = look_unix_socks(&l);
 	free(tree.v);
 	free(tree.pipes);
+	free(tree.unix_socks);
 	free(tree.own_ns);
 	free(tree.cgroup);
 	mount_list_done(&tree.mounts);

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -261,6 +262,8 @@ const char *preflight_refused(const struct collect *c, const struct file_look *f
 		.op = c->op, .tree = &tree, .pid = c->pid, .tid = c->alive, .procfd = c->proc_fd};
 	struct look_kind kind = kind_of(&l, f);
 
+	if (kind.verdict != CKPT_REFUSED && f->sock && look_unix_outside(c, f))
+		return kind.resource;
 	return kind.verdict == CKPT_REFUSED ? kind.resource : NULL;
 }
 
@@ -302,6 +305,8 @@ static int judge(struct look *l, struct file_look *f)
 		return found_wish(l, f, kind, wish);
 	if (kind.verdict == CKPT_SAVED && str_startswith(f->link, "pipe:["))
 		return add_pipe(l, f);
+	if (kind.verdict == CKPT_SAVED && f->sock && f->sock->family == AF_UNIX)
+		return look_unix_sock(l, f);
 	if (kind.verdict == CKPT_SAVED)
 		note_plain(l, f);
 	if (S_ISSOCK(f->st.st_mode) && (l->report->deep || kind.verdict != CKPT_SAVED))

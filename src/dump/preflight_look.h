@@ -18,6 +18,14 @@ struct pipe_end {
 	bool reads, writes;
 };
 
+/* A unix socket. */
+struct unix_look {
+	uint64_t ino;
+	pid_t pid;
+	int fd;
+	int type;
+};
+
 /* A descriptor of a pseudo terminal. */
 struct terminal_end {
 	dev_t devpts; /* of its /dev/pts; 0: not known, as it was opened as /dev/tty */
@@ -45,6 +53,8 @@ struct look_tree {
 	size_t n, cap;
 	struct pipe_end *pipes;
 	size_t n_pipes, cap_pipes;
+	struct unix_look *unix_socks;
+	size_t n_unix, cap_unix;
 	struct terminal_end *terminals;
 	size_t n_terminals, cap_terminals;
 	struct fdpolicy *policy;  /* what the user says of descriptors; or NULL */
@@ -117,13 +127,20 @@ int look_ipc(struct look *l);
 int look_namespaces(struct look *l);
 int look_cgroup(struct look *l);
 int look_files(struct look *l);
-int look_pipes(struct look *l); /* last: when all processes have been looked at */
+int look_pipes(struct look *l);      /* last: when all processes have been looked at */
+int look_unix_socks(struct look *l); /* last, like look_pipes() */
 int look_memory(struct look *l);
 
 /** look_terminal() - note a descriptor of a pseudo terminal, for look_terminals(). 0 or after op_fail() */
 int look_terminal(struct look *l, const struct file_look *f);
 int look_terminals(struct look *l); /* last, like look_pipes() */
 void look_terminals_done(struct look_tree *t);
+
+/** look_unix_sock() - note a unix socket, for look_unix_socks(). 0 or after op_fail() */
+int look_unix_sock(struct look *l, const struct file_look *f);
+
+/** look_unix_outside() - whether the other end of a unix socket is outside of the tree that is dumped */
+bool look_unix_outside(const struct collect *c, const struct file_look *f);
 
 /** look_sock() - ask a socket of the target what it is. Return: whether it could be asked */
 bool look_sock(struct look *l, int fd, struct sock_look *ret);

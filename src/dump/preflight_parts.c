@@ -53,6 +53,9 @@ static int take_lists(struct look *l, struct look_tree *from)
 	int r = append(&to->v, &to->n, &to->cap, from->v, from->n, sizeof(*to->v));
 
 	if (r == 0)
+		r = append(&to->unix_socks, &to->n_unix, &to->cap_unix, from->unix_socks,
+			from->n_unix, sizeof(*to->unix_socks));
+	if (r == 0)
 		r = append(&to->pipes, &to->n_pipes, &to->cap_pipes, from->pipes, from->n_pipes,
 			sizeof(*to->pipes));
 	if (r == 0)
@@ -94,6 +97,7 @@ static void part_done(struct part *k)
 	preflight_done(&k->report);
 	free(k->tree.v);
 	free(k->tree.pipes);
+	free(k->tree.unix_socks);
 	look_terminals_done(&k->tree);
 	free(k->tree.cgroup);
 }

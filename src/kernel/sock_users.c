@@ -34,8 +34,7 @@ static uint64_t socket_at(int procfd, int fd)
 	return number && str_u64(&number, 10, &ino) == 0 ? ino : 0;
 }
 
-/* Return: how many were found */
-static size_t look_at(pid_t pid, struct sock_user *v, size_t n)
+size_t sock_users_of(pid_t pid, struct sock_user *v, size_t n)
 {
 	_cleanup_close_ int procfd = proc_open(pid);
 	_cleanup_free_ int *fds = NULL;
@@ -70,6 +69,6 @@ int sock_users(struct sock_user *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		v[i].pid = 0;
 	for (size_t i = 0; r == 0 && left && i < n_pids; i++)
-		left -= look_at(pids[i], v, n);
+		left -= sock_users_of(pids[i], v, n);
 	return r;
 }

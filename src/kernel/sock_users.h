@@ -24,4 +24,7 @@ struct sock_user {
  */
 int sock_users(struct sock_user *v, size_t n);
 
+/** sock_users_of() - the same in one process. Return: how many more it has. */
+size_t sock_users_of(pid_t pid, struct sock_user *v, size_t n);
+
 #endif

@@ -20,6 +20,7 @@ int ckpt_explain(
 		r = op_fail(&op, CKPT_E_USAGE, 0, NULL, NULL, "pid %d is no process", req->pid);
 	else
 		r = fdpolicy_read(&op, req->fds, req->resources, req->policy, &policy);
+	policy.unix_outside = req->unix_outside;
 	if (r == 0)
 		r = preflight_deep(&op, req->pid, &policy, &report);
 	fdpolicy_done(&policy);

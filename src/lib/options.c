@@ -115,6 +115,13 @@ static const struct option_name cgroups_names[] = {
 	{NULL, 0},
 };
 
+static const struct option_name unix_names[] = {
+	{"refuse", CKPT_UNIX_REFUSE},
+	{"close", CKPT_UNIX_CLOSE},
+	{"reconnect", CKPT_UNIX_RECONNECT},
+	{NULL, 0},
+};
+
 static const struct option_name shell_names[] = {
 	{"bash", SHELL_BASH},
 	{"zsh", SHELL_ZSH},
@@ -308,6 +315,21 @@ static const struct option_row row_table[] = {
 		STR(ckpt_dump_req, policy),
 		.metavar = "FILE",
 		.help = "read such wishes from FILE: 'fd PID:N=WHAT', 'resource KIND=HOW' a line"},
+	{.verbs = VERB_DUMP,
+		.name = "unix-outside",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_dump_req, unix_outside),
+		.names = unix_names,
+		.metavar = "HOW",
+		.dflt = "refuse, naming both ends",
+		.help = "unix sockets connected to other programs: refuse, close or reconnect"},
+	{.verbs = VERB_EXPLAIN,
+		.name = "unix-outside",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_explain_req, unix_outside),
+		.names = unix_names,
+		.metavar = "HOW",
+		.help = "as if it were given to the dump"},
 	{.verbs = VERB_RESTORE,
 		.name = "fd",
 		.type = OPT_STRINGS,

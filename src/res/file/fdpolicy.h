@@ -19,6 +19,7 @@ struct fdpolicy {
 	struct fdpolicy_entry *v; /* the last word counts */
 	size_t n, cap;
 	char *file; /* text of the file, into which entries point */
+	enum ckpt_unix_outside unix_outside;
 };
 
 /** fdpolicy_fd_wrong() - Return: NULL; or the static reason why a text is no value of --fd */

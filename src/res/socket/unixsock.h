@@ -50,7 +50,8 @@ struct unix_end {
 	int fd;   /* -EBADF: not made yet */
 	int peer; /* of a stream that is gone: ours for a while; -EBADF */
 	bool bound, connected;
-	bool given; /* to the plan, which closes it */
+	bool paired; /* with one that is gone */
+	bool given;  /* to the plan, which closes it */
 };
 
 /* A listening socket that is gone, whose name those have that it had accepted. */
@@ -108,6 +109,9 @@ int unix_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd);
  */
 int unix_bind(struct open_ctx *o, int fd, const ProtobufCBinaryData *name, const char *path,
 	const Ckpt__UnixSock *m);
+
+/** unix_name_taken() - whether somebody has an abstract name; of a path: no */
+bool unix_name_taken(const ProtobufCBinaryData *name, int type);
 
 /**
  * unix_as() - have a function run as somebody else

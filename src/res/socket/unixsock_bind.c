@@ -248,6 +248,15 @@ int unix_bind(struct open_ctx *o, int fd, const ProtobufCBinaryData *name, const
 		(int)name->len - 1, (char *)name->data + 1);
 }
 
+bool unix_name_taken(const ProtobufCBinaryData *name, int type)
+{
+	_cleanup_close_ int probe = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	struct unix_addr a;
+
+	return name->len && !name->data[0] && unix_addr_of(name, &a) && probe >= 0 &&
+	       bind(probe, (struct sockaddr *)&a.un, a.len) < 0;
+}
+
 int unix_as(struct open_ctx *o, const Ckpt__UnixCred *cred, int (*fn)(void *arg), void *arg)
 {
 	struct stand_in who = {0};

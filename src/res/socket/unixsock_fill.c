@@ -272,7 +272,7 @@ static int connect_dgram(struct open_ctx *o, struct unix_world *w, struct unix_e
 		return r;
 	if (e->m->peer_is == CKPT__UNIX_SOCK__PEER__HERE && peer && peer->m->name.len)
 		return unix_connect(o, e->fd, peer->fd, &peer->m->name, NULL);
-	if (e->m->peer_is != CKPT__UNIX_SOCK__PEER__GONE || !e->m->peer_name.len)
+	if (e->m->peer_is != CKPT__UNIX_SOCK__PEER__GONE || !e->m->peer_name.len || e->paired)
 		return 0;
 	gone = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (gone < 0)
@@ -324,7 +324,19 @@ static int fill_all(struct open_ctx *o, struct unix_world *w)
 	return r;
 }
 
-/* ---- who has not been accepted yet ---- */
+/* ---- who has not been accepted yet, and who connects to somebody outside ---- */
+
+struct connect_again {
+	int fd;
+	struct unix_addr to;
+};
+
+static int call_connect_again(void *arg)
+{
+	const struct connect_again *c = arg;
+
+	return connect(c->fd, (const struct sockaddr *)&c->to.un, c->to.len) < 0 ? -errno : 0;
+}
 
 /* The first task that has it is taken for who had connected it. */
 static int who_has(struct open_ctx *o, uint64_t id, Ckpt__UnixCred *ret)
@@ -387,6 +399,28 @@ static int knock_all(struct open_ctx *o, struct unix_world *w, const struct unix
 			       o, listener->fd, listener->m->peer_cred, (int)listener->m->backlog);
 }
 
+/* To whoever has the name now. */
+static int reconnect(struct open_ctx *o, const struct unix_end *e)
+{
+	struct connect_again c = {.fd = e->fd};
+	Ckpt__UnixCred who;
+	int r;
+
+	if (e->m->peer_is != CKPT__UNIX_SOCK__PEER__OUTSIDE)
+		return 0;
+	if (!unix_addr_of(&e->m->peer_name, &c.to))
+		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
+			"the name of a unix socket");
+	r = unix_as(o, who_has(o, e->id, &who) == 0 ? &who : NULL, call_connect_again, &c);
+	if (r == 0)
+		return 0;
+	return op_fail(o->op, CKPT_E_CONFLICT, -r, "connect", "start the program that serves it",
+		"unix socket %s%.*s, which is to be connected again",
+		e->m->peer_name.data[0] ? "" : "@",
+		(int)e->m->peer_name.len - !e->m->peer_name.data[0],
+		(char *)e->m->peer_name.data + !e->m->peer_name.data[0]);
+}
+
 int unix_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 {
 	struct unix_world *w = o->unix_world;
@@ -405,8 +439,7 @@ int unix_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 	for (size_t i = 0; r == 0 && i < w->n; i++)
 		r = socket_options(o, w->v[i].id, w->v[i].fd, SOCKOPT_LAST);
 	for (size_t i = 0; r == 0 && i < w->n; i++)
-		if (w->v[i].m->listening)
-			r = knock_all(o, w, &w->v[i]);
+		r = w->v[i].m->listening ? knock_all(o, w, &w->v[i]) : reconnect(o, &w->v[i]);
 	for (size_t i = 0; r == 0 && i < w->n; i++)
 		r = shut(o, &w->v[i]);
 	for (size_t i = 0; r == 0 && i < w->n; i++)

@@ -197,16 +197,26 @@ int unix_connect(struct open_ctx *o, int fd, int to, const ProtobufCBinaryData *
 	return r < 0 ? op_fail(o->op, CKPT_E_SYSTEM, -r, "connect", NULL, "a unix socket") : 0;
 }
 
+/* The listening socket of the image that has a name; NULL: there is none. */
+static const struct unix_end *is_listening(
+	const struct unix_world *w, const ProtobufCBinaryData *name, int type)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->v[i].m->listening && w->v[i].socket->type == type &&
+			same_name(&w->v[i].m->name, name))
+			return &w->v[i];
+	return NULL;
+}
+
 /* A listening socket that has a name: of the image, or made for the purpose. Negative after op_fail() */
 static int listener_of(
 	struct open_ctx *o, struct unix_world *w, const ProtobufCBinaryData *name, int type)
 {
+	const struct unix_end *there = is_listening(w, name, type);
 	int fd, r;
 
-	for (size_t i = 0; i < w->n; i++)
-		if (w->v[i].m->listening && w->v[i].socket->type == type &&
-			same_name(&w->v[i].m->name, name))
-			return w->v[i].fd;
+	if (there)
+		return there->fd;
 	for (size_t i = 0; i < w->n_gone; i++)
 		if (w->gone[i].type == type && same_name(w->gone[i].name, name))
 			return w->gone[i].fd;
@@ -220,15 +230,26 @@ static int listener_of(
 	return r < 0 ? r : fd;
 }
 
+static void say_taken(struct open_ctx *o, const ProtobufCBinaryData *name)
+{
+	op_warn(o->op,
+		"a unix socket was connected to one of the name @%.*s, which somebody else has now: "
+		"it will not tell that name any more",
+		(int)name->len - 1, (char *)name->data + 1);
+}
+
 /* An end that is gone, with the name that it had. */
 static int make_gone(struct open_ctx *o, int type, const ProtobufCBinaryData *name)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, type | NEW_FLAGS, 0);
-	int r;
+	int r = 0;
 
 	if (fd < 0)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "socket", NULL, "a unix socket");
-	r = name->len ? unix_bind(o, fd, name, "", NULL) : 0;
+	if (unix_name_taken(name, type))
+		say_taken(o, name);
+	else if (name->len)
+		r = unix_bind(o, fd, name, "", NULL);
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
@@ -279,16 +300,26 @@ static bool is_gone(const struct unix_end *e)
 static int make_connected(struct open_ctx *o, struct unix_world *w, struct unix_end *e)
 {
 	struct unix_end *other = is_gone(e) ? NULL : unix_end_of(w, e->m->peer);
+	const ProtobufCBinaryData *name = NULL; /* that it was connected by */
 
 	if (!is_gone(e) &&
 		(!other || other == e || other->fd >= 0 || other->socket->type != e->socket->type))
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"file %llu: a unix socket without its peer", (unsigned long long)e->id);
 	if (e->m->inherited)
-		return make_connection(o, w, other, e);
-	if (other ? other->m->inherited : e->m->peer_name.len > 0)
-		return make_connection(o, w, e, other);
-	return make_pair(o, e, other);
+		name = &e->m->name;
+	else if (other && other->m->inherited)
+		name = &other->m->name;
+	else if (!other && e->m->peer_name.len)
+		name = &e->m->peer_name;
+	if (name && !is_listening(w, name, e->socket->type) &&
+		unix_name_taken(name, e->socket->type)) {
+		say_taken(o, name);
+		name = NULL;
+	}
+	if (!name)
+		return make_pair(o, e, other);
+	return e->m->inherited ? make_connection(o, w, other, e) : make_connection(o, w, e, other);
 }
 
 /* The other end of its socketpair(2), if that is how it was made: nobody connects to who has no name. */
@@ -298,7 +329,11 @@ static int make_dgram(struct open_ctx *o, struct unix_world *w, struct unix_end 
 
 	if (is(e, CKPT__UNIX_SOCK__PEER__HERE))
 		other = unix_end_of(w, e->m->peer);
-	if (is_gone(e) && !e->m->peer_name.len)
+	if (is_gone(e) && unix_name_taken(&e->m->peer_name, SOCK_DGRAM))
+		say_taken(o, &e->m->peer_name);
+	e->paired = is_gone(e) &&
+		    (!e->m->peer_name.len || unix_name_taken(&e->m->peer_name, SOCK_DGRAM));
+	if (e->paired)
 		return make_pair(o, e, NULL);
 	if (other && other != e && other->fd < 0 && !other->m->name.len && dgram(other))
 		return make_pair(o, e, other);

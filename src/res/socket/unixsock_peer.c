@@ -21,6 +21,7 @@
 #include "kernel/sock_diag.h"
 #include "kernel/sock_users.h"
 #include "proto/socket.pb-c.h"
+#include "res/file/fdpolicy.h"
 #include "res/file/seen.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
@@ -183,16 +184,6 @@ static bool file_leads(const struct peers *p, const struct known *k)
 	return connect(probe, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == EPROTOTYPE;
 }
 
-/* Whether an abstract name is in use: it can be had if not. */
-static bool name_taken(const struct known *k)
-{
-	_cleanup_close_ int probe = socket(AF_UNIX, k->type | SOCK_CLOEXEC, 0);
-	struct unix_addr a;
-
-	return unix_addr_of(&k->m->name, &a) && probe >= 0 &&
-	       bind(probe, (struct sockaddr *)&a.un, a.len) < 0;
-}
-
 static bool has_name_of_other(const struct peers *p, const struct known *k)
 {
 	const ProtobufCBinaryData *name = &k->m->name;
@@ -202,7 +193,77 @@ static bool has_name_of_other(const struct peers *p, const struct known *k)
 		return false;
 	if (somebody_listens(p, k))
 		return true;
-	return name->data[0] ? !file_leads(p, k) : !name_taken(k);
+	return name->data[0] ? !file_leads(p, k) : !unix_name_taken(name, k->type);
+}
+
+/* ---- the other end is outside ---- */
+
+static enum ckpt_unix_outside how_outside(const struct peers *p)
+{
+	return p->t->policy ? p->t->policy->unix_outside : CKPT_UNIX_REFUSE;
+}
+
+static int refuse_outside(const struct peers *p, const struct known *k, uint32_t ino)
+{
+	struct sock_user user = {.ino = ino};
+	char text[160];
+
+	if (ino)
+		sock_users(&user, 1);
+	if (user.pid)
+		snprintf(text, sizeof(text),
+			"is connected to fd %d of pid %d (%s), outside of the tree", user.fd,
+			user.pid, user.comm);
+	else
+		snprintf(text, sizeof(text), "is connected to one that no process of the tree has");
+	return fail_known(
+		p, k, "dump that program too, or say --unix-outside=close or reconnect", text);
+}
+
+/* Whether it can connect again to where it was. */
+static bool leads_back(const struct known *k)
+{
+	const ProtobufCBinaryData *name = &k->m->peer_name;
+
+	return !k->m->inherited && name->len && (!name->data[0] || name->data[0] == '/');
+}
+
+static void forget_queue(const struct peers *p, const struct known *k)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < k->m->n_queue; i++) {
+		bytes += k->m->queue[i]->data.len;
+		protobuf_c_message_free_unpacked(&k->m->queue[i]->base, NULL);
+	}
+	k->m->n_queue = 0;
+	if (bytes)
+		op_warn(p->t->op,
+			"unix socket %llu: %zu unread bytes are not saved, as it will be connected "
+			"anew",
+			(unsigned long long)k->ino, bytes);
+}
+
+static int outside(const struct peers *p, struct known *k, uint32_t ino)
+{
+	enum ckpt_unix_outside how = how_outside(p);
+
+	if (how == CKPT_UNIX_REFUSE)
+		return refuse_outside(p, k, ino);
+	if (how == CKPT_UNIX_RECONNECT && leads_back(k)) {
+		if (k->type != SOCK_DGRAM) {
+			forget_queue(p, k);
+			k->m->shutdown = 0;
+		}
+		return 0;
+	}
+	if (how == CKPT_UNIX_RECONNECT)
+		op_warn(p->t->op,
+			"unix socket %llu: there is no name to connect it to again: it will be at "
+			"its end",
+			(unsigned long long)k->ino);
+	k->m->peer_is = CKPT__UNIX_SOCK__PEER__GONE;
+	return 0;
 }
 
 /* ---- each ---- */
@@ -215,6 +276,13 @@ static int listens(struct peers *p, struct known *k)
 
 	k->m->backlog = q ? q->udiag_wqueue : SOMAXCONN;
 	for (size_t i = 0; inos && i < len / sizeof(*inos); i++) {
+		if (how_outside(p) != CKPT_UNIX_REFUSE && (!inos[i] || !find(p, inos[i]))) {
+			op_warn(p->t->op,
+				"unix socket %llu: a connection of a client outside, which waits to "
+				"be accepted, is not saved",
+				(unsigned long long)k->ino);
+			continue;
+		}
 		if (!inos[i])
 			return fail_known(p, k, "let the server accept it",
 				"has a connection to accept whose client has gone, which can't be "
@@ -224,19 +292,6 @@ static int listens(struct peers *p, struct known *k)
 				"has a connection to accept of a client outside of the tree");
 	}
 	return 0;
-}
-
-static int outside(struct peers *p, struct known *k, uint32_t ino)
-{
-	struct sock_user user = {.ino = ino};
-	char text[160];
-
-	if (ino)
-		sock_users(&user, 1);
-	snprintf(text, sizeof(text), "is connected to one outside of the tree: %s%s%s%d",
-		user.pid ? user.comm : "nobody who is seen", user.pid ? ", pid " : ", inode ", "",
-		user.pid ? user.pid : (int)ino);
-	return fail_known(p, k, "dump that program too, or say --unix-outside=close", text);
 }
 
 static int one(struct peers *p, struct known *k)
@@ -262,9 +317,9 @@ static int one(struct peers *p, struct known *k)
 	} else {
 		k->m->peer_is = CKPT__UNIX_SOCK__PEER__OUTSIDE;
 	}
+	k->m->inherited = has_name_of_other(p, k);
 	if (r == 0 && k->m->peer_is == CKPT__UNIX_SOCK__PEER__OUTSIDE)
 		r = outside(p, k, *ino);
-	k->m->inherited = has_name_of_other(p, k);
 	if (k->m->inherited) { /* whose file it is, the other says */
 		k->m->path[0] = '\0';
 		k->m->file_mode = k->m->file_uid = k->m->file_gid = 0;
