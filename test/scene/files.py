@@ -211,7 +211,8 @@ def scene_dnotify(s):
     """Nobody tells of F_NOTIFY; that a directory has been used so is noticed, and said."""
     s.begin("""
 import fcntl
-d = os.open(".", os.O_RDONLY)
+os.mkdir("watched")
+d = os.open("watched", os.O_RDONLY)
 fcntl.fcntl(d, fcntl.F_SETSIG, signal.SIGRTMIN + 2)
 fcntl.fcntl(d, fcntl.F_NOTIFY, fcntl.DN_RENAME | fcntl.DN_MULTISHOT)
 ready()
