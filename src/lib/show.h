@@ -28,4 +28,11 @@ void show_memory(
 /** show_files() - the descriptors of one task */
 void show_files(const struct loaded *l, uint64_t pid, FILE *out);
 
+/**
+ * show_socket() - a socket in words
+ * @type, @msg: the record of its kind
+ * Return: whether it is one; else nothing is printed.
+ */
+bool show_socket(const struct loaded *l, uint32_t id, const char *type, const void *msg, FILE *out);
+
 #endif
