@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "dump/vfork.h"
 #include "kernel/cgroup.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
@@ -37,6 +38,9 @@ static const struct look_kind kind_traced = {"tracer", CKPT_REFUSED,
 	"a process can have one tracer only", "end the tracer, or let it detach"};
 static const struct look_kind kind_blocked = {
 	"thread", CKPT_WARNED, "in an uninterruptible sleep: a dump waits until it ends", NULL};
+static const struct look_kind kind_vfork = {"thread", CKPT_WARNED,
+	"in vfork(2): a dump waits some seconds for its child to call execve(2) or to end, then is refused",
+	NULL};
 static const struct look_kind kind_session = {"session", CKPT_WARNED,
 	"its leader is outside: at restore it joins the session of the restore command", NULL};
 static const struct look_kind kind_threads = {"threads", CKPT_SAVED, NULL, NULL};
@@ -192,7 +196,8 @@ static int look_deep_thread(struct look *l, pid_t tid)
 	pid_t tracer;
 
 	if (proc_stat_read(l->procfd, tid, &st) == 0 && st.state == 'D' &&
-		look_found(l, &kind_blocked, "tid %d (%s)", tid, st.comm) < 0)
+		look_found(l, vfork_is_waiting(l->procfd, tid) ? &kind_vfork : &kind_blocked,
+			"tid %d (%s)", tid, st.comm) < 0)
 		return -ENOMEM;
 	if (tid == l->pid || proc_status_read(l->procfd, tid, &status) < 0)
 		return 0;

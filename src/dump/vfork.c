@@ -33,6 +33,15 @@ static bool is_vfork(const struct proc_syscall *c)
 	return (c->nr == SYS_clone && c->args[0] & CLONE_VFORK) || c->nr == SYS_clone3;
 }
 
+bool vfork_is_waiting(int proc_fd, pid_t tid)
+{
+	struct proc_syscall call;
+	struct proc_stat st;
+
+	return proc_stat_read(proc_fd, tid, &st) == 0 && st.state == 'D' &&
+	       proc_syscall_read(proc_fd, tid, &call) == 0 && is_vfork(&call);
+}
+
 /* A thread that waits in vfork(2). Return: its tid; 0: none */
 static pid_t vforking(int proc_fd)
 {
@@ -41,14 +50,9 @@ static pid_t vforking(int proc_fd)
 
 	if (proc_tasks(proc_fd, &tids, &n) < 0)
 		return 0;
-	for (size_t i = 0; i < n; i++) {
-		struct proc_syscall call;
-		struct proc_stat st;
-
-		if (proc_stat_read(proc_fd, tids[i], &st) == 0 && st.state == 'D' &&
-			proc_syscall_read(proc_fd, tids[i], &call) == 0 && is_vfork(&call))
+	for (size_t i = 0; i < n; i++)
+		if (vfork_is_waiting(proc_fd, tids[i]))
 			return tids[i];
-	}
 	return 0;
 }
 

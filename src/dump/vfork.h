@@ -9,6 +9,9 @@
 
 #include "core/op.h"
 
+/** vfork_is_waiting() - whether a thread of a process waits so. @proc_fd: of the process, in /proc */
+bool vfork_is_waiting(int proc_fd, pid_t tid);
+
 /**
  * vfork_wait() - let the children of vfork of a process come to their execve
  * Return: 0 no thread of it waits any more; negative after op_fail(), naming both, when it takes too long

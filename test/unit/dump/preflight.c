@@ -278,6 +278,60 @@ Test(preflight, children_are_looked_at_too)
 	ckpt_error_done(&err);
 }
 
+/* Its child of vfork(2) says that it is there. */
+static pid_t start_vfork(void)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	cr_assert_eq(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!vfork()) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (write(ready[1], "r", 1) == 1)
+				for (;;)
+					pause();
+			_exit(9);
+		}
+		_exit(9);
+	}
+	cr_assert(pid > 0);
+	cr_assert_eq(read(ready[0], &c, 1), 1, "the child could not be set up");
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+Test(preflight, a_parent_that_waits_in_vfork)
+{
+	pid_t pid = start_vfork();
+	const struct ckpt_explain_item *item = NULL;
+	struct preflight_report rep;
+	struct ckpt_op op;
+	char text[32];
+
+	op_init(&op, NULL);
+	snprintf(text, sizeof(text), "tid %d ", (int)pid);
+	/* the child may be there a moment before its parent sleeps */
+	for (int i = 0; !item && i < 100; i++) {
+		if (i) {
+			preflight_done(&rep);
+			usleep(10000);
+		}
+		cr_assert_eq(preflight_deep(&op, pid, NULL, &rep), 0);
+		item = find(&rep, text);
+	}
+	stop(pid);
+	cr_assert(item, "nothing is said of it");
+	cr_expect_eq(item->verdict, CKPT_WARNED);
+	cr_expect(strstr(item->reason, "vfork"), "%s", item->reason);
+	preflight_done(&rep);
+	op_done(&op, NULL);
+}
+
 Test(preflight, a_zombie_is_refused)
 {
 	pid_t pid = start(NULL);
