@@ -112,6 +112,7 @@ def scene_unix_outside_close_abstract(s):
     _, end = begin_client(s, READS_ON, name)
     end.send(b"unread")
     s.save("--unix-outside=close")
+    s.words(s.ckpt("show", s.image), "stream, its peer is gone, 6 bytes wait")
     s.restore()
     s.finish()
 
@@ -170,6 +171,7 @@ def scene_unix_file_gone(s):
     """Without the old file the socket has its file again; without the directory it says so."""
     s.begin("import socket\nos.mkdir('d')\nos.chdir('d')\n" + SERVER.replace("ready()", "os.chdir('..')\nready()\nos.chdir('d')"))
     s.save()
+    s.words(s.ckpt("show", s.image), "stream server.sock, listening (backlog ")
     shutil.rmtree(s.file("d"))
     s.restore_fails(CONFLICT, "d/server.sock", "make its directory")
     os.mkdir(s.file("d"))
