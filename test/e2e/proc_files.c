@@ -1,11 +1,12 @@
 /*
- * e2e: args: self task dir outside global sys devices fuse ended
+ * e2e: args: self task dir outside global net sys devices fuse ended
  * e2e: refuse for fuse: fuse, mounted again
  * e2e: refuse for ended: has ended
  *
  * Holds: self: /proc/self/maps, half read, twice by one description, and /proc/self/status with O_PATH;
  *        task: a file of another thread; dir: /proc/self and /proc/self/fd, half read; outside: a file of
- *        the process that started it; global: /proc/meminfo, half read, and a setting; sys: a file of
+ *        the process that started it; global: /proc/meminfo, half read, and a setting; net: a file
+ *        of /proc/net, half read, which the kernel has forgotten the name of; sys: a file of
  *        sysfs; devices: those without a state; fuse: one with a state; ended: a file of a process that
  *        has ended.
  * Shows: Files: "/proc files (self, other task, maps half read), /sys files, /dev entries".
@@ -157,12 +158,51 @@ static void of_sys(void)
 	CHECK(read_rest(fd, text, sizeof(text)) > 3, "the rest");
 }
 
+/* Each look-up of a name of /proc/net makes a new entry of the kernel's cache, and drops the old one. */
+static void of_net(void)
+{
+	int fd = MUST(open("/proc/net/unix", O_RDONLY));
+	char link[256], path[64], text[1 << 16];
+	ssize_t n;
+
+	read_some(fd, 20);
+	close(MUST(open("/proc/net/unix", O_RDONLY)));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = MUST(readlink(path, link, sizeof(link)));
+	CHECK(n > 10 && !memcmp(link + n - 10, " (deleted)", 10), "the test is broken: %.*s",
+		(int)n, link);
+	handshake();
+	CHECK(lseek(fd, 0, SEEK_CUR) == 20, "position: %ld", (long)lseek(fd, 0, SEEK_CUR));
+	read_rest(fd, text, sizeof(text));
+	CHECK(strstr(text, "\n") && !strstr(text, "RefCount"), "the rest: '%.60s'", text);
+}
+
+/* Reads the kernel's log to its end. Return: the number of the last record, or @last: there is none */
+static long log_read(int fd, long last)
+{
+	char text[8192];
+	long number = last;
+	ssize_t n;
+
+	while ((n = read(fd, text, sizeof(text) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
+		text[n > 0 ? n : 0] = 0;
+		if (n > 0)
+			CHECK(sscanf(text, "%*d,%ld", &number) == 1 && number > last,
+				"the kernel's log: record %ld after %ld: %.80s", number, last,
+				text);
+		last = number;
+	}
+	CHECK(errno == EAGAIN, "/dev/kmsg: %s", strerror(errno));
+	return last;
+}
+
 static void of_devices(void)
 {
 	static const char *const names[] = {"null", "zero", "full", "random", "urandom", "kmsg",
 		"loop-control", "hwrng", "loop0"};
 	struct fds_view was[9];
-	int fd[9];
+	int fd[9], log;
+	long last;
 
 	for (int i = 0; i < 9; i++) {
 		char path[64];
@@ -174,10 +214,14 @@ static void of_devices(void)
 		else
 			CHECK(i > 4, "%s: %s", path, strerror(errno));
 	}
+	log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	last = log < 0 ? 0 : log_read(log, -1);
 	handshake();
 	for (int i = 0; i < 9; i++)
 		if (fd[i] >= 0)
 			fds_expect(fd[i], &was[i], true, names[i]);
+	if (log >= 0)
+		log_read(log, last);
 	read_some(fd[1], 4096);
 	read_some(fd[4], 16);
 }
@@ -213,8 +257,8 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*fn)(void);
 	} cases[] = {{"self", of_self}, {"task", of_task}, {"dir", of_dir}, {"outside", of_outside},
-		{"global", of_global}, {"sys", of_sys}, {"devices", of_devices}, {"fuse", of_fuse},
-		{"ended", of_ended}};
+		{"global", of_global}, {"net", of_net}, {"sys", of_sys}, {"devices", of_devices},
+		{"fuse", of_fuse}, {"ended", of_ended}};
 
 	victim_init(argc, argv);
 	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)

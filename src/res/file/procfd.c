@@ -53,10 +53,24 @@ static bool match(const struct file_look *l)
 	return l->target_fd >= 0 && !major(l->st.st_dev) && below_proc(l->link, &pid);
 }
 
-/* The kernel goes on showing the name; but it leads nowhere, or to a file of another process. */
+/*
+ * The name without " (deleted)", which the kernel also shows for a file that another look-up of the same
+ * name has replaced in its cache, as every one of /proc/PID/net does. NULL: out of memory.
+ */
+static char *name_of(const struct file_look *l)
+{
+	static const char tail[] = " (deleted)";
+	size_t len = strlen(l->link), cut = sizeof(tail) - 1;
+
+	return strndup(l->link, len > cut && str_eq(l->link + len - cut, tail) ? len - cut : len);
+}
+
+/* The name then leads nowhere, or to a file of another process. */
 static bool is_dead(const struct file_look *l)
 {
-	return l->deleted || covered_name(l->link, &l->st);
+	_cleanup_free_ char *name = name_of(l);
+
+	return l->deleted || !name || covered_name(name, &l->st);
 }
 
 static struct file_verdict verdict(int procfd, const struct file_look *l)
@@ -72,8 +86,11 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	Ckpt__ProcFd *m;
 	struct proc_stat st;
 	pid_t pid;
-	const char *path = below_proc(l->link, &pid);
+	_cleanup_free_ char *name = name_of(l);
+	const char *path = name ? below_proc(name, &pid) : NULL;
 
+	if (!path)
+		return collect_oom(c);
 	if (is_dead(l))
 		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, DEAD_ADVICE,
 			"pid %d (%s): %s %s: " DEAD_REASON, c->pid, c->tr->comm, l->at, l->link);

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -26,6 +27,9 @@
 #include "util/cleanup.h"
 #include "util/str.h"
 #include "util/vec.h"
+
+#define KMSG_MAJOR 1
+#define KMSG_MINOR 11
 
 #define DELETED      " (deleted)"
 #define MEM_MAJOR    1
@@ -262,6 +266,16 @@ static void look_for_code(struct collect *c, const struct file_look *l, Ckpt__Re
 		m->build_id = msg_bytes(id.bytes, id.len);
 }
 
+/* The kernel's log, in which each reader has a place of its own. */
+static bool is_log_at_end(const struct file_look *l)
+{
+	struct pollfd p = {.fd = l->fd, .events = POLLIN};
+
+	return S_ISCHR(l->st.st_mode) && l->st.st_rdev == makedev(KMSG_MAJOR, KMSG_MINOR) &&
+	       l->fd >= 0 && !(l->flags & O_PATH) && (l->flags & O_ACCMODE) != O_WRONLY &&
+	       poll(&p, 1, 0) == 0;
+}
+
 static void fill_in(Ckpt__RegFile *m, const struct file_look *l)
 {
 	m->mode = l->st.st_mode;
@@ -271,6 +285,7 @@ static void fill_in(Ckpt__RegFile *m, const struct file_look *l)
 	m->size_bytes = l->st.st_size;
 	m->mtime_ns = stat_mtime_ns(&l->st);
 	m->flags = l->flags;
+	m->all_read = is_log_at_end(l);
 	m->uid = l->st.st_uid;
 	m->gid = l->st.st_gid;
 	m->deleted = l->deleted && (S_ISREG(l->st.st_mode) || S_ISDIR(l->st.st_mode));

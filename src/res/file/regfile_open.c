@@ -361,6 +361,8 @@ int regfile_open(
 	fd = m->deleted ? open_nameless(o, id, m) : open_named(o, id, m);
 	if (fd < 0)
 		return fd;
+	if (m->all_read)
+		lseek(fd, 0, SEEK_END);
 	if (f && !(m->flags & O_PATH) && f->pos && lseek(fd, f->pos, SEEK_SET) < 0 &&
 		errno != ESPIPE)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "lseek", NULL, "%s", m->path);
