@@ -204,7 +204,7 @@ $(B)/libckpt.a: $(LIB_OBJ)
 # The same objects; only the functions that include/ckpt.h declares are visible.
 SONAME := libckpt.so.0
 $(B)/libckpt.map: include/ckpt.h
-	$(Q){ echo '{ global:'; sed -n 's/^[a-z].*[ *]\(ckpt_[a-z0-9_]*\)(.*/\1;/p' $<; \
+	$(Q){ echo 'CKPT_0 { global:'; sed -n 's/^[a-z].*[ *]\(ckpt_[a-z0-9_]*\)(.*/\1;/p' $<; \
 		echo 'local: *; };'; } > $@
 
 $(B)/libckpt.so: $(B)/libckpt.a $(B)/libckpt.map
@@ -212,6 +212,7 @@ $(B)/libckpt.so: $(B)/libckpt.a $(B)/libckpt.map
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs \
 		-Wl,--version-script,$(B)/libckpt.map -o $@ \
 		-Wl,--whole-archive $(B)/libckpt.a -Wl,--no-whole-archive $(LIBS)
+	$(Q)ln -sf libckpt.so $(B)/$(SONAME)
 
 $(B)/ckpt: $(CLI_OBJ) $(B)/libckpt.a
 	$(say) LD $@
@@ -293,7 +294,7 @@ e2e: all $(E2E_BIN) ## end-to-end tests as root (T="name ..." picks some)
 real: all ## real programs as root, dumped and restored in a row (T="name ..." picks some)
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/real/run.py $(REAL_ARGS) $(T)
 
-scene: all ## the command in an odd world: changed files, taken pids (T="name ..." picks some)
+scene: all $(B)/libckpt.so ## the command in an odd world: changed files, taken pids (T="name ..." picks some)
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/scene/run.py $(T)
 
 peer: all ## real servers, dumped and restored while their clients stay (T="name ..." picks some)

@@ -98,6 +98,7 @@ struct ckpt_dump_req {
 	struct ckpt_common common;
 	pid_t pid;
 	const char *dir;    /* NULL: into the store, under the new crid */
+	uint64_t crid;      /* of the checkpoint, for who must know it beforehand; 0: a new one */
 	bool leave_running; /* go on afterwards instead of dying */
 	bool leave_stopped; /* stay stopped (SIGSTOP) afterwards instead of dying */
 	bool force;         /* replace an image that is already in dir */
@@ -275,6 +276,7 @@ struct ckpt_gc_result {
 struct ckpt_serve_req {
 	struct ckpt_common common;
 	const char *socket; /* path, or "@" and an abstract name; NULL: systemd gives one */
+	uint64_t session;   /* serve this one connection, a descriptor; 0: none */
 };
 
 /** Of `ckpt call`. */
@@ -335,6 +337,57 @@ int ckpt_diff(const struct ckpt_diff_req *req, FILE *out, size_t *ret_difference
 int ckpt_explain(const struct ckpt_explain_req *req, struct ckpt_explain_result *ret,
 	struct ckpt_error *err);
 void ckpt_explain_result_done(struct ckpt_explain_result *r);
+
+/* ---- a program that checkpoints itself ---- */
+
+/** Zero is the default of every field. */
+struct ckpt_self {
+	const char *dir; /* NULL: into the store */
+	bool force;      /* replace an image that is already in dir */
+	bool tree;       /* with all descendants; else having a child is -ECHILD */
+	const char *
+		socket; /* of a service that does it; NULL: $CKPT_SOCKET; neither: a process of our own */
+	const char *command; /* for that: NULL: "ckpt", looked for in $PATH */
+	unsigned wait_ms; /* for the end of sections without a checkpoint; 0: as long as it takes */
+	char **ret_error; /* set after a failure to what was wrong, in one line; caller frees. NULL: not */
+};
+
+/**
+ * ckpt_checkpoint() - checkpoint the calling program, with all its threads
+ * The other threads go on meanwhile, but for the moment in which all are stopped.
+ * @opts: or NULL
+ * Return: the crid, larger than 0, when the checkpoint is taken; 0 when it returns again, after a
+ * restart from it; -errno: -ECHILD, -ETIMEDOUT after wait_ms, -EAGAIN or what a hook has said, -ENOENT no
+ * ckpt is found, -EOPNOTSUPP something can't be saved, -EIO, or what the failing system call said.
+ */
+int64_t ckpt_checkpoint(const struct ckpt_self *opts);
+
+/** ckpt_disable() - begin a section in which this program takes no checkpoint of itself; waits for one under way */
+void ckpt_disable(void);
+
+/** ckpt_enable() - end it; by the same thread */
+void ckpt_enable(void);
+
+/** What is different after a restart. */
+struct ckpt_restart {
+	uint64_t crid;   /* of the checkpoint */
+	int64_t gone_ns; /* since it was taken, by CLOCK_REALTIME */
+	bool host_changed, boot_changed, pid_changed;
+};
+
+/** Called by the thread that calls ckpt_checkpoint(); each may be NULL. */
+struct ckpt_hooks {
+	int (*before)(
+		void *arg); /* 0; or "not now": what ckpt_checkpoint() returns, such as -EAGAIN */
+	void (*after)(void *arg, int64_t result); /* the crid, or -errno */
+	void (*restarted)(void *arg, const struct ckpt_restart *restart);
+	void *arg;
+};
+
+/** ckpt_hooks_add() - have functions called; not from within one. Return: 0; -ENOMEM */
+int ckpt_hooks_add(const struct ckpt_hooks *h);
+
+/* ---- the store ---- */
 
 /** What is in the store. */
 int ckpt_list(

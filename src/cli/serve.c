@@ -25,7 +25,8 @@ int cli_serve(struct cli *cli, int argc, char **argv)
 	if (cli_start(cli, argc, argv, &req, NULL, &status) != 0)
 		return status;
 	op_init(&op, &req.common);
-	r = serve_run(&op, &req, command);
+	r = req.session ? serve_session(&op, (int)req.session, command)
+			: serve_run(&op, &req, command);
 	op_done(&op, &err);
-	return r < 0 ? cli_fail(cli, &err) : cli_finish(cli, 0);
+	return r < 0 ? cli_fail(cli, &err) : cli_finish(cli, r);
 }

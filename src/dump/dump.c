@@ -118,7 +118,7 @@ static int stage_open(struct dump *d)
 	struct image_writer_req req = {.force = d->req->force, .shards = d->workers};
 	_cleanup_free_ char *store = NULL;
 
-	d->ret->crid = image_crid_new();
+	d->ret->crid = d->req->crid ? d->req->crid : image_crid_new();
 	if (!d->req->dir) {
 		int r = image_store_dir(d->op, d->ret->crid, &store);
 

@@ -44,6 +44,13 @@ typedef int serve_command(int argc, char **argv);
  */
 int serve_run(struct ckpt_op *op, const struct ckpt_serve_req *req, serve_command *command);
 
+/**
+ * serve_session() - serve one connection, and nothing else
+ * @fd: is taken
+ * Return: 0 at its end, or the exit status; negative after op_fail().
+ */
+int serve_session(struct ckpt_op *op, int fd, serve_command *command);
+
 /** session_run() - serve one connection until its end. @fd is taken. Return: the exit status */
 int session_run(int fd, const struct serve_peer *peer, serve_command *command);
 

@@ -218,3 +218,15 @@ int serve_run(struct ckpt_op *op, const struct ckpt_serve_req *req, serve_comman
 	sigprocmask(SIG_SETMASK, &was, NULL);
 	return r < 0 ? r : 0;
 }
+
+int serve_session(struct ckpt_op *op, int fd, serve_command *command)
+{
+	struct serve_peer peer;
+	int r = rights_peer(fd, &peer);
+
+	if (r < 0)
+		return op_fail(op, CKPT_E_USAGE, -r, "getsockopt(SO_PEERCRED)", NULL,
+			"descriptor %d is no unix socket", fd);
+	setsid();
+	return session_run(fd, &peer, command);
+}
