@@ -25,8 +25,8 @@ json_t *show_regs_json(const struct loaded *l);
 void show_memory(
 	const struct loaded *l, const struct shared_pages *shared, uint64_t pid, FILE *out);
 
-/** show_unixsock() - a unix socket in words. Return: whether a description is one */
-bool show_unixsock(const struct loaded *l, uint64_t id, FILE *out);
+/** show_unix() - what a unix socket is beyond its type, in words */
+void show_unix(const void *msg, FILE *out);
 
 /** show_files() - the descriptors of one task */
 void show_files(const struct loaded *l, uint64_t pid, FILE *out);

@@ -67,8 +67,7 @@ static void description(const struct loaded *l, uint32_t id, FILE *out)
 		if (!msg)
 			continue;
 		fprintf(out, "%-10s ", (*r)->type.name);
-		if (show_unixsock(l, id, out) ||
-			show_socket(l, id, (*r)->type.name, msg, out))
+		if (show_socket(l, id, (*r)->type.name, msg, out))
 			return;
 		if (*text_of(msg))
 			str_put(out, text_of(msg));

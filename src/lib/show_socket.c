@@ -15,7 +15,6 @@
 #include "proto/packet.pb-c.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
-#include "proto/unixsock.pb-c.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -109,30 +108,6 @@ static void put_tcp(const void *msg, FILE *out)
 			m->state->to_send.len);
 }
 
-static void put_unix(const void *msg, FILE *out)
-{
-	static const char *const peers[] = {[CKPT__UNIX_SOCK__PEER__NONE] = "",
-		[CKPT__UNIX_SOCK__PEER__HERE] = ", connected",
-		[CKPT__UNIX_SOCK__PEER__GONE] = ", its peer is gone",
-		[CKPT__UNIX_SOCK__PEER__WAITING] = ", not accepted yet",
-		[CKPT__UNIX_SOCK__PEER__OUTSIDE] = ", its peer is outside"};
-	const Ckpt__UnixSock *m = msg;
-	char name[128] = "";
-
-	if (m->name.len) {
-		memcpy(name, m->name.data, MIN(m->name.len, sizeof(name) - 1));
-		fputc(' ', out);
-		if (!name[0])
-			name[0] = '@';
-		str_put(out, name);
-	}
-	if (m->listening)
-		fputs(", listening", out);
-	if ((unsigned)m->peer_is < ARRAY_SIZE(peers))
-		fputs(peers[m->peer_is], out);
-	put_count(m->n_queue, "unread message", out);
-}
-
 static const struct {
 	const char *type;
 	void (*put)(const void *msg, FILE *out);
@@ -141,7 +116,7 @@ static const struct {
 	{"netlink", put_netlink},
 	{"packet", put_packet},
 	{"tcp", put_tcp},
-	{"unixsock", put_unix},
+	{"unixsock", show_unix},
 };
 
 bool show_socket(const struct loaded *l, uint32_t id, const char *type, const void *msg, FILE *out)

@@ -1,11 +1,8 @@
 /*
- * show_unix.c - a saved unix socket in words: "stream /run/x, connected to file 7, 30 bytes wait".
+ * show_unix.c - a saved unix socket in words: " /run/x, connected to file 7, 30 bytes wait".
  */
 #include "lib/show.h"
 
-#include <sys/socket.h>
-
-#include "proto/socket.pb-c.h"
 #include "proto/unixsock.pb-c.h"
 
 /* As ss(8) does: '@' before an abstract name, and in it for each zero. */
@@ -39,7 +36,7 @@ static void put_peer(FILE *out, const Ckpt__UnixSock *m)
 	}
 }
 
-static void put_queue(FILE *out, const Ckpt__UnixSock *m, bool stream)
+static void put_queue(FILE *out, const Ckpt__UnixSock *m)
 {
 	size_t bytes = 0, files = 0;
 
@@ -47,36 +44,25 @@ static void put_queue(FILE *out, const Ckpt__UnixSock *m, bool stream)
 		bytes += m->queue[i]->data.len;
 		files += m->queue[i]->n_files;
 	}
-	if (m->n_queue && !stream)
-		fprintf(out, ", %zu message%s of %zu bytes wait", m->n_queue,
-			m->n_queue == 1 ? "" : "s", bytes);
+	if (m->n_queue > 1)
+		fprintf(out, ", %zu messages of %zu bytes wait", m->n_queue, bytes);
 	else if (m->n_queue)
 		fprintf(out, ", %zu bytes wait", bytes);
 	if (files)
 		fprintf(out, " with %zu descriptor%s", files, files == 1 ? "" : "s");
 }
 
-bool show_unixsock(const struct loaded *l, uint64_t id, FILE *out)
+void show_unix(const void *msg, FILE *out)
 {
 	static const char *const shut[] = {
 		"", ", shut for reading", ", shut for writing", ", shut"};
-	const Ckpt__UnixSock *m = model_get(&l->model, load_type("unixsock"), id);
-	const Ckpt__Socket *s = model_get(&l->model, load_type("socket"), id);
-	int type = s ? s->type : 0;
+	const Ckpt__UnixSock *m = msg;
 
-	if (!m)
-		return false;
-	fputs(type == SOCK_STREAM        ? "stream"
-		: type == SOCK_SEQPACKET ? "seqpacket"
-		: type == SOCK_DGRAM     ? "datagram"
-					 : "?",
-		out);
 	fputs(m->name.len ? " " : "", out);
 	put_name(out, &m->name);
 	if (m->listening)
 		fprintf(out, ", listening (backlog %u)", m->backlog);
 	put_peer(out, m);
 	fputs(m->peer_is == CKPT__UNIX_SOCK__PEER__GONE ? "" : shut[m->shutdown & 3], out);
-	put_queue(out, m, type == SOCK_STREAM);
-	return true;
+	put_queue(out, m);
 }
