@@ -8,6 +8,8 @@ from modes import Failure
 from peer import PATIENCE_S, free_port, program, user
 
 CONNECTIONS = 50
+AWAY_S = 4  # by then a client's timer is at 3.2 s
+LATE_S = 1  # at most one time-out that is not doubled, of 0.2 s
 
 
 def start_redis(p):
@@ -31,8 +33,8 @@ def peer_redis(p):
 class Memcached:
     """One connection with the text protocol."""
 
-    def __init__(self, port):
-        self.sock = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port, host="127.0.0.1"):
+        self.sock = socket.create_connection((host, port))
         self.sock.settimeout(PATIENCE_S)
         self.file = self.sock.makefile("rb")
 
@@ -65,7 +67,7 @@ def caches(client, port, seed):
 
 def start_memcached(p):
     owner, port = user("memcache", "nobody"), free_port()
-    root = p.serve([program("memcached"), "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-t", "4"], owner)
+    root = p.serve([program("memcached"), "-l", "127.0.0.1,::1", "-p", str(port), "-U", "0", "-t", "4"], owner)
     p.wait_port(port, root)
     return root, port
 
@@ -76,3 +78,29 @@ def peer_memcached(p):
     said = p.all_rounds(root)
     p.end(root)
     return said
+
+
+def peer_late(p):
+    """After seconds away, whatever the clients have sent meanwhile is heard at once, not when their timers say so."""
+    root, port = start_memcached(p)
+    connections = [Memcached(port, host) for host in ("127.0.0.1", "::1") * 10]
+    for c in connections:
+        c.ask(b"version\r\n", b"VERSION ")
+        c.file.readline()
+    if not p.rounds:
+        p.end(root)
+        return "not away"
+    p.away(root)
+    for c in connections:  # so that each has doubled its time differently often
+        c.sock.sendall(b"get nothing\r\n")
+        time.sleep(AWAY_S / len(connections))
+    p.back(root)
+    at = time.monotonic()
+    for c in connections:
+        if c.file.readline() != b"END\r\n":
+            raise Failure("another answer than END")
+    took = time.monotonic() - at
+    if took > LATE_S:
+        raise Failure(f"the last answer came {took * 1000:.0f} ms after the restore")
+    p.end(root)
+    return f"{AWAY_S} s away, the last answer {took * 1000:.0f} ms after the restore"

@@ -84,6 +84,9 @@ class Member:
     def __init__(self, number, port, seed):
         self.number, self.random = number, random.Random(f"{seed} {number}")
         self.sock = socket.create_connection(("127.0.0.1", port))
+        self.sock.sendall(request("PING"))
+        if self.sock.recv(7) != b"+PONG\r\n":  # the server has it before the first dump
+            raise Failure("PING")
         self.sock.setblocking(False)
         self.parser, self.out = Parser(), bytearray()
         self.expected = collections.deque()

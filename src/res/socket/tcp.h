@@ -94,10 +94,20 @@ struct tcp_plan {
 	bool done;                   /* all sockets are as they were */
 	struct tcp_lock lock;        /* ours; the image's may be there as well */
 	char name[NETLOCK_NAME_LEN]; /* of the image's */
+	uint64_t away_ns;            /* since the dump */
 };
 
 void tcp_plan_init(struct tcp_plan *p);
 void tcp_plan_done(struct tcp_plan *p);
+
+/** tcp_away_ns() - how long ago that was; since_ns: CLOCK_REALTIME */
+uint64_t tcp_away_ns(uint64_t since_ns);
+
+/**
+ * tcp_late() - have the peers of all connections send again now what was lost meanwhile
+ * It matters for how long they wait, no more: what fails is passed over.
+ */
+void tcp_late(const struct plan *p);
 
 /* File operations, and the resource's go(): see tcp_open.c. */
 int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);

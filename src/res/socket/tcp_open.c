@@ -186,6 +186,7 @@ static int lock_all(struct open_ctx *o)
 	size_t pos = 0;
 	int r = 0;
 
+	o->plan->tcp->away_ns = tcp_away_ns(image_manifest(o->image)->created_ns);
 	tcp_lock_name(
 		image_manifest(o->image)->crid, o->plan->tcp->name, sizeof(o->plan->tcp->name));
 	while (r == 0 && (rec = model_next(o->model, &res_tcp.type, &pos))) {
@@ -340,6 +341,7 @@ int tcp_go(struct plan *p)
 	if (g.r < 0)
 		op_warn(p->op, "%s: %s: its connection may be broken", text_of(g.failed, text),
 			strerror(-g.r));
+	tcp_late(p);
 	return 0;
 }
 
