@@ -60,6 +60,7 @@ struct spawn {
 	const char *command;
 	char *stack; /* of two of SPAWN_STACK */
 	int fd;
+	int err; /* errno of the execve, set in this memory: 0 where there is a session */
 	sigset_t mask;
 };
 
@@ -76,24 +77,26 @@ static int session_exec(void *arg)
 		dup2(s->fd, SESSION_FD);
 	sigprocmask(SIG_SETMASK, &s->mask, NULL);
 	execvp(s->command, argv);
+	s->err = errno;
 	_exit(127);
 }
 
+/* Goes on when the other has left this memory: by the execve, or because that failed. */
 static int session_orphan(void *arg)
 {
 	struct spawn *s = arg;
-	pid_t pid = clone(session_exec, s->stack + (size_t)2 * SPAWN_STACK,
-		CLONE_VM | CLONE_VFORK | SIGCHLD, s);
 
-	/* it has left this memory: by the execve, or because that failed */
-	_exit(pid > 0 && waitpid(pid, NULL, WNOHANG) == 0 ? 0 : 127);
+	if (clone(session_exec, s->stack + (size_t)2 * SPAWN_STACK,
+		    CLONE_VM | CLONE_VFORK | SIGCHLD, s) < 0)
+		s->err = errno;
+	_exit(0);
 }
 
 /* A session of our own. Return: our end of the connection; -errno */
 static int session_start(const char *command)
 {
 	struct spawn s = {.command = command};
-	int ends[2], status = -1, r;
+	int ends[2], r;
 	sigset_t all;
 	pid_t pid;
 
@@ -108,12 +111,11 @@ static int session_start(const char *command)
 		pthread_sigmask(SIG_SETMASK, &all, &s.mask);
 		pid = clone(session_orphan, s.stack + SPAWN_STACK, CLONE_VM | CLONE_VFORK, &s);
 		r = pid < 0 ? -errno : 0;
-		if (r == 0 && waitpid(pid, &status, __WCLONE) < 0)
+		if (r == 0 && waitpid(pid, NULL, __WCLONE) < 0)
 			r = -errno;
 		pthread_sigmask(SIG_SETMASK, &s.mask, NULL);
 		close(ends[1]);
-		if (r == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-			r = -ENOENT;
+		r = r == 0 ? -s.err : r;
 		if (r < 0)
 			close(ends[0]);
 	}

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from harness import CKPT, HERE, Failure, proc_state, wait_for
+from harness import CKPT, HERE, Failure, no_children, proc_state, wait_for
 from victims import BUILD  # of test/e2e
 
 INCLUDE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include")
@@ -70,7 +70,8 @@ def scene_self_killed(s):
         s.reap_in_time()
         image, _ = newest(s)
         s.ckpt("verify", image)
-        s.ckpt("restore", "-d", image)
+        # it may have been killed while it made a session of ckpt, which is of its own session for a moment
+        wait_for("a restore", 10, lambda: s.ckpt("restore", "-d", image, ok=False)[0] == 0)
         used += 1
     status = s.reap_in_time()
     if status != 0:
@@ -78,3 +79,68 @@ def scene_self_killed(s):
     got = result(s)
     if got[0] != want[0] or not used:
         raise Failure(f"expected {want[0]}, got {got} after {used} kills")
+
+
+# Checkpoints itself in a second thread too, which has to wait; is told before and after.
+BINDING = """
+import threading
+sys.path.insert(0, %r)
+import ckpt
+told = []
+ckpt.add_hooks(before=lambda: told.append("before"), after=lambda crid: told.append(crid),
+               restarted=lambda r: told.append((r.crid, r.gone_ns > 0, r.host_changed, r.pid_changed)))
+try:
+    ckpt.checkpoint(dir="/proc/nowhere", command=%r)
+    os._exit(3)
+except OSError as e:
+    check("/proc/nowhere" in str(e), True, f"the place in the error '{e}'")
+check(told[0], "before", "what was told first")
+check(told[1] < 0, True, "what was told after a failure")
+del told[:]
+try:
+    ckpt.checkpoint(command="/nowhere/ckpt")
+except FileNotFoundError:
+    told.append("missing")
+check(told[-1], "missing", "without a command")
+del told[:]
+held = threading.Event()
+def hold():
+    with ckpt.disabled():
+        held.set()
+        import time
+        time.sleep(0.2)
+        told.append("enabled")
+t = threading.Thread(target=hold)
+t.start()
+held.wait()
+try:
+    ckpt.checkpoint(wait_ms=10, command=%r)
+except TimeoutError:
+    told.append("late")
+crid = ckpt.checkpoint(dir="image", command=%r)
+t.join()
+if crid:
+    check(told, ["late", "enabled", "before", crid], "what was told")
+    with open("crid", "w") as f:
+        f.write(str(crid))
+    ready()
+else:
+    saved = int(open("crid").read())
+    check(told, ["late", "enabled", "before", (saved, True, False, False)], "what was told after the restart")
+"""
+
+
+def scene_self_python(s):
+    """The binding for Python: the call returns twice, hooks are told, sections are waited for."""
+    os.environ["LIBCKPT"] = os.path.join(BUILD, "libckpt.so")
+    contrib = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
+    s.begin(BINDING % (contrib, CKPT, CKPT, CKPT))
+    os.kill(s.pid, signal.SIGRTMAX - 1)
+    status = s.reap_in_time()
+    if status != 0:
+        s.verdict(status, "after its checkpoint")
+    wait_for("the sessions that it had begun", 10, no_children)
+    s.restore()
+    status = s.reap_in_time()
+    if status != 0:
+        s.verdict(status, "after its restart")
