@@ -5,13 +5,19 @@ from harness import Failure
 
 USAGE, REFUSED = 2, 3  # ckpt's exit status
 
-# A socket that can't be saved at 7, and a duplicate at 8; says what they are afterwards.
-SOCKET = """
-import socket
-a = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
-os.dup2(a.fileno(), 7)
+# Makes what can't be saved: a file system that is being configured (fsopen(2)).
+MAKE = """
+import ctypes
+def make():
+    return ctypes.CDLL(None).syscall(430, b"tmpfs", 1)
+"""
+
+# Such a thing at 7, and a duplicate at 8; says what they are afterwards.
+HOLDER = MAKE + """
+a = make()
+os.dup2(a, 7)
 os.dup2(7, 8)
-a.close()
+os.close(a)
 ready()
 def link(n):
     try:
@@ -22,14 +28,13 @@ with open("result", "w") as f:
     f.write(link(7) + " " + link(8))
 """
 
-# A tree of two, each with such a socket: the child's at another number.
-TREE = """
-import socket
+# A tree of two, each with such a thing: the child's at another number.
+TREE = MAKE + """
 up, down = os.pipe(), os.pipe()
 pid = os.fork()
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
-os.dup2(s.fileno(), 19 if pid else 29)
-s.close()
+a = make()
+os.dup2(a, 19 if pid else 29)
+os.close(a)
 if not pid:
     with open("child", "w") as f:
         f.write(str(os.getpid()))
@@ -61,13 +66,13 @@ def refused(s, *more):
 
 def scene_policy_refuse(s):
     """Each offender is named with the option that lets it pass, by a dump and by explain."""
-    s.begin(SOCKET)
+    s.begin(HOLDER)
     options = [f"--fd {s.pid}:7=close", f"--fd {s.pid}:8=close"]
-    s.words(refused(s), "fd 7 socket:[", *options, "--resource socket=close")
-    s.words(refused(s, "--resource", "socket=refuse"), *options)
+    s.words(refused(s), "fd 7 anon_inode:[fscontext]", *options, "--resource mount=close")
+    s.words(refused(s, "--resource", "mount=refuse"), *options)
     status, text = s.ckpt("explain", "-t", str(s.pid), ok=False)
     s.words(text, *options)
-    text = s.ckpt("explain", "-t", str(s.pid), "--resource", "socket=null")
+    text = s.ckpt("explain", "-t", str(s.pid), "--resource", "mount=null")
     s.words(text, "at restore it is /dev/null")
     s.no_words(text, "would refuse")
     s.words(refused(s, "--fd", "7=close"), f"--fd {s.pid}:8=close")
@@ -89,16 +94,16 @@ def scene_policy_tree(s):
 
 def scene_policy_kind(s):
     """All descriptors of a kind are closed at the restore."""
-    s.begin(SOCKET)
-    s.save("--resource", "socket=close")
-    s.words(s.ckpt("show", s.image), "socket:[")
+    s.begin(HOLDER)
+    s.save("--resource", "mount=close")
+    s.words(s.ckpt("show", s.image), "[fscontext]")
     s.restore()
     result(s, "closed closed")
 
 
 def scene_policy_fd(s):
     """What was said at the dump is done at the restore, each descriptor its own."""
-    s.begin(SOCKET)
+    s.begin(HOLDER)
     s.save("--fd", f"{s.pid}:7=null", "--fd", f"8=path:{s.file('target')}")
     s.restore()
     result(s, "/dev/null " + s.file("target"))
@@ -106,25 +111,26 @@ def scene_policy_fd(s):
 
 def scene_policy_restore_wins(s):
     """A restore has the last word, for a descriptor and for a kind."""
-    s.begin(SOCKET)
-    s.save("--resource", "socket=close")
-    s.restore("--resource", "socket=null", "--fd", f"{s.pid}:8=path:{s.file('target')}")
+    s.begin(HOLDER)
+    s.save("--resource", "mount=close")
+    s.restore("--resource", "mount=null", "--fd", f"{s.pid}:8=path:{s.file('target')}")
     result(s, "/dev/null " + s.file("target"))
 
 
 def scene_policy_ignore(s):
     """What was ignored has to be told at the restore."""
-    s.begin(SOCKET)
-    s.save("--resource", "socket=ignore")
-    s.restore_fails(REFUSED, "fd 7 (socket:[", "--fd 7=null")
+    s.begin(HOLDER)
+    s.save("--resource", "mount=ignore")
+    s.restore_fails(REFUSED, "fd 7 (anon_inode:[fscontext]", "fd 8 (anon_inode:[fscontext]", "--fd 7=null")
+    s.no_words(s.restore_fails(REFUSED, "fd 8 (anon_inode:[fscontext]", "--fd 8=null", more=("--fd", "7=null")), "fd 7")
     s.restore("--fd", "7=null", "--fd", "8=close")
     result(s, "/dev/null closed")
 
 
 def scene_policy_again(s):
     """A program restored so can be dumped again, without any options."""
-    s.begin(SOCKET)
-    s.save("--resource", "socket=null")
+    s.begin(HOLDER)
+    s.save("--resource", "mount=null")
     s.restore()
     s.ckpt("dump", "-t", str(s.pid), "-D", s.file("image2"), "-R")
     result(s, "/dev/null /dev/null")
@@ -132,7 +138,7 @@ def scene_policy_again(s):
 
 def scene_policy_wrong(s):
     """Bad words and bad lines are usage errors that name them."""
-    s.begin(SOCKET)
+    s.begin(HOLDER)
     with open(s.file("table"), "w", encoding="utf-8") as f:
         f.write("# one\nfd 7=close\nfd 8=shut\n")
     for words, said in ((["--policy", s.file("table")], ("table: line 3", "after '='")),

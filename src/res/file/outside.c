@@ -22,6 +22,7 @@
 #include "res/file/fdpolicy.h"
 #include "res/task/task.h"
 #include "util/cleanup.h"
+#include "util/str.h"
 #include "util/vec.h"
 
 /* What the user can do about descriptor @n. */
@@ -388,8 +389,69 @@ static int open_override(struct plan *p, size_t at, uint32_t flags)
 	}
 }
 
+/* Whether a description that was not saved has one of the first three numbers, which are ours then. */
+static bool has_standard(const struct plan *p, uint32_t file)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(p->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; i < t->n_fds && t->fds[i]->fd <= STDERR_FILENO; i++)
+			if (t->fds[i]->file == file &&
+				!plan_override(p, (pid_t)rec->owner, t->fds[i]))
+				return true;
+	}
+	return false;
+}
+
+/* Those that the dump was told to ignore, and of which nothing is said now. Return: how many are named */
+static unsigned list_untold(const struct plan *p, struct strbuf *sb, int *ret_first)
+{
+	const struct model_rec *rec;
+	unsigned n = 0;
+	size_t pos = 0;
+
+	while ((rec = model_next(p->model, &res_fdtable.type, &pos))) {
+		const Ckpt__FdTable *t = (const void *)rec->msg;
+
+		for (size_t i = 0; i < t->n_fds; i++) {
+			const Ckpt__Fd *e = t->fds[i];
+			const Ckpt__Outside *m = model_get(p->model, &res_outside.type, e->file);
+
+			if (!m || e->fd <= STDERR_FILENO ||
+				plan_override(p, (pid_t)rec->owner, e) || has_standard(p, e->file))
+				continue;
+			if (!n)
+				*ret_first = (int)e->fd;
+			strbuf_addf(sb, "%spid %d: fd %u (%s)", n++ ? ", " : "", (int)rec->owner,
+				e->fd, m->was);
+		}
+	}
+	return n;
+}
+
+/* All of them at once. */
+static int check_untold(struct plan *p)
+{
+	struct strbuf sb = {};
+	int first = 0, r = 0;
+
+	if (list_untold(p, &sb, &first))
+		r = op_fail(p->op, CKPT_E_REFUSED, 0, NULL, say_where(first).s,
+			"what led outside of what was dumped, and was ignored there: %s",
+			sb.s ? sb.s : "");
+	free(sb.s);
+	return r;
+}
+
 int outside_open(struct plan *p)
 {
+	int r = check_untold(p);
+
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < p->n_overrides; i++) {
 		struct plan_override *o = &p->overrides[i];
 		const Ckpt__Fd *e = entry(p->model, o->pid, o->fd);
