@@ -27,7 +27,6 @@ static const struct {
 	const char *reason;
 } refused[] = {
 	{AF_ALG, "the kernel does not give back what a cipher or hash has been fed"},
-	{AF_VSOCK, "the other side is another machine's, which knows of no pause"},
 	{AF_XDP, "its rings can't be set to where they were"},
 	{AF_KEY, "the kernel does not tell what it was asked for"},
 	{AF_BLUETOOTH, "the connection is kept by a device"},

@@ -54,6 +54,7 @@ static const struct res *const table[] = {
 	&res_netlink,
 	&res_packet,
 	&res_tcp,
+	&res_vsock,
 	&res_tun,
 	&res_fdtable,
 	&res_mqnotify,

@@ -1,5 +1,5 @@
 /*
- * e2e: args: socket ip ipv6 udp raw packet netlink sizes stamps filter
+ * e2e: args: socket ip ipv6 udp raw packet netlink unix tcp sizes stamps filter
  *
  * Holds: sockets with each of the options that socket(7), ip(7), ipv6(7), udp(7), raw(7), packet(7) and
  *        netlink(7) name, at a value that a new socket has not, each option in a socket of its own and all that go
@@ -175,6 +175,12 @@ static const struct opt netlink_opts[] = {
 	INT(SOL_NETLINK, 12 /* NETLINK_GET_STRICT_CHK */, 1),
 };
 
+static const struct opt unix_opts[] = {
+	INT(SOL_SOCKET, SO_PASSCRED, 1),
+	INT(SOL_SOCKET, 76 /* SO_PASSPIDFD */, 1),
+	TOLD(SOL_SOCKET, 83 /* SO_PASSRIGHTS */, 0, -1),
+};
+
 #define SOCKETS_MAX 400
 
 struct value {
@@ -337,6 +343,25 @@ static void netlink_level(void)
 	wait_and_look();
 }
 
+/* But those that decide about addresses, and the last, which is for who can be bound to a device. */
+static void unix_level(void)
+{
+	hold_each(unix_opts, COUNT(unix_opts), AF_UNIX, SOCK_DGRAM, 0);
+	hold_all(unix_opts, COUNT(unix_opts), AF_UNIX, SOCK_STREAM, 0);
+	CHECK(n_held >= 2, "too few");
+	hold_all(sock_opts, COUNT(sock_opts) - 1, AF_UNIX, SOCK_SEQPACKET, 0);
+	wait_and_look();
+}
+
+static void tcp_level(void)
+{
+	hold_all(sock_opts, COUNT(sock_opts), AF_INET, SOCK_STREAM, 0);
+	hold_all(ip_opts, COUNT(ip_opts), AF_INET, SOCK_STREAM, 0);
+	if (inet_has_v6())
+		hold_all(ipv6_opts, COUNT(ipv6_opts), AF_INET6, SOCK_STREAM, 0);
+	wait_and_look();
+}
+
 #define SO_BUF_LOCK_NUMBER 72
 
 static void sizes(void)
@@ -465,6 +490,8 @@ int main(int argc, char **argv)
 		{"raw", raw_level},
 		{"packet", packet_level},
 		{"netlink", netlink_level},
+		{"unix", unix_level},
+		{"tcp", tcp_level},
 		{"sizes", sizes},
 		{"stamps", stamps},
 		{"filter", filter},

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "kernel/sock_diag.h"
+#include "kernel/sock_name.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/socket.pb-c.h"
 #include "res/socket/inet_parts.h"
@@ -236,7 +237,8 @@ int socket_new(struct open_ctx *o, uint64_t id)
 	fd = socket(m->family, m->type | SOCK_CLOEXEC | SOCK_NONBLOCK, m->protocol);
 	if (fd < 0)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "socket", NULL,
-			"a socket of family %d, type %d, protocol %d", m->family, m->type,
+			"a %s socket (family %d, type %d, protocol %d)",
+			sock_name(m->family, m->type, m->protocol), m->family, m->type,
 			m->protocol);
 	r = socket_adopt(o, id, fd);
 	return r < 0 ? r : TAKE_FD(fd);

@@ -96,6 +96,6 @@ int socket_flags(struct open_ctx *o, uint64_t id, int fd);
 void unixsock_done(struct open_ctx *o);
 extern const struct res res_unixsock;
 
-extern const struct res res_socket, res_inet, res_netlink, res_packet, res_tun;
+extern const struct res res_socket, res_inet, res_netlink, res_packet, res_tun, res_vsock;
 
 #endif
