@@ -84,19 +84,31 @@ static bool waiting(int fd, unsigned long what)
 	return ioctl(fd, what, &n) < 0 || n > 0;
 }
 
-/* A byte that comes between the two looks at the number is looked for again. */
+static int read_state(int fd, int *ret)
+{
+	struct tcp_info info = {0};
+	int r = get(fd, TCP_INFO, &info, offsetof(struct tcp_info, tcpi_ca_state));
+
+	*ret = info.tcpi_state;
+	return r;
+}
+
+/* What comes between the two looks at the number, a byte or a FIN, is looked for again. */
 static int read_recv(struct tcp_state *s, uint8_t *to, size_t room)
 {
 	uint32_t before;
 	int r = read_seq(s->fd, RECV_QUEUE, &s->recv_seq);
 
 	do {
-		ssize_t n;
+		ssize_t n = 0;
 
 		before = s->recv_seq;
-		n = r == 0 ? peek(s->fd, to, room) : r;
-		if (n < 0)
-			return (int)n;
+		if (r == 0)
+			r = read_state(s->fd, &s->state);
+		if (r == 0)
+			n = waiting(s->fd, SIOCINQ) ? peek(s->fd, to, room) : 0;
+		if (r < 0 || n < 0)
+			return r < 0 ? r : (int)n;
 		s->recv = to;
 		s->recv_len = (size_t)n;
 		r = get(s->fd, TCP_QUEUE_SEQ, &s->recv_seq, sizeof(s->recv_seq));
@@ -138,21 +150,35 @@ static int read_repaired(struct tcp_state *s, uint8_t *to, size_t room)
 	return r;
 }
 
-/* Apart. */
+static int sock_get(int fd, int name, int *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(fd, SOL_SOCKET, name, ret, &len) < 0 ? -errno : 0;
+}
+
+static void sock_set(int fd, int name, int value)
+{
+	setsockopt(fd, SOL_SOCKET, name, &value, sizeof(value));
+}
+
+/* Apart. Where a peek begins is of TCP, too, since Linux 6.9. */
 static int read_one(struct tcp_state *s, uint8_t *to, size_t room)
 {
-	int reuse = 0, r;
-	socklen_t len = sizeof(reuse);
+	int reuse = 0, peek_off = -1, r = sock_get(s->fd, SO_REUSEADDR, &reuse);
 
-	if (getsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &len) < 0)
-		return -errno;
-	r = tcp_repair(s->fd, TCP_REPAIR_ON);
+	if (r == 0)
+		r = tcp_repair(s->fd, TCP_REPAIR_ON);
 	if (r < 0)
 		return r;
+	if (sock_get(s->fd, SO_PEEK_OFF, &peek_off) == 0 && peek_off >= 0)
+		sock_set(s->fd, SO_PEEK_OFF, -1);
 	r = read_repaired(s, to, room);
+	if (peek_off >= 0)
+		sock_set(s->fd, SO_PEEK_OFF, peek_off);
 	tcp_repair(s->fd, TCP_REPAIR_OFF_NO_WP);
 	if (reuse)
-		setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+		sock_set(s->fd, SO_REUSEADDR, reuse);
 	return r;
 }
 

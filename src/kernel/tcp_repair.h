@@ -27,6 +27,7 @@ struct tcp_windows {
 struct tcp_state {
 	int fd; /* borrowed */
 
+	int state;         /* as of struct sock_look */
 	uint32_t send_seq; /* of what is written next: behind the send queue and its FIN */
 	uint32_t recv_seq; /* of what is received next: behind the receive queue and its FIN */
 	uint32_t timestamp;

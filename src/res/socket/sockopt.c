@@ -10,6 +10,7 @@
 #include <linux/netlink.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 
 #include "util/vec.h"
@@ -84,10 +85,13 @@ int sockopt_set(int fd, const struct sockopt *row, const void *value, socklen_t 
 
 bool sockopt_not_connected(int fd, const struct sockopt *row)
 {
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
 
 	(void)row;
-	return getpeername(fd, (struct sockaddr *)&peer, &len) < 0 ||
-	       (peer.ss_family != AF_INET && peer.ss_family != AF_INET6);
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+		return peer.ss_family != AF_INET && peer.ss_family != AF_INET6;
+	/* one of TCP that was still shows what the connection left */
+	return poll(&p, 1, 0) < 0 || !(p.revents & POLLRDHUP);
 }

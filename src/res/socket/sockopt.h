@@ -54,7 +54,7 @@ bool sockopt_applies(const struct sockopt *row, int family, int type);
  */
 int sockopt_set(int fd, const struct sockopt *row, const void *value, socklen_t len);
 
-/** sockopt_not_connected() - for rows: it is not a connected socket of IP */
+/** sockopt_not_connected() - for rows: it is no socket of IP that is connected, or, of TCP, was */
 bool sockopt_not_connected(int fd, const struct sockopt *row);
 
 /**

@@ -7,10 +7,10 @@
  */
 #include "res/socket/tcp.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <linux/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,25 +29,15 @@
 #define SO_BUF_LOCK 72
 #endif
 
-/* Those of the kernel (net/tcp_states.h), which netinet/tcp.h has too, but not beside linux/tcp.h. */
-enum {
-	ESTABLISHED = 1,
-	SYN_SENT,
-	SYN_RECV,
-	FIN_WAIT1,
-	FIN_WAIT2,
-	TIME_WAIT,
-	CLOSE,
-	CLOSE_WAIT,
-	LAST_ACK,
-	LISTEN,
-	CLOSING
-};
-
 static bool match(const struct file_look *l)
 {
 	return l->sock && l->sock->type == SOCK_STREAM && l->sock->protocol == IPPROTO_TCP &&
 	       (l->sock->family == AF_INET || l->sock->family == AF_INET6);
+}
+
+static bool connected(int state)
+{
+	return state && state != TCP_IS_CLOSE && state != TCP_IS_LISTEN;
 }
 
 static struct file_verdict verdict(int procfd, const struct file_look *l)
@@ -64,70 +54,22 @@ static struct file_verdict verdict(int procfd, const struct file_look *l)
 		no.advice = "have the program do its own TLS, or close the connection";
 		return no;
 	}
-	switch (l->sock->tcp_state) {
-	case 0:
-	case CLOSE:
-	case LISTEN:
-		return ok;
-	case ESTABLISHED:
-		break;
-	default:
-		no.reason = "connections that are being opened or closed are not saved yet";
+	if (l->sock->tcp_state == TCP_IS_SYN_RECV) {
+		no.reason = "a connection that is being accepted (TCP_FASTOPEN) can't be saved";
 		no.advice = "dump it later";
 		return no;
 	}
+	if (!connected(l->sock->tcp_state))
+		return ok;
 	if (!kernel_has(FEATURE_CAP_NET_ADMIN)) {
-		no.reason = "an established connection takes CAP_NET_ADMIN";
+		no.reason = "a connection takes CAP_NET_ADMIN";
 		no.advice = "run as root";
 		return no;
 	}
 	return ok;
 }
 
-/* ---- addresses ---- */
-
-int tcp_end_set(const struct sockaddr_storage *a, Ckpt__TcpEnd **ret)
-{
-	const struct sockaddr_in *in = (const void *)a;
-	const struct sockaddr_in6 *in6 = (const void *)a;
-	bool six = a->ss_family == AF_INET6;
-	char text[INET6_ADDRSTRLEN] = "";
-	Ckpt__TcpEnd *m = msg_new(Ckpt__TcpEnd, CKPT__TCP_END__INIT);
-
-	if (!m)
-		return -ENOMEM;
-	inet_ntop(a->ss_family, six ? (const void *)&in6->sin6_addr : &in->sin_addr, text,
-		sizeof(text));
-	m->port = ntohs(six ? in6->sin6_port : in->sin_port);
-	m->scope = six ? in6->sin6_scope_id : 0;
-	m->flow = six ? in6->sin6_flowinfo : 0;
-	m->ip = strdup(text);
-	*ret = m;
-	return m->ip ? 0 : -ENOMEM;
-}
-
-socklen_t tcp_end_get(int family, const Ckpt__TcpEnd *m, struct sockaddr_storage *ret)
-{
-	struct sockaddr_in *in = (void *)ret;
-	struct sockaddr_in6 *in6 = (void *)ret;
-	bool six = family == AF_INET6;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->ss_family = (sa_family_t)family;
-	if (!m)
-		return six ? sizeof(*in6) : sizeof(*in);
-	if (m->port > UINT16_MAX ||
-		inet_pton(family, m->ip, six ? (void *)&in6->sin6_addr : &in->sin_addr) != 1)
-		return 0;
-	if (!six) {
-		in->sin_port = htons((uint16_t)m->port);
-		return sizeof(*in);
-	}
-	in6->sin6_port = htons((uint16_t)m->port);
-	in6->sin6_scope_id = m->scope;
-	in6->sin6_flowinfo = m->flow;
-	return sizeof(*in6);
-}
+/* ---- collecting ---- */
 
 static bool bound(const struct sockaddr_storage *a)
 {
@@ -140,8 +82,6 @@ static bool bound(const struct sockaddr_storage *a)
 	return in6->sin6_port || memcmp(&in6->sin6_addr, &any6, sizeof(any6)) != 0;
 }
 
-/* ---- collecting ---- */
-
 static int fail(struct collect *c, const struct file_look *l, int err, const char *call)
 {
 	return op_fail(c->op, CKPT_E_SYSTEM, err, call, NULL, "pid %d (%s): %s", c->pid,
@@ -153,6 +93,9 @@ static int collect_ends(struct collect *c, const struct file_look *l, Ckpt__Tcp 
 	struct sockaddr_storage a = {0};
 	socklen_t len = sizeof(a);
 
+	/* what a connection leaves is a number that may be somebody else's */
+	if (m->kind == CKPT__TCP__KIND__ENDED)
+		return 0;
 	if (getsockname(l->fd, (struct sockaddr *)&a, &len) < 0)
 		return fail(c, l, errno, "getsockname");
 	if (bound(&a) && tcp_end_set(&a, &m->local) < 0)
@@ -173,6 +116,23 @@ static int sock_int(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? 0 : value;
 }
 
+static void collect_rooms(int fd, Ckpt__TcpState *s)
+{
+	s->send_room_bytes = (uint32_t)sock_int(fd, SO_SNDBUF);
+	s->recv_room_bytes = (uint32_t)sock_int(fd, SO_RCVBUF);
+	s->room_locks = (uint32_t)sock_int(fd, SO_BUF_LOCK);
+}
+
+/* Reading is over, and not as the peer has ended it. */
+static bool shut_read(int fd, int state)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	return (state == TCP_IS_ESTABLISHED || state == TCP_IS_FIN_WAIT1 ||
+		       state == TCP_IS_FIN_WAIT2) &&
+	       poll(&p, 1, 0) > 0 && p.revents & POLLRDHUP;
+}
+
 /* What was agreed on; the rest is told by finish(). */
 static int collect_state(const struct file_look *l, const struct tcp_info *info, Ckpt__Tcp *m)
 {
@@ -185,9 +145,8 @@ static int collect_state(const struct file_look *l, const struct tcp_info *info,
 	s->timestamps = info->tcpi_options & TCPI_OPT_TIMESTAMPS;
 	s->send_scale = s->scaled ? info->tcpi_snd_wscale : 0;
 	s->recv_scale = s->scaled ? info->tcpi_rcv_wscale : 0;
-	s->send_room_bytes = (uint32_t)sock_int(l->fd, SO_SNDBUF);
-	s->recv_room_bytes = (uint32_t)sock_int(l->fd, SO_RCVBUF);
-	s->room_locks = (uint32_t)sock_int(l->fd, SO_BUF_LOCK);
+	collect_rooms(l->fd, s);
+	s->shut_read = shut_read(l->fd, info->tcpi_state);
 	return 0;
 }
 
@@ -219,6 +178,53 @@ static int collect_connection(struct collect *c, uint64_t id, const struct file_
 	return r < 0 ? collect_oom(c) : 0;
 }
 
+/* A socket that was connected reads its end, one that never was reads that it is not connected. */
+static bool has_ended(int fd)
+{
+	uint8_t byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != ENOTCONN;
+}
+
+/* An error that waits to be told is gone once it is read, so it is not: it is told by what is known. */
+static Ckpt__Tcp__Kind kind_of(int fd, const struct tcp_info *info, Ckpt__Tcp *m)
+{
+	struct pollfd p = {.fd = fd};
+
+	if (info->tcpi_state == TCP_IS_LISTEN)
+		return CKPT__TCP__KIND__LISTENING;
+	if (info->tcpi_state == TCP_IS_SYN_SENT)
+		return CKPT__TCP__KIND__CONNECTING;
+	if (info->tcpi_state != TCP_IS_CLOSE)
+		return CKPT__TCP__KIND__CONNECTED;
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLERR) {
+		m->error = info->tcpi_options ? CKPT__TCP__ERROR__RESET
+					      : CKPT__TCP__ERROR__CONNECTION_REFUSED;
+		return CKPT__TCP__KIND__ENDED;
+	}
+	return has_ended(fd) ? CKPT__TCP__KIND__ENDED : CKPT__TCP__KIND__UNCONNECTED;
+}
+
+/* A look at no more than is there does not come to the error behind it. */
+static int collect_unread(int fd, Ckpt__Tcp *m)
+{
+	int n = 0;
+	ssize_t got;
+
+	m->state = msg_new(Ckpt__TcpState, CKPT__TCP_STATE__INIT);
+	if (!m->state)
+		return -ENOMEM;
+	collect_rooms(fd, m->state);
+	if (ioctl(fd, SIOCINQ, &n) < 0 || n <= 0)
+		return 0;
+	m->state->received.data = malloc((size_t)n);
+	if (!m->state->received.data)
+		return -ENOMEM;
+	got = recv(fd, m->state->received.data, (size_t)n, MSG_PEEK | MSG_DONTWAIT);
+	m->state->received.len = got < 0 ? 0 : (size_t)got;
+	return 0;
+}
+
 static int collect_kind(struct collect *c, uint64_t id, const struct file_look *l, Ckpt__Tcp *m)
 {
 	struct tcp_info info = {0};
@@ -231,15 +237,21 @@ static int collect_kind(struct collect *c, uint64_t id, const struct file_look *
 			c->pid, c->tr->comm, l->at, v.reason);
 	if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return fail(c, l, errno, "getsockopt(TCP_INFO)");
-	m->kind = info.tcpi_state == LISTEN  ? CKPT__TCP__KIND__LISTENING
-		  : info.tcpi_state == CLOSE ? CKPT__TCP__KIND__UNCONNECTED
-					     : CKPT__TCP__KIND__CONNECTED;
+	m->kind = kind_of(l->fd, &info, m);
 	if (m->kind == CKPT__TCP__KIND__LISTENING)
 		m->backlog = info.tcpi_sacked;
 	r = collect_ends(c, l, m);
-	if (r == 0 && m->kind == CKPT__TCP__KIND__CONNECTED)
-		r = collect_connection(c, id, l, &info, m);
-	return r;
+	if (r < 0)
+		return r;
+	switch (m->kind) {
+	case CKPT__TCP__KIND__CONNECTED:
+	case CKPT__TCP__KIND__CONNECTING:
+		return collect_connection(c, id, l, &info, m);
+	case CKPT__TCP__KIND__ENDED:
+		return collect_unread(l->fd, m) < 0 ? collect_oom(c) : 0;
+	default:
+		return 0;
+	}
 }
 
 static int collect(struct collect *c, uint64_t id, const struct file_look *l)
@@ -258,103 +270,10 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return r < 0 ? r : collect_add_take(c, &res_tcp.type, id, m);
 }
 
-/* ---- when all are known ---- */
-
-/* Sequence numbers of the queues' first bytes: a FIN stands behind the last. */
-static int keep_state(const struct tcp_state *t, Ckpt__TcpState *m)
-{
-	int unsent = 0;
-
-	m->recv_seq = t->recv_seq - (uint32_t)t->recv_len - m->fin_received;
-	m->send_seq = t->send_seq - (uint32_t)t->send_len - m->fin_sent;
-	if (t->send_len && ioctl(t->fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0)
-		m->unsent_bytes = MIN((uint32_t)unsent, (uint32_t)t->send_len);
-	m->mss = t->mss;
-	m->timestamp = t->timestamp;
-	m->snd_wl1 = t->windows.snd_wl1;
-	m->snd_wnd = t->windows.snd_wnd;
-	m->max_window = t->windows.max_window;
-	m->rcv_wnd = t->windows.rcv_wnd;
-	m->rcv_wup = t->windows.rcv_wup;
-	m->received = msg_bytes(t->recv, t->recv_len);
-	m->to_send = msg_bytes(t->send, t->send_len);
-	return (t->recv_len && !m->received.data) || (t->send_len && !m->to_send.data) ? -ENOMEM
-										       : 0;
-}
-
-static int keep_states(struct collect_tree *t, const struct tcp_states *s)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		uint64_t id = t->tcp->v[i].id;
-		const struct collect_file *f = &t->files[id - 1];
-		Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, id);
-
-		if (s->v[i].err < 0)
-			return op_fail(t->op,
-				s->v[i].err == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM,
-				-s->v[i].err, "setsockopt(TCP_REPAIR)", NULL,
-				"pid %d (%s): fd %d: its connection", f->of->pid, f->of->tr->comm,
-				f->target_fd);
-		if (keep_state(&s->v[i], m->state) < 0)
-			return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL,
-				"the queues of a connection");
-	}
-	return 0;
-}
-
-static int read_states(struct collect_tree *t)
-{
-	const struct tcp_hold *h = t->tcp;
-	_cleanup_free_ struct tcp_state *v = calloc(h->n, sizeof(*v));
-	struct tcp_states s = {.v = v, .n = h->n};
-	int r = v ? 0 : -ENOMEM;
-
-	for (size_t i = 0; v && i < h->n; i++)
-		v[i].fd = h->v[i].fd;
-	if (r == 0)
-		r = tcp_states_read(&s);
-	r = r < 0 ? op_fail(t->op, CKPT_E_SPACE, -r, NULL, NULL, "%zu connections", h->n)
-		  : keep_states(t, &s);
-	tcp_states_done(&s);
-	return r;
-}
-
-static int lock(struct collect_tree *t)
-{
-	struct tcp_hold *h = t->tcp;
-
-	for (size_t i = 0; i < h->n; i++) {
-		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->v[i].id);
-		const Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->v[i].id);
-
-		if (tcp_lock_add(&h->lock, s->family, m) < 0)
-			return op_fail(
-				t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu connections", h->n);
-	}
-	tcp_lock_take(t->op, &h->lock);
-	return 0;
-}
-
-/* Who goes on is locked only while we look: its peers have to wait for every packet that is lost. */
-static int finish(struct collect_tree *t)
-{
-	struct tcp_hold *h = t->tcp;
-	int r;
-
-	if (!h->n)
-		return 0;
-	r = lock(t);
-	if (r == 0)
-		r = read_states(t);
-	if (r < 0 || !h->dies)
-		tcp_hold_done(h);
-	return r;
-}
-
 static const struct file_ops ops = {.match = match,
 	.verdict = verdict,
 	.collect = collect,
-	.finish = finish,
+	.finish = tcp_finish,
 	.open = tcp_open,
 	.opened_all = tcp_opened_all};
 

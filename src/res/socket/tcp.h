@@ -23,8 +23,24 @@
 
 struct Ckpt__Tcp;
 struct Ckpt__TcpEnd;
+struct Ckpt__TcpState;
 
 #define TCP_LOCK_PREFIX "ckpt-"
+
+/* Of struct sock_look: those of the kernel (net/tcp_states.h). */
+enum {
+	TCP_IS_ESTABLISHED = 1,
+	TCP_IS_SYN_SENT,
+	TCP_IS_SYN_RECV,
+	TCP_IS_FIN_WAIT1,
+	TCP_IS_FIN_WAIT2,
+	TCP_IS_TIME_WAIT,
+	TCP_IS_CLOSE,
+	TCP_IS_CLOSE_WAIT,
+	TCP_IS_LAST_ACK,
+	TCP_IS_LISTEN,
+	TCP_IS_CLOSING
+};
 
 /* A lock while we live. */
 struct tcp_lock {
@@ -68,6 +84,9 @@ int tcp_end_set(const struct sockaddr_storage *a, struct Ckpt__TcpEnd **ret);
 /** tcp_end_get() - the address of a message; NULL: any. Return: its length; 0: it is none */
 socklen_t tcp_end_get(int family, const struct Ckpt__TcpEnd *m, struct sockaddr_storage *ret);
 
+/** tcp_end_plain() - an IPv4 address that is written as one of IPv6 becomes one of IPv4, as in packets */
+void tcp_end_plain(struct sockaddr_storage *a);
+
 /** tcp_lock_add() - a connection to be locked. Return: 0; -EINVAL: it is none; -ENOMEM */
 int tcp_lock_add(struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
 
@@ -89,6 +108,24 @@ void tcp_lock_comment(const char *dir, char buf[NETLOCK_COMMENT_MAX + 1]);
  */
 void tcp_locks_clean(struct ckpt_op *op, uint64_t keep);
 
+#define TCP_TEXT_MAX 160
+
+/** tcp_text() - "TCP 127.0.0.1:80 -> 127.0.0.1:5000". Return: buf */
+const char *tcp_text(const struct Ckpt__Tcp *m, char buf[TCP_TEXT_MAX]);
+
+/** tcp_open_fail() - op_fail() for a system call on a socket */
+int tcp_open_fail(struct open_ctx *o, const struct Ckpt__Tcp *m, int err, const char *call);
+
+/**
+ * tcp_ended_open() - make of a new socket one whose connection has ended
+ * @fd: the socket
+ * Return: 0; negative after op_fail().
+ */
+int tcp_ended_open(struct open_ctx *o, const struct Ckpt__Tcp *m, int fd);
+
+/** tcp_rooms() - the sizes that the buffers had: those that the program did not set grow on by themselves */
+void tcp_rooms(int fd, const struct Ckpt__TcpState *s);
+
 /* What a restore keeps until all tasks are complete. */
 struct tcp_plan {
 	bool done;                   /* all sockets are as they were */
@@ -109,7 +146,8 @@ uint64_t tcp_away_ns(uint64_t since_ns);
  */
 void tcp_late(const struct plan *p);
 
-/* File operations, and the resource's go(): see tcp_open.c. */
+/* File operations, and the resource's go(): see tcp_finish.c, tcp_open.c, tcp_go.c. */
+int tcp_finish(struct collect_tree *t);
 int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record);
 int tcp_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd);
 int tcp_go(struct plan *p);

@@ -23,20 +23,16 @@ void tcp_lock_name(uint64_t crid, char *buf, size_t len)
 }
 
 /* An AF_INET6 socket may speak IPv4. */
-static void end_of(const struct sockaddr_storage *a, int *family, uint8_t addr[16], uint16_t *port)
+static void end_of(struct sockaddr_storage *a, int *family, uint8_t addr[16], uint16_t *port)
 {
 	const struct sockaddr_in *in = (const void *)a;
 	const struct sockaddr_in6 *in6 = (const void *)a;
-	bool mapped = a->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
 
-	*family = mapped ? AF_INET : a->ss_family;
+	tcp_end_plain(a);
+	*family = a->ss_family;
 	*port = a->ss_family == AF_INET6 ? in6->sin6_port : in->sin_port;
-	if (a->ss_family == AF_INET)
-		memcpy(addr, &in->sin_addr, 4);
-	else if (mapped)
-		memcpy(addr, &in6->sin6_addr.s6_addr[12], 4);
-	else
-		memcpy(addr, &in6->sin6_addr, 16);
+	memcpy(addr, a->ss_family == AF_INET6 ? (const void *)&in6->sin6_addr : &in->sin_addr,
+		a->ss_family == AF_INET6 ? 16 : 4);
 }
 
 int tcp_lock_add(struct tcp_lock *l, int family, const Ckpt__Tcp *m)

@@ -14,8 +14,6 @@
 #include <sys/socket.h>
 
 #include "image/image.h"
-#include "kernel/apart.h"
-#include "kernel/nft.h"
 #include "kernel/tcp_repair.h"
 #include "proto/core.pb-c.h"
 #include "proto/socket.pb-c.h"
@@ -24,35 +22,25 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
-#ifndef SO_SNDBUFFORCE
-#define SO_SNDBUFFORCE 32
-#define SO_RCVBUFFORCE 33
-#endif
+#define ROOM_SPARE (64UL * 1024)
 
-#define TEXT_MAX       160
-#define TCP_ROOM_SPARE (64UL * 1024)
-
-/* "127.0.0.1:80", "[::1]:80 -> [::1]:5000" */
-static const char *text_of(const Ckpt__Tcp *m, char buf[TEXT_MAX])
+const char *tcp_text(const Ckpt__Tcp *m, char buf[TCP_TEXT_MAX])
 {
 	const Ckpt__TcpEnd *v[] = {m->local, m->peer};
-	size_t n = (size_t)snprintf(buf, TEXT_MAX, "TCP");
+	size_t n = (size_t)snprintf(buf, TCP_TEXT_MAX, "TCP");
 
-	for (size_t i = 0; i < 2 && n < TEXT_MAX; i++)
+	for (size_t i = 0; i < 2 && n < TCP_TEXT_MAX; i++)
 		if (v[i])
-			n += (size_t)snprintf(buf + n, TEXT_MAX - n,
+			n += (size_t)snprintf(buf + n, TCP_TEXT_MAX - n,
 				strchr(v[i]->ip, ':') ? "%s[%.50s]:%u" : "%s%.50s:%u",
 				i ? " -> " : " ", v[i]->ip, v[i]->port);
 	return buf;
 }
 
-static int fail(struct open_ctx *o, const Ckpt__Tcp *m, int err, const char *call)
+int tcp_open_fail(struct open_ctx *o, const Ckpt__Tcp *m, int err, const char *call)
 {
 	bool taken = err == EADDRINUSE || err == EADDRNOTAVAIL;
-	char text[TEXT_MAX];
+	char text[TCP_TEXT_MAX];
 
 	return op_fail(o->op,
 		taken          ? CKPT_E_CONFLICT
@@ -64,7 +52,7 @@ static int fail(struct open_ctx *o, const Ckpt__Tcp *m, int err, const char *cal
 					 "like this one"
 		: err == EPERM         ? "run as root: connections take CAP_NET_ADMIN"
 				       : NULL,
-		"%s", text_of(m, text));
+		"%s", tcp_text(m, text));
 }
 
 static int fail_image(struct open_ctx *o, uint64_t id)
@@ -83,10 +71,15 @@ int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 	struct sockaddr_storage local;
 	const Ckpt__Socket *s;
 	socklen_t len;
+	int r;
 
 	(void)file_record;
 	if (fd < 0)
 		return fd;
+	if (m->kind == CKPT__TCP__KIND__ENDED) {
+		r = tcp_ended_open(o, m, fd);
+		return r < 0 ? r : TAKE_FD(fd);
+	}
 	if (m->kind == CKPT__TCP__KIND__CONNECTED || !m->local)
 		return TAKE_FD(fd);
 	s = socket_record(o, id);
@@ -94,7 +87,7 @@ int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 	if (!len)
 		return fail_image(o, id);
 	if (bind(fd, (struct sockaddr *)&local, len) < 0)
-		return fail(o, m, errno, "bind");
+		return tcp_open_fail(o, m, errno, "bind");
 	return TAKE_FD(fd);
 }
 
@@ -104,8 +97,15 @@ static int listen_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int
 {
 	(void)id;
 	return listen(fd, (int)MIN(m->backlog, (uint32_t)INT32_MAX)) < 0
-		       ? fail(o, m, errno, "listen")
+		       ? tcp_open_fail(o, m, errno, "listen")
 		       : 0;
+}
+
+/* The answer may come at once: so it is asked when all is ready, see tcp_go.c. */
+static int connect_later(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd)
+{
+	(void)fd;
+	return m->peer ? 0 : fail_image(o, id);
 }
 
 static bool state_ok(const Ckpt__Tcp *m)
@@ -141,15 +141,15 @@ static int connect_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, in
 		.snd_wnd = s->snd_wnd,
 		.max_window = s->max_window,
 		.rcv_wnd = s->rcv_wnd,
-		.rcv_wup = s->rcv_wup};
+		.rcv_wup = s->rcv_wup - s->fin_received}; /* that is to come once more */
 	a.recv = s->received.data;
 	a.recv_len = s->received.len;
 	a.send = s->to_send.data;
 	a.send_len = s->to_send.len - s->unsent_bytes;
 	r = tcp_again_make(fd, &a, &call);
 	if (r < 0)
-		return fail(o, m, -r, call);
-	return s->unsent_bytes ? tcp_room(fd, SO_SNDBUF, 2 * s->to_send.len + TCP_ROOM_SPARE) : 0;
+		return tcp_open_fail(o, m, -r, call);
+	return s->unsent_bytes ? tcp_room(fd, SO_SNDBUF, 2 * s->to_send.len + ROOM_SPARE) : 0;
 }
 
 /* All of one kind, in the order of the image. */
@@ -195,7 +195,9 @@ static int lock_all(struct open_ctx *o)
 
 		if (!s)
 			return -EBADMSG;
-		if (m->kind == CKPT__TCP__KIND__CONNECTED && plan_fd(o->plan, rec->owner) >= 0)
+		if ((m->kind == CKPT__TCP__KIND__CONNECTED ||
+			    m->kind == CKPT__TCP__KIND__CONNECTING) &&
+			plan_fd(o->plan, rec->owner) >= 0)
 			r = tcp_lock_add(l, s->family, m);
 		if (r < 0)
 			return r == -EINVAL ? fail_image(o, rec->owner)
@@ -220,137 +222,10 @@ int tcp_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 	if (r == 0)
 		r = each(o, CKPT__TCP__KIND__UNCONNECTED, NULL);
 	if (r == 0)
+		r = each(o, CKPT__TCP__KIND__ENDED, NULL);
+	if (r == 0)
+		r = each(o, CKPT__TCP__KIND__CONNECTING, connect_later);
+	if (r == 0)
 		r = each(o, CKPT__TCP__KIND__LISTENING, listen_again);
 	return r < 0 ? r : each(o, CKPT__TCP__KIND__CONNECTED, connect_again);
-}
-
-/* ---- when all tasks are complete ---- */
-
-/* The sizes that the buffers had: those that the program did not set grow on by themselves. */
-static void rooms_again(int fd, const Ckpt__TcpState *s)
-{
-	const struct {
-		int option, force;
-		uint32_t bytes;
-	} v[] = {{SO_SNDBUF, SO_SNDBUFFORCE, s->send_room_bytes},
-		{SO_RCVBUF, SO_RCVBUFFORCE, s->recv_room_bytes}};
-	uint32_t locks = s->room_locks, now = 0;
-	socklen_t len = sizeof(now);
-
-	/* before Linux 5.14 a size that is set never grows again */
-	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &now, &len) < 0)
-		return;
-	for (size_t i = 0; i < 2; i++) {
-		int half = (int)MIN(v[i].bytes / 2, (uint32_t)INT32_MAX);
-
-		setsockopt(fd, SOL_SOCKET, v[i].force, &half, sizeof(half));
-	}
-	setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
-}
-
-static void reuse_again(int fd, const Ckpt__Socket *s)
-{
-	for (size_t i = 0; i < s->n_options; i++)
-		if (s->options[i]->level == SOL_SOCKET && s->options[i]->name == SO_REUSEADDR)
-			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, s->options[i]->value.data,
-				(socklen_t)s->options[i]->value.len);
-}
-
-/* What was not sent is written as the program has written it. */
-static int send_rest(int fd, const Ckpt__TcpState *s)
-{
-	const uint8_t *p = s->to_send.data + s->to_send.len - s->unsent_bytes;
-
-	for (size_t left = s->unsent_bytes; left;) {
-		ssize_t n = send(fd, p, left, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		p += n;
-		left -= (size_t)n;
-	}
-	return 0;
-}
-
-struct going {
-	const struct plan *p;
-	struct nft_batch own, lasting; /* the ends of both locks */
-	int r;
-	const Ckpt__Tcp *failed;
-};
-
-static int go_on(int fd, const struct plan *p, const struct model_rec *rec)
-{
-	const Ckpt__Tcp *m = (const void *)rec->msg;
-	int r = tcp_repair(fd, 0);
-
-	reuse_again(fd, model_get(p->model, &res_socket.type, rec->owner));
-	if (r == 0)
-		r = send_rest(fd, m->state);
-	rooms_again(fd, m->state);
-	return r;
-}
-
-static void unlock(struct going *g)
-{
-	int nft = g->p->tcp->lock.nft;
-
-	if (nft < 0)
-		return;
-	nft_send(nft, &g->own);
-	nft_send(nft, &g->lasting); /* there is none, if the dump has let the program go on */
-}
-
-/* Apart: the locks go and all connections go on. */
-static int go(void *arg)
-{
-	struct going *g = arg;
-	const struct plan *p = g->p;
-	const struct model_rec *rec;
-	size_t pos = 0;
-
-	unlock(g);
-	while ((rec = model_next(p->model, &res_tcp.type, &pos))) {
-		const Ckpt__Tcp *m = (const void *)rec->msg;
-		int fd = plan_fd(p, rec->owner);
-		int r = fd >= 0 && m->kind == CKPT__TCP__KIND__CONNECTED ? go_on(fd, p, rec) : 0;
-
-		if (r < 0 && g->r == 0) {
-			g->r = r;
-			g->failed = m;
-		}
-	}
-	return 0;
-}
-
-int tcp_go(struct plan *p)
-{
-	struct going g = {.p = p};
-	char text[TEXT_MAX];
-	int r;
-
-	if (!p->tcp->done)
-		return 0;
-	netlock_build_removal(&g.own, p->tcp->lock.name);
-	netlock_build_removal(&g.lasting, p->tcp->name);
-	r = apart(go, &g);
-	nft_done(&g.own);
-	nft_done(&g.lasting);
-	if (r < 0)
-		return op_fail(p->op, CKPT_E_SYSTEM, -r, "clone", NULL, "the connections");
-	if (g.r < 0)
-		op_warn(p->op, "%s: %s: its connection may be broken", text_of(g.failed, text),
-			strerror(-g.r));
-	tcp_late(p);
-	return 0;
-}
-
-void tcp_plan_init(struct tcp_plan *p)
-{
-	*p = (struct tcp_plan){.lock = {.nft = -EBADF}};
-}
-
-void tcp_plan_done(struct tcp_plan *p)
-{
-	tcp_lock_done(&p->lock);
 }

@@ -1,0 +1,116 @@
+/*
+ * tcp_inject.c - see tcp_inject.h.
+ *
+ * Source: raw(7), ipv6(7) IPV6_HDRINCL (Linux >= 4.5), RFC 9293. The segment has no time stamp: Linux takes
+ * it nevertheless.
+ */
+#include "kernel/tcp_inject.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "util/cleanup.h"
+
+#ifndef IPV6_HDRINCL
+#define IPV6_HDRINCL 36
+#endif
+
+#define HOPS 64
+
+int tcp_inject_open(int family)
+{
+	_cleanup_close_ int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	int one = 1;
+
+	if (fd < 0)
+		return -errno;
+	/* IPPROTO_RAW says it for IPv4 */
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_HDRINCL, &one, sizeof(one)) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static uint32_t sum_of(const void *p, size_t len)
+{
+	const uint8_t *b = p;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 2)
+		sum += (uint32_t)b[i] << 8 | b[i + 1];
+	return sum;
+}
+
+/* @sum: of the addresses */
+static struct tcphdr header_of(
+	const struct tcp_segment *s, uint32_t sum, in_port_t from, in_port_t to)
+{
+	struct tcphdr h = {.th_sport = from,
+		.th_dport = to,
+		.th_seq = htonl(s->seq),
+		.th_ack = htonl(s->ack),
+		.th_off = sizeof(h) / 4,
+		.th_flags = TH_ACK | (s->fin ? TH_FIN : 0),
+		.th_win = htons(s->window)};
+
+	sum += IPPROTO_TCP + sizeof(h) + sum_of(&h, sizeof(h));
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	h.th_sum = htons((uint16_t)~sum);
+	return h;
+}
+
+static int send_packet(int fd, const void *p, size_t len, const void *to, socklen_t to_len)
+{
+	return sendto(fd, p, len, MSG_DONTWAIT, to, to_len) < 0 ? -errno : 0;
+}
+
+static int inject4(int fd, const struct tcp_segment *s)
+{
+	const struct sockaddr_in *from = (const void *)s->from, *to = (const void *)s->to;
+	struct sockaddr_in dst = {.sin_family = AF_INET, .sin_addr = to->sin_addr};
+	struct {
+		struct ip ip;
+		struct tcphdr tcp;
+	} p = {.ip = {.ip_v = 4,
+		       .ip_hl = sizeof(p.ip) / 4,
+		       .ip_len = htons(sizeof(p)),
+		       .ip_off = htons(IP_DF),
+		       .ip_ttl = HOPS,
+		       .ip_p = IPPROTO_TCP,
+		       .ip_src = from->sin_addr,
+		       .ip_dst = to->sin_addr}};
+
+	p.tcp = header_of(s, sum_of(&from->sin_addr, 4) + sum_of(&to->sin_addr, 4), from->sin_port,
+		to->sin_port);
+	return send_packet(fd, &p, sizeof(p), &dst, sizeof(dst));
+}
+
+static int inject6(int fd, const struct tcp_segment *s)
+{
+	const struct sockaddr_in6 *from = (const void *)s->from, *to = (const void *)s->to;
+	struct sockaddr_in6 dst = {.sin6_family = AF_INET6,
+		.sin6_addr = to->sin6_addr,
+		.sin6_scope_id = to->sin6_scope_id};
+	struct {
+		struct ip6_hdr ip;
+		struct tcphdr tcp;
+	} p = {.ip = {.ip6_src = from->sin6_addr, .ip6_dst = to->sin6_addr}};
+
+	p.ip.ip6_vfc = 6 << 4;
+	p.ip.ip6_plen = htons(sizeof(p.tcp));
+	p.ip.ip6_nxt = IPPROTO_TCP;
+	p.ip.ip6_hlim = HOPS;
+	p.tcp = header_of(s, sum_of(&from->sin6_addr, 16) + sum_of(&to->sin6_addr, 16),
+		from->sin6_port, to->sin6_port);
+	return send_packet(fd, &p, sizeof(p), &dst, sizeof(dst));
+}
+
+int tcp_inject(int fd, const struct tcp_segment *s)
+{
+	return s->to->ss_family == AF_INET6 ? inject6(fd, s) : inject4(fd, s);
+}

@@ -1,0 +1,194 @@
+/*
+ * tcp_finish.c - connections at a dump, when all of them are known: they are locked, and read.
+ */
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "kernel/sock_diag.h"
+#include "kernel/tcp_repair.h"
+#include "proto/socket.pb-c.h"
+#include "proto/tcp.pb-c.h"
+#include "res/file/seen.h"
+#include "res/socket/tcp.h"
+#include "util/cleanup.h"
+#include "util/vec.h"
+
+/* ---- who is being connected ---- */
+
+/* Whom it connects to, a socket does not tell before it is answered. */
+static int find_peer(struct collect_tree *t, const struct tcp_held *h, int family, Ckpt__Tcp *m)
+{
+	struct sockaddr_storage peer = {.ss_family = (sa_family_t)family};
+	struct sockaddr_in *in = (void *)&peer;
+	struct sockaddr_in6 *in6 = (void *)&peer;
+	const struct sock_diag *diag;
+	const struct sock_diag_row *row;
+	const struct inet_diag_msg *d;
+	struct stat st;
+	int r = socket_diag(t, family, IPPROTO_TCP, &diag);
+
+	if (r < 0)
+		return r;
+	row = fstat(h->fd, &st) == 0 ? sock_diag_find(diag, st.st_ino) : NULL;
+	d = row ? row->msg : NULL;
+	if (!d || !d->id.idiag_dport)
+		return op_fail(t->op, CKPT_E_SYSTEM, 0, NULL, "dump it later",
+			"whom a TCP socket connects to is not known");
+	if (family == AF_INET) {
+		in->sin_port = d->id.idiag_dport;
+		memcpy(&in->sin_addr, d->id.idiag_dst, sizeof(in->sin_addr));
+	} else {
+		in6->sin6_port = d->id.idiag_dport;
+		memcpy(&in6->sin6_addr, d->id.idiag_dst, sizeof(in6->sin6_addr));
+		in6->sin6_scope_id = IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) ? d->id.idiag_if : 0;
+	}
+	return tcp_end_set(&peer, &m->peer) < 0
+		       ? op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "an address")
+		       : 0;
+}
+
+static int find_peers(struct collect_tree *t)
+{
+	const struct tcp_hold *h = t->tcp;
+	int r = 0;
+
+	for (size_t i = 0; i < h->n && r == 0; i++) {
+		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->v[i].id);
+		Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->v[i].id);
+
+		if (m->kind == CKPT__TCP__KIND__CONNECTING)
+			r = find_peer(t, &h->v[i], s->family, m);
+	}
+	return r;
+}
+
+/* ---- what is in the connections ---- */
+
+/* What was not sent yet; a FIN counts as a byte. */
+static uint32_t unsent_of(const struct tcp_state *t, const Ckpt__TcpState *m)
+{
+	int unsent = 0;
+
+	if (!t->send_len || ioctl(t->fd, SIOCOUTQNSD, &unsent) < 0 || unsent <= 0)
+		return 0;
+	return MIN((uint32_t)unsent - m->fin_sent, (uint32_t)t->send_len);
+}
+
+static void keep_ends(int state, Ckpt__TcpState *m)
+{
+	m->fin_received =
+		state == TCP_IS_CLOSE_WAIT || state == TCP_IS_LAST_ACK || state == TCP_IS_CLOSING;
+	m->fin_sent = state == TCP_IS_FIN_WAIT1 || state == TCP_IS_FIN_WAIT2 ||
+		      state == TCP_IS_CLOSING || state == TCP_IS_LAST_ACK;
+	m->fin_acked = state == TCP_IS_FIN_WAIT2;
+	m->fins_crossed = state == TCP_IS_CLOSING;
+}
+
+/* The peer's reset came before the lock. */
+static int keep_broken(const struct tcp_state *t, Ckpt__Tcp *m)
+{
+	m->kind = CKPT__TCP__KIND__ENDED;
+	m->error = CKPT__TCP__ERROR__RESET;
+	m->state->received = msg_bytes(t->recv, t->recv_len);
+	return t->recv_len && !m->state->received.data ? -ENOMEM : 0;
+}
+
+/* Sequence numbers of the queues' first bytes: a FIN stands behind the last. */
+static int keep_state(const struct tcp_state *t, Ckpt__TcpState *m)
+{
+	keep_ends(t->state, m);
+	m->recv_seq = t->recv_seq - (uint32_t)t->recv_len - m->fin_received;
+	m->send_seq = t->send_seq - (uint32_t)t->send_len - m->fin_sent;
+	m->unsent_bytes = unsent_of(t, m);
+	m->mss = t->mss;
+	m->timestamp = t->timestamp;
+	m->snd_wl1 = t->windows.snd_wl1;
+	m->snd_wnd = t->windows.snd_wnd;
+	m->max_window = t->windows.max_window;
+	m->rcv_wnd = t->windows.rcv_wnd;
+	m->rcv_wup = t->windows.rcv_wup;
+	m->received = msg_bytes(t->recv, t->recv_len);
+	m->to_send = msg_bytes(t->send, t->send_len);
+	return (t->recv_len && !m->received.data) || (t->send_len && !m->to_send.data) ? -ENOMEM
+										       : 0;
+}
+
+static int keep_states(struct collect_tree *t, const struct tcp_states *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		uint64_t id = t->tcp->v[i].id;
+		const struct collect_file *f = &t->files[id - 1];
+		Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, id);
+
+		if (m->kind != CKPT__TCP__KIND__CONNECTED)
+			continue;
+		if (s->v[i].err < 0)
+			return op_fail(t->op,
+				s->v[i].err == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM,
+				-s->v[i].err, "setsockopt(TCP_REPAIR)", NULL,
+				"pid %d (%s): fd %d: its connection", f->of->pid, f->of->tr->comm,
+				f->target_fd);
+		if ((s->v[i].state == TCP_IS_CLOSE ? keep_broken(&s->v[i], m)
+						   : keep_state(&s->v[i], m->state)) < 0)
+			return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL,
+				"the queues of a connection");
+	}
+	return 0;
+}
+
+static int read_states(struct collect_tree *t)
+{
+	const struct tcp_hold *h = t->tcp;
+	_cleanup_free_ struct tcp_state *v = calloc(h->n, sizeof(*v));
+	struct tcp_states s = {.v = v, .n = h->n};
+	int r = v ? 0 : -ENOMEM;
+
+	for (size_t i = 0; v && i < h->n; i++)
+		v[i].fd = h->v[i].fd;
+	if (r == 0)
+		r = tcp_states_read(&s);
+	r = r < 0 ? op_fail(t->op, CKPT_E_SPACE, -r, NULL, NULL, "%zu connections", h->n)
+		  : keep_states(t, &s);
+	tcp_states_done(&s);
+	return r;
+}
+
+static int lock(struct collect_tree *t)
+{
+	struct tcp_hold *h = t->tcp;
+
+	for (size_t i = 0; i < h->n; i++) {
+		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->v[i].id);
+		const Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->v[i].id);
+
+		if (tcp_lock_add(&h->lock, s->family, m) < 0)
+			return op_fail(
+				t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu connections", h->n);
+	}
+	tcp_lock_take(t->op, &h->lock);
+	return 0;
+}
+
+/* Who goes on is locked only while we look: its peers have to wait for every packet that is lost. */
+int tcp_finish(struct collect_tree *t)
+{
+	struct tcp_hold *h = t->tcp;
+	int r;
+
+	if (!h->n)
+		return 0;
+	r = find_peers(t);
+	if (r == 0)
+		r = lock(t);
+	if (r == 0)
+		r = read_states(t);
+	if (r < 0 || !h->dies)
+		tcp_hold_done(h);
+	return r;
+}

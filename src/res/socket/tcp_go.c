@@ -1,0 +1,296 @@
+/*
+ * tcp_go.c - connections when all tasks of a restore are complete: packets begin to flow.
+ *
+ * An end of a connection that was half closed is told by segments what it had been told (see
+ * kernel/tcp_inject.h), or says once more itself what it had said: a peer that knows answers again.
+ */
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "kernel/apart.h"
+#include "kernel/nft.h"
+#include "kernel/tcp_inject.h"
+#include "kernel/tcp_repair.h"
+#include "proto/socket.pb-c.h"
+#include "proto/tcp.pb-c.h"
+#include "res/socket/tcp.h"
+#include "util/cleanup.h"
+#include "util/vec.h"
+
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#ifndef SO_SNDBUFFORCE
+#define SO_SNDBUFFORCE 32
+#define SO_RCVBUFFORCE 33
+#endif
+
+#define SEND_QUEUE 2
+
+struct going {
+	const struct plan *p;
+	struct nft_batch own, lasting; /* the ends of both locks */
+	int inject4, inject6;
+	int r;
+	const Ckpt__Tcp *failed;
+};
+
+/* One connection. */
+struct end {
+	const struct going *g;
+	int fd, family;
+	const Ckpt__Tcp *m;
+	const Ckpt__TcpState *s;
+};
+
+void tcp_rooms(int fd, const Ckpt__TcpState *s)
+{
+	const struct {
+		int option, force;
+		uint32_t bytes;
+	} v[] = {{SO_SNDBUF, SO_SNDBUFFORCE, s->send_room_bytes},
+		{SO_RCVBUF, SO_RCVBUFFORCE, s->recv_room_bytes}};
+	uint32_t locks = s->room_locks, now = 0;
+	socklen_t len = sizeof(now);
+
+	/* before Linux 5.15 a size that is set never grows again */
+	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &now, &len) < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
+		int half = (int)MIN(v[i].bytes / 2, (uint32_t)INT32_MAX);
+
+		setsockopt(fd, SOL_SOCKET, v[i].force, &half, sizeof(half));
+	}
+	setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
+}
+
+/* The end of repair mode has taken it away. */
+static void reuse_again(int fd, const Ckpt__Socket *s)
+{
+	for (size_t i = 0; i < s->n_options; i++)
+		if (s->options[i]->level == SOL_SOCKET && s->options[i]->name == SO_REUSEADDR)
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, s->options[i]->value.data,
+				(socklen_t)s->options[i]->value.len);
+}
+
+/* What was not sent is written as the program has written it. */
+static int send_rest(const struct end *e)
+{
+	const uint8_t *p = e->s->to_send.data + e->s->to_send.len - e->s->unsent_bytes;
+
+	for (size_t left = e->s->unsent_bytes; left;) {
+		ssize_t n = send(e->fd, p, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		left -= (size_t)n;
+	}
+	return 0;
+}
+
+/* ---- ends that were said, or heard ---- */
+
+static uint32_t send_end(const struct end *e)
+{
+	return e->s->send_seq + (uint32_t)e->s->to_send.len;
+}
+
+static uint32_t recv_end(const struct end *e)
+{
+	return e->s->recv_seq + (uint32_t)e->s->received.len;
+}
+
+static int hear(const struct end *e, uint32_t ack, bool fin)
+{
+	struct sockaddr_storage local, peer;
+	struct tcp_segment seg = {.from = &peer,
+		.to = &local,
+		.seq = recv_end(e),
+		.ack = ack,
+		.window = (uint16_t)MIN(e->s->snd_wnd >> e->s->send_scale, (uint32_t)UINT16_MAX),
+		.fin = fin};
+
+	tcp_end_get(e->family, e->m->local, &local);
+	tcp_end_get(e->family, e->m->peer, &peer);
+	tcp_end_plain(&local);
+	tcp_end_plain(&peer);
+	return tcp_inject(local.ss_family == AF_INET6 ? e->g->inject6 : e->g->inject4, &seg);
+}
+
+static int hear_end(const struct end *e)
+{
+	return hear(e, e->s->send_seq, true);
+}
+
+/* Its own end was acknowledged: nothing has to be sent. Still in repair mode. */
+static int end_acked(const struct end *e)
+{
+	int queue = SEND_QUEUE;
+
+	if (setsockopt(e->fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) < 0 ||
+		shutdown(e->fd, SHUT_WR) < 0)
+		return -errno;
+	return hear(e, send_end(e) + 1, false);
+}
+
+static int ends_before(const struct end *e)
+{
+	int r = 0;
+
+	if (e->s->fin_acked)
+		r = end_acked(e);
+	if (r == 0 && e->s->fin_received && !e->s->fins_crossed)
+		r = hear_end(e);
+	return r;
+}
+
+static int ends_after(const struct end *e)
+{
+	int r = 0;
+
+	if (e->s->fin_sent && !e->s->fin_acked && shutdown(e->fd, SHUT_WR) < 0)
+		r = -errno;
+	if (r == 0 && e->s->fins_crossed)
+		r = hear_end(e);
+	if (e->s->shut_read && shutdown(e->fd, SHUT_RD) < 0)
+		r = r < 0 ? r : -errno;
+	return r;
+}
+
+/* ---- all of them ---- */
+
+static int go_on(const struct end *e, const Ckpt__Socket *sock)
+{
+	int r = ends_before(e), r2 = tcp_repair(e->fd, 0);
+
+	reuse_again(e->fd, sock);
+	if (r == 0)
+		r = r2;
+	if (r == 0)
+		r = send_rest(e);
+	if (r == 0)
+		r = ends_after(e);
+	tcp_rooms(e->fd, e->s);
+	return r;
+}
+
+/* Whatever comes of it the program will be told. */
+static int connect_now(const struct end *e)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = tcp_end_get(e->family, e->m->peer, &peer);
+
+	if (!len)
+		return -EINVAL;
+	connect(e->fd, (struct sockaddr *)&peer, len);
+	return 0;
+}
+
+static int go_one(const struct going *g, const struct model_rec *rec, int fd)
+{
+	const Ckpt__Socket *sock = model_get(g->p->model, &res_socket.type, rec->owner);
+	const Ckpt__Tcp *m = (const void *)rec->msg;
+	struct end e = {.g = g, .fd = fd, .family = sock->family, .m = m, .s = m->state};
+
+	switch (m->kind) {
+	case CKPT__TCP__KIND__CONNECTED:
+		return go_on(&e, sock);
+	case CKPT__TCP__KIND__CONNECTING:
+		return connect_now(&e);
+	default:
+		return 0;
+	}
+}
+
+static void unlock(struct going *g)
+{
+	int nft = g->p->tcp->lock.nft;
+
+	if (nft < 0)
+		return;
+	nft_send(nft, &g->own);
+	nft_send(nft, &g->lasting); /* there is none, if the dump has let the program go on */
+}
+
+/* Apart: the locks go and all connections go on. */
+static int go(void *arg)
+{
+	struct going *g = arg;
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	unlock(g);
+	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
+		int fd = plan_fd(g->p, rec->owner);
+		int r = fd >= 0 ? go_one(g, rec, fd) : 0;
+
+		if (r < 0 && g->r == 0) {
+			g->r = r;
+			g->failed = (const void *)rec->msg;
+		}
+	}
+	return 0;
+}
+
+/* Segments are needed for those that have heard an end. Return: 0; negative after op_fail() */
+static int open_inject(struct going *g)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	bool any = false;
+
+	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
+		const Ckpt__Tcp *m = (const void *)rec->msg;
+
+		any |= m->state && (m->state->fin_received || m->state->fin_acked);
+	}
+	if (!any)
+		return 0;
+	g->inject4 = tcp_inject_open(AF_INET);
+	g->inject6 = tcp_inject_open(AF_INET6); /* a machine may not have it */
+	if (g->inject4 == -EPERM)
+		return op_fail(g->p->op, CKPT_E_PRIVILEGE, EPERM, "socket",
+			"run as root: this takes CAP_NET_RAW", "connections that are half closed");
+	return 0;
+}
+
+int tcp_go(struct plan *p)
+{
+	struct going g = {.p = p, .inject4 = -EBADF, .inject6 = -EBADF};
+	char text[TCP_TEXT_MAX];
+	int r;
+
+	if (!p->tcp->done)
+		return 0;
+	r = open_inject(&g);
+	if (r < 0)
+		return r;
+	netlock_build_removal(&g.own, p->tcp->lock.name);
+	netlock_build_removal(&g.lasting, p->tcp->name);
+	r = apart(go, &g);
+	nft_done(&g.own);
+	nft_done(&g.lasting);
+	fd_close(g.inject4);
+	fd_close(g.inject6);
+	if (r < 0)
+		return op_fail(p->op, CKPT_E_SYSTEM, -r, "clone", NULL, "the connections");
+	if (g.r < 0)
+		op_warn(p->op, "%s: %s: the connection may be broken", tcp_text(g.failed, text),
+			strerror(-g.r));
+	tcp_late(p);
+	return 0;
+}
+
+void tcp_plan_init(struct tcp_plan *p)
+{
+	*p = (struct tcp_plan){.lock = {.nft = -EBADF}};
+}
+
+void tcp_plan_done(struct tcp_plan *p)
+{
+	tcp_lock_done(&p->lock);
+}

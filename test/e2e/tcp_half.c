@@ -1,0 +1,331 @@
+/*
+ * Connections that are being opened or closed, or have ended, with data that was not read or could not
+ * be sent: each end reads what it would have read, up to the end or the error that it would have got.
+ *
+ * e2e: args: fin_wait2 fin_wait1 last_ack ended reset refused syn_sent shut_rd full v6 epipe
+ * e2e: no cycle for syn_sent: it is sent again
+ * e2e: timeout: 20
+ * e2e: no cycle for fin_wait1,last_ack,full: what could not be sent may fit into the new socket
+ */
+#include "victim.h"
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#define MUCH (64 * 1024 * 1024)
+
+static int l, c, s;
+
+static void open_pair(int family)
+{
+	struct sockaddr_storage at = {.ss_family = family};
+	socklen_t len = sizeof(at);
+
+	if (family == AF_INET)
+		((struct sockaddr_in *)&at)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		((struct sockaddr_in6 *)&at)->sin6_addr = in6addr_loopback;
+	l = MUST(socket(family, SOCK_STREAM, 0));
+	MUST(bind(l, (struct sockaddr *)&at, len));
+	MUST(listen(l, 4));
+	MUST(getsockname(l, (struct sockaddr *)&at, &len));
+	c = MUST(socket(family, SOCK_STREAM, 0));
+	MUST(connect(c, (struct sockaddr *)&at, len));
+	s = MUST(accept(l, NULL, NULL));
+}
+
+static uint8_t byte_at(size_t i)
+{
+	return (uint8_t)(i * 2654435761U >> 13);
+}
+
+static void put(int fd, size_t from, size_t len)
+{
+	uint8_t buf[4096];
+
+	for (size_t i = 0; i < len; i++)
+		buf[i] = byte_at(from + i);
+	CHECK(send(fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len, "send: %s", strerror(errno));
+}
+
+static void get(int fd, size_t from, size_t len)
+{
+	uint8_t buf[4096];
+	ssize_t n = recv(fd, buf, len, MSG_WAITALL);
+
+	CHECK(n == (ssize_t)len, "recv: expected %zu, got %zd (%s)", len, n, strerror(errno));
+	for (size_t i = 0; i < len; i++)
+		CHECK(buf[i] == byte_at(from + i), "byte %zu", from + i);
+}
+
+/* As much as gets in without waiting. */
+static size_t fill(int fd)
+{
+	uint8_t buf[4096];
+	size_t at = 0;
+
+	for (int idle = 0; at < MUCH && idle < 20;) {
+		ssize_t n;
+
+		for (size_t i = 0; i < sizeof(buf); i++)
+			buf[i] = byte_at(at + i);
+		n = send(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0) {
+			at += n;
+			idle = 0;
+		} else {
+			usleep(1000);
+			idle++;
+		}
+	}
+	return at;
+}
+
+/* All of it, by small pieces, up to the end. */
+static void drain(int fd, size_t len)
+{
+	uint8_t buf[10000];
+	size_t at = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
+		for (ssize_t i = 0; i < n; i++, at++)
+			CHECK(buf[i] == byte_at(at), "byte %zu", at);
+	CHECK(n == 0, "recv: %s", strerror(errno));
+	CHECK(at == len, "expected %zu bytes, got %zu", len, at);
+}
+
+static void at_end(int fd)
+{
+	char b;
+	ssize_t n = recv(fd, &b, 1, 0);
+
+	CHECK(n == 0, "expected the end, got %zd (%s)", n, n < 0 ? strerror(errno) : "data");
+}
+
+static int state(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	return info.tcpi_state;
+}
+
+static void in_state(int fd, int want)
+{
+	for (int i = 0; i < 1000 && state(fd) != want; i++)
+		usleep(1000);
+	CHECK(state(fd) == want, "expected state %d, got %d", want, state(fd));
+}
+
+static void pause_here(void)
+{
+	victim_ready();
+	victim_wait();
+}
+
+/* One direction is closed, the other goes on. */
+static void half(int family)
+{
+	open_pair(family);
+	put(c, 0, 1000);
+	MUST(shutdown(c, SHUT_WR));
+	put(s, 0, 500);
+	in_state(c, TCP_FIN_WAIT2);
+	in_state(s, TCP_CLOSE_WAIT);
+	pause_here();
+	in_state(c, TCP_FIN_WAIT2);
+	in_state(s, TCP_CLOSE_WAIT);
+	get(s, 0, 1000);
+	at_end(s);
+	CHECK(send(c, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "the closed side can send");
+	get(c, 0, 500);
+	for (int i = 0; i < 20; i++) {
+		put(s, i, 3000);
+		get(c, i, 3000);
+	}
+	close(s);
+	at_end(c);
+}
+
+static void fin_wait2(void)
+{
+	half(AF_INET);
+}
+
+static void v6(void)
+{
+	half(AF_INET6);
+}
+
+/* More than fits: some is received, some sent, some not. */
+static void full(void)
+{
+	size_t n;
+
+	open_pair(AF_INET);
+	n = fill(c);
+	pause_here();
+	for (size_t at = 0; at < n; at += 4096)
+		get(s, at, n - at < 4096 ? n - at : 4096);
+	put(s, 0, 10);
+	get(c, 0, 10);
+}
+
+static void fin_wait1(void)
+{
+	size_t n;
+
+	open_pair(AF_INET);
+	n = fill(c);
+	MUST(shutdown(c, SHUT_WR));
+	in_state(c, TCP_FIN_WAIT1);
+	pause_here();
+	drain(s, n);
+	put(s, 0, 100);
+	get(c, 0, 100);
+}
+
+static void last_ack(void)
+{
+	size_t n;
+
+	open_pair(AF_INET);
+	MUST(shutdown(c, SHUT_WR));
+	n = fill(s);
+	MUST(shutdown(s, SHUT_WR));
+	in_state(s, TCP_LAST_ACK);
+	pause_here();
+	at_end(s);
+	drain(c, n);
+	in_state(s, TCP_CLOSE);
+}
+
+static void ended(void)
+{
+	open_pair(AF_INET);
+	put(c, 0, 1000);
+	put(s, 0, 2000);
+	MUST(shutdown(c, SHUT_WR));
+	MUST(shutdown(s, SHUT_WR));
+	in_state(c, TCP_CLOSE);
+	in_state(s, TCP_CLOSE);
+	pause_here();
+	get(s, 0, 1000);
+	at_end(s);
+	get(c, 0, 2000);
+	at_end(c);
+	CHECK(send(c, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "a closed end can send");
+}
+
+static void reset(void)
+{
+	struct linger now = {.l_onoff = 1};
+	char b;
+
+	open_pair(AF_INET);
+	put(s, 0, 1000);
+	MUST(setsockopt(s, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+	close(s);
+	in_state(c, TCP_CLOSE);
+	pause_here();
+	get(c, 0, 1000);
+	CHECK(recv(c, &b, 1, 0) < 0 && errno == ECONNRESET, "expected a reset");
+	at_end(c);
+}
+
+/* The error was told before. */
+static void epipe(void)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+	struct linger now = {.l_onoff = 1};
+
+	open_pair(AF_INET);
+	MUST(setsockopt(s, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+	close(s);
+	in_state(c, TCP_CLOSE);
+	MUST(getsockopt(c, SOL_SOCKET, SO_ERROR, &err, &len));
+	CHECK(err == ECONNRESET, "error %d", err);
+	pause_here();
+	at_end(c);
+	CHECK(send(c, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "a dead connection can send");
+}
+
+static void refused(void)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	struct pollfd p;
+	int err = 0;
+
+	open_pair(AF_INET);
+	MUST(getsockname(l, (struct sockaddr *)&at, &len));
+	close(l);
+	p.fd = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	/* over loopback the answer comes at once, and would be told by connect() */
+	connect(c, (struct sockaddr *)&at, len);
+	err = connect(p.fd, (struct sockaddr *)&at, len) < 0 ? errno : 0;
+	if (err == ECONNREFUSED)
+		SKIP("the refusal was told at once");
+	p.events = POLLOUT;
+	MUST(poll(&p, 1, 1000));
+	pause_here();
+	len = sizeof(err);
+	MUST(getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &err, &len));
+	CHECK(err == ECONNREFUSED, "expected a refusal, got %d", err);
+}
+
+/* The listener does not hear before it is let. */
+static void syn_sent(void)
+{
+	struct sock_filter deaf[] = {{BPF_RET | BPF_K, 0, 0, 0}};
+	struct sock_fprog prog = {.len = 1, .filter = deaf};
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	int err = 0, d;
+	struct pollfd p = {.events = POLLOUT};
+
+	open_pair(AF_INET);
+	MUST(setsockopt(l, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)));
+	MUST(getsockname(l, (struct sockaddr *)&at, &len));
+	d = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	CHECK(connect(d, (struct sockaddr *)&at, len) < 0 && errno == EINPROGRESS, "connect");
+	in_state(d, TCP_SYN_SENT);
+	pause_here();
+	in_state(d, TCP_SYN_SENT);
+	MUST(setsockopt(l, SOL_SOCKET, SO_DETACH_FILTER, &err, sizeof(err)));
+	p.fd = d;
+	CHECK(poll(&p, 1, 10000) == 1, "it does not connect");
+	len = sizeof(err);
+	MUST(getsockopt(d, SOL_SOCKET, SO_ERROR, &err, &len));
+	CHECK(!err, "connect: %s", strerror(err));
+	s = MUST(accept(l, NULL, NULL));
+	put(d, 0, 100);
+	get(s, 0, 100);
+}
+
+static void shut_rd(void)
+{
+	open_pair(AF_INET);
+	MUST(shutdown(c, SHUT_RD));
+	pause_here();
+	at_end(c);
+	put(c, 0, 100);
+	get(s, 0, 100);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct victim_case cases[] = {{"fin_wait2", fin_wait2}, {"v6", v6},
+		{"full", full}, {"fin_wait1", fin_wait1}, {"last_ack", last_ack}, {"ended", ended},
+		{"reset", reset}, {"epipe", epipe}, {"refused", refused}, {"syn_sent", syn_sent},
+		{"shut_rd", shut_rd}};
+
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));
+}
