@@ -39,6 +39,7 @@ struct seen;
 struct fdpolicy;
 struct file_look;
 struct in_flight;
+struct unix_queues;
 struct sock_diag;
 struct sockopt_kind;
 struct inet_groups;
@@ -61,8 +62,9 @@ struct collect_tree {
 
 	struct collect_file *files; /* open file descriptions; the place is the id less 1 */
 	size_t n_files, cap_files;
-	struct seen *seen;             /* see res/file/seen.h */
-	struct mount_list *mounts;     /* ours, see res/file/files.c; NULL: not read yet */
+	struct seen *seen;               /* see res/file/seen.h */
+	struct mount_list *mounts;       /* ours, see res/file/files.c; NULL: not read yet */
+	struct unix_queues *unix_queues; /* see res/socket/unixsock.h; NULL: not asked for yet */
 	struct in_flight *in_flight;   /* see files_in_flight(); NULL: nothing was in flight yet */
 	struct sock_diag *diag;        /* see res/socket/socket.h; NULL: nothing was asked yet */
 	struct sockopt_kind *sockopts; /* what new sockets are like, see res/socket/sockopt.h */

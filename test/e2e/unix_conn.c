@@ -1,7 +1,6 @@
 /*
  * e2e: args: abstract path seqpacket bound-client closed-listener client-gone server-gone pending
  * e2e: args: pending-none many children relisten
- * e2e: refuse for pending: not accepted yet
  *
  * Holds: connections that were accepted, of a name that is abstract or a path, by a listening socket that
  *        is there or closed since; clients that are bound; one end closed; clients that have not been

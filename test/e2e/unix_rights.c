@@ -131,6 +131,8 @@ static void rights_boundaries(void)
 		unix_send(p[0], 20 + i, 50, fd, 1 + i % 2);
 	}
 	unix_send(p[0], 30, 77, NULL, 0);
+	unix_send(p[0], 31, 100, NULL, 0);
+	unix_send(p[0], 32, 100, fd, 1);
 	unix_handshake(p, 2);
 	for (int i = 0; i < 4; i++) {
 		if (plain[i]) {
@@ -143,7 +145,10 @@ static void rights_boundaries(void)
 			got.len, got.n);
 		CHECK(fds_same(got.fds[0], fd[0]), "another descriptor");
 	}
-	unix_expect_packet(p[1], 30, 77, "the rest");
+	CHECK(unix_recv(p[1], 30, 0, 77, 0).len == 77, "the rest");
+	CHECK(unix_recv(p[1], 31, 0, 100, 0).n == 0, "too early");
+	CHECK(unix_recv(p[1], 32, 0, 1, 0).n == 1, "they came with the first byte");
+	CHECK(unix_recv(p[1], 32, 1, 4000, 0).len == 99, "the rest of it");
 }
 
 /* Three levels: a file in a pair in a pair. */

@@ -130,6 +130,7 @@ void socket_done(struct collect_tree *t)
 	free(t->diag);
 	t->diag = NULL;
 	sockopt_done(t);
+	unix_queues_forget(t);
 	inet_groups_done(t);
 }
 

@@ -92,6 +92,9 @@ int socket_options(struct open_ctx *o, uint64_t id, int fd, enum sockopt_when wh
  */
 int socket_flags(struct open_ctx *o, uint64_t id, int fd);
 
+/** unix_queues_forget() - free what a dump keeps of unix sockets in t */
+void unix_queues_forget(struct collect_tree *t);
+
 /** unixsock_done() - free what opening unix sockets keeps in o */
 void unixsock_done(struct open_ctx *o);
 extern const struct res res_unixsock;

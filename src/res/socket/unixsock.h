@@ -14,6 +14,8 @@
 #define UNIX_NAME_MAX   sizeof(((struct sockaddr_un *)0)->sun_path)
 #define UNIX_RIGHTS_MAX 253 /* SCM_MAX_FD of the kernel */
 
+struct unix_queues;
+
 /* An address and its length. */
 struct unix_addr {
 	struct sockaddr_un un;
@@ -36,6 +38,12 @@ bool unix_addr_of(const ProtobufCBinaryData *name, struct unix_addr *ret);
  * Return: 0; negative after op_fail().
  */
 int unix_queue_collect(struct collect *c, Ckpt__UnixSock *m, int fd, int type);
+
+/**
+ * unix_queues_of() - what lies in all queues, read once per dump when it is needed
+ * Return: empty where this kernel does not tell.
+ */
+const struct unix_queues *unix_queues_of(struct collect_tree *t);
 
 /** unix_peers() - file_ops.finish: who is connected to whom */
 int unix_peers(struct collect_tree *t);

@@ -364,17 +364,34 @@ static int who_has(struct open_ctx *o, uint64_t id, Ckpt__UnixCred *ret)
 	return -ENOENT;
 }
 
-static int knock(struct open_ctx *o, struct unix_world *w, const struct unix_end *listener,
-	struct unix_end *e)
+/* The kernel notes who sends to one that is not accepted. */
+static int send_again(struct open_ctx *o, const struct unix_end *e, Ckpt__UnixCred *who)
+{
+	struct room room;
+	int r = 0;
+
+	if (!e->m->n_sent)
+		return 0;
+	room = room_make(e->fd);
+	for (size_t i = 0; r == 0 && i < e->m->n_sent; i++) {
+		Ckpt__UnixMessage m = *e->m->sent[i];
+
+		m.cred = who;
+		r = send_message(o, e, e->fd, &m, NULL);
+	}
+	room_done(&room);
+	return r == -EAGAIN ? fail(o, e, EAGAIN, "sendmsg") : r;
+}
+
+static int knock(struct open_ctx *o, const struct unix_end *listener, struct unix_end *e)
 {
 	Ckpt__UnixCred who;
 	bool known = who_has(o, e->id, &who) == 0;
 	int r = unix_listen(o, listener->fd, e->m->peer_cred, (int)listener->m->backlog);
 
-	(void)w;
-	return r < 0 ? r
-		     : unix_connect(
-			       o, e->fd, listener->fd, &listener->m->name, known ? &who : NULL);
+	if (r == 0)
+		r = unix_connect(o, e->fd, listener->fd, &listener->m->name, known ? &who : NULL);
+	return r < 0 ? r : send_again(o, e, known ? &who : NULL);
 }
 
 /* In the order in which they will be accepted. */
@@ -391,7 +408,7 @@ static int knock_all(struct open_ctx *o, struct unix_world *w, const struct unix
 				e->m->peer != listener->id || e->m->place != place)
 				continue;
 			found = 1;
-			r = knock(o, w, listener, e);
+			r = knock(o, listener, e);
 		}
 	}
 	return r < 0 ? r

@@ -20,6 +20,7 @@
 #include "kernel/pidfd.h"
 #include "kernel/sock_diag.h"
 #include "kernel/sock_users.h"
+#include "kernel/unix_queues.h"
 #include "proto/socket.pb-c.h"
 #include "res/file/fdpolicy.h"
 #include "res/file/seen.h"
@@ -118,17 +119,42 @@ static const struct waiting *waiting_as(const struct peers *p, uint64_t client)
 	return NULL;
 }
 
+static int add_sent(Ckpt__UnixSock *m, const struct unix_skb *k)
+{
+	Ckpt__UnixMessage *e = msg_new(Ckpt__UnixMessage, CKPT__UNIX_MESSAGE__INIT);
+
+	if (!e)
+		return -ENOMEM;
+	m->sent[m->n_sent++] = e;
+	e->data = msg_bytes(k->data, k->len);
+	return k->len && !e->data.data ? -ENOMEM : 0;
+}
+
 /* What it has sent is in a socket that nobody can have yet. */
-static int check_sent(const struct peers *p, const struct known *k)
+static int collect_sent(const struct peers *p, const struct known *k)
 {
 	_cleanup_close_ int fd = duplicate(p, k);
-	int sent = 0;
+	const struct unix_queue *q;
+	int bytes = 0, r = 0;
 
-	if (fd < 0 || ioctl(fd, SIOCOUTQ, &sent) < 0)
+	if (fd < 0 || ioctl(fd, SIOCOUTQ, &bytes) < 0)
 		return fail_known(p, k, NULL, "can't be asked what it has sent");
-	return sent ? fail_known(p, k, "let the server accept it",
-			      "is not accepted yet, and what it has sent can't be read")
-		    : 0;
+	if (!bytes)
+		return 0;
+	q = unix_queues_find(unix_queues_of(p->t), 0, k->ino);
+	if (!q || q->cut)
+		return fail_known(p, k, "let the server accept it",
+			"is not accepted yet, and what it has sent can't be read");
+	k->m->sent = calloc(q->n, sizeof(*k->m->sent));
+	for (size_t i = 0; r == 0 && i < q->n; i++) {
+		if (q->v[i].paged || q->v[i].rights)
+			return fail_known(p, k, "let the server accept it",
+				q->v[i].rights ? "is not accepted yet, and has sent descriptors"
+					       : "is not accepted yet, and has sent more than a "
+						 "page at once, which can't be read");
+		r = k->m->sent ? add_sent(k->m, &q->v[i]) : -ENOMEM;
+	}
+	return r < 0 ? op_fail(p->t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "unix sockets") : 0;
 }
 
 static int is_waiting(const struct peers *p, const struct known *k, const struct waiting *w)
@@ -142,7 +168,7 @@ static int is_waiting(const struct peers *p, const struct known *k, const struct
 	k->m->peer_is = CKPT__UNIX_SOCK__PEER__WAITING;
 	k->m->peer = listener->id;
 	k->m->place = w->place;
-	return check_sent(p, k);
+	return collect_sent(p, k);
 }
 
 /* ---- a name that is not its own ---- */

@@ -3,9 +3,10 @@
  *
  * A peek of a stream gives all bytes from the start on, and ends behind those that descriptors came with
  * (SCM_RIGHTS), or where the credentials change. With which byte they came it does not tell: a peek looks
- * further than it copies, and gives the next descriptors even to who asks for one byte. They are taken to
- * have come with the last one: so is whoever reads message by message, or more at once, as well off as
- * before, and so is who sends them with a byte of their own. What stands behind is reached by SO_PEEK_OFF,
+ * further than it copies, and gives the next descriptors even to who asks for one byte. Where the queues
+ * can be looked at otherwise (kernel/unix_queues.h) that is known; else they are taken to have come with
+ * the last one: so is whoever reads message by message, or more at once, as well off as before, and so is
+ * who sends them with a byte of their own. What stands behind is reached by SO_PEEK_OFF,
  * as are the packets behind the first; then that is put back as it was.
  *
  * A peek gives us duplicates of the descriptors in flight. Credentials are shown only to a socket that
@@ -22,6 +23,7 @@
 #include <unistd.h>
 #include <asm/ioctls.h>
 
+#include "kernel/unix_queues.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
@@ -177,9 +179,46 @@ static int room_for(struct peek *p, size_t len)
 	return 0;
 }
 
-static int add_piece(struct peek *p, struct piece *k)
+const struct unix_queues *unix_queues_of(struct collect_tree *t)
 {
-	size_t plain = k->n_fds ? k->len - 1 : 0;
+	static const struct unix_queues none;
+	int r;
+
+	if (t->unix_queues)
+		return t->unix_queues;
+	t->unix_queues = calloc(1, sizeof(*t->unix_queues));
+	r = t->unix_queues ? unix_queues_read(t->unix_queues) : -ENOMEM;
+	if (r < 0)
+		op_debug(t->op, "the queues of unix sockets can't be looked at by BPF: %s",
+			strerror(-r));
+	return t->unix_queues ? t->unix_queues : &none;
+}
+
+void unix_queues_forget(struct collect_tree *t)
+{
+	if (t->unix_queues)
+		unix_queues_done(t->unix_queues);
+	free(t->unix_queues);
+	t->unix_queues = NULL;
+}
+
+/* How many bytes of a piece, which begins at @pos, stand before the one that descriptors came with. */
+static size_t before_rights(const struct peek *p, size_t pos, size_t len)
+{
+	const struct unix_queue *q = unix_queues_find(unix_queues_of(p->c->tree), p->m->ino, 0);
+	size_t at = 0;
+
+	for (size_t i = 0; q && i < q->n; i++) {
+		if (q->v[i].rights && at >= pos)
+			return at - pos < len ? at - pos : len - 1;
+		at += q->v[i].len - q->v[i].consumed;
+	}
+	return len - 1;
+}
+
+static int add_piece(struct peek *p, size_t pos, struct piece *k)
+{
+	size_t plain = k->n_fds ? before_rights(p, pos, k->len) : 0;
 	struct piece first = {.cred = k->cred};
 	int r = plain ? add_message(p, 0, plain, &first) : 0;
 
@@ -204,7 +243,7 @@ static int read_stream(struct peek *p)
 			r = -EIO;
 		if (r < 0)
 			break;
-		r = add_piece(p, &k);
+		r = add_piece(p, pos, &k);
 		piece_close(&k);
 	}
 	return r;
