@@ -7,6 +7,7 @@
  */
 #include "dump/preflight_look.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "res/file/files.h"
 #include "util/str.h"
 #include "util/vec.h"
+
+#define TRIES 16 /* to read the mappings of a process that runs */
 
 #define NOT_YET(what) what " are not saved yet"
 
@@ -112,11 +115,24 @@ static int look_mappings(struct look *l, const struct vma_list *list)
 		(unsigned long long)bytes / 1024);
 }
 
+/*
+ * The kernel writes the list piece by piece, and the process runs: where it has changed a mapping between two
+ * pieces, they overlap. Then it is read again.
+ */
+static int read_maps(const struct look *l, struct vma_list *ret)
+{
+	int r = -EBADMSG;
+
+	for (int i = 0; r == -EBADMSG && i < TRIES; i++)
+		r = l->report->deep ? proc_smaps_read(l->procfd, ret)
+				    : proc_maps_read(l->procfd, ret);
+	return r;
+}
+
 int look_memory(struct look *l)
 {
 	struct vma_list list = {};
-	int r = l->report->deep ? proc_smaps_read(l->procfd, &list)
-				: proc_maps_read(l->procfd, &list);
+	int r = read_maps(l, &list);
 
 	if (r < 0)
 		return look_fail(
