@@ -39,7 +39,7 @@ struct fillers {
 /* ------------------------------------------------------------------ one task */
 
 /*
- * The userfaultfd that a task has made for the first time that it is filled.
+ * The userfaultfd that a task has made for this time that it is filled.
  * @ret: what has been registered with it; the caller's to release
  * Return: ours to close; -EBADF there is none; -errno it can't be had.
  */
@@ -50,8 +50,8 @@ static int take_uffd(struct run *r, const struct run_task *t, struct page_map *r
 	size_t first = t->plan->uffd_step, good = 0;
 	_cleanup_close_ int pidfd = -EBADF;
 
-	if (t->filled > 1 || first == MM_NO_UFFD || steps[first].ret < 0 ||
-		mm_uffd_ranges(r->plan, t->pid, task_plan_fill(t->plan, 0), ret) < 0)
+	if (t->filled - 1 != t->plan->uffd_time || first == MM_NO_UFFD || steps[first].ret < 0 ||
+		mm_uffd_ranges(r->plan, t->pid, task_plan_fill(t->plan, t->filled - 1), ret) < 0)
 		return -EBADF;
 	for (size_t i = 0; i < ret->n; i++)
 		if (steps[mm_uffd_registered(first, i)].ret == 0)

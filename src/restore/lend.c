@@ -21,6 +21,12 @@
 
 #define COPIES_WORTH (4 * PAGE)
 
+/*
+ * What no child has is best not there when they are made: each would be given it, and drop it. From so many
+ * pages on in all of them, that costs more than such a meeting.
+ */
+#define LATER_WORTH 2048
+
 struct lending {
 	struct family f;
 	struct page_map *holds; /* of each task: what it is born with, then what it has got */
@@ -29,10 +35,11 @@ struct lending {
 
 /* ------------------------------------------------------------------ what tasks hold */
 
-/* @disputed: added to, what a child wants in the place of what the task has */
-static int dispute(const struct family *f, size_t i, size_t child, struct page_map *disputed)
+/* @marks: added to, where a child wants another page than the task has; or where it wants the same */
+static int mark(
+	const struct family *f, size_t i, size_t child, bool another, struct page_map *marks)
 {
-	struct page_walk had = {.map = disputed}, own = {.map = &f->v[i].has},
+	struct page_walk had = {.map = marks}, own = {.map = &f->v[i].has},
 			 wants = {.map = &f->v[child].wants}, kept = {.map = &f->v[child].keeps};
 	struct page_map next = {0};
 	int r = 0;
@@ -45,22 +52,52 @@ static int dispute(const struct family *f, size_t i, size_t child, struct page_m
 		has = page_walk_look(&own, at, &end);
 		wish = page_walk_look(&wants, at, &end);
 		keep = page_walk_look(&kept, at, &end);
-		if (keep != PAGES_OF_NOBODY && wish != PAGES_OF_NOBODY && wish != has)
+		if (keep != PAGES_OF_NOBODY && wish != PAGES_OF_NOBODY && (wish != has) == another)
 			is = wish;
 		r = page_map_add(&next, at, end, is != PAGES_OF_NOBODY);
 	}
-	page_map_done(disputed);
-	*disputed = next;
+	page_map_done(marks);
+	*marks = next;
 	return r;
 }
 
-/* What children want and the task itself has not is to be there before, or instead of, its own. */
-static int find_disputed(const struct family *f, size_t i, struct page_map *disputed)
+static int mark_all(const struct family *f, size_t i, bool another, struct page_map *marks)
 {
 	int r = 0;
 
 	for (size_t k = family_child(f, i); r == 0 && k != BIRTH_NONE; k = family_child_after(f, k))
-		r = dispute(f, i, k, disputed);
+		r = mark(f, i, k, another, marks);
+	return r;
+}
+
+/* @later: added to, what the task has and no child wants, if it is much */
+static int find_own(const struct family *f, size_t i, struct page_map *later)
+{
+	struct page_map wanted = {0}, next = {0};
+	struct page_walk own = {.map = &f->v[i].has}, theirs = {.map = &wanted},
+			 had = {.map = later};
+	uint64_t bytes = 0, children = 0;
+	int r = mark_all(f, i, false, &wanted);
+
+	for (size_t k = family_child(f, i); k != BIRTH_NONE; k = family_child_after(f, k))
+		children++;
+	for (uint64_t at = 0, end; r == 0 && at != UINT64_MAX; at = end) {
+		bool is, is_own;
+
+		end = UINT64_MAX;
+		is = page_walk_look(&had, at, &end) != PAGES_OF_NOBODY;
+		is_own = page_walk_look(&own, at, &end) != PAGES_OF_NOBODY;
+		is_own &= page_walk_look(&theirs, at, &end) == PAGES_OF_NOBODY;
+		bytes += is_own && !is ? end - at : 0;
+		r = page_map_add(&next, at, end, is || is_own);
+	}
+	if (bytes / PAGE * children >= LATER_WORTH) {
+		page_map_done(later);
+		*later = next;
+	} else {
+		page_map_done(&next);
+	}
+	page_map_done(&wanted);
 	return r;
 }
 
@@ -79,12 +116,11 @@ static int change(struct lend_fill *f, uint64_t start, uint64_t end, pid_t is, p
 	return r < 0 ? r : page_map_add(&f->fill, start, end, want);
 }
 
-/* To what a task has, but where @disputed. */
-static int settle(
-	struct lending *l, size_t i, const struct page_map *disputed, struct lend_fill *ret)
+/* To what a task has, but for what is for @later. */
+static int settle(struct lending *l, size_t i, const struct page_map *later, struct lend_fill *ret)
 {
 	struct page_walk holds = {.map = &l->holds[i]}, has = {.map = &l->f.v[i].has},
-			 left = {.map = disputed};
+			 left = {.map = later};
 	struct page_map next = {0};
 	int r = 0;
 
@@ -250,15 +286,18 @@ static void sort_fills(struct lend *t)
 
 static int lend_all(struct lending *l, size_t i)
 {
-	struct page_map disputed = {0};
+	/* what children want and the task itself has not is to be there before, or instead of, its own */
+	struct page_map later = {0};
 	struct lend_fill own = {0};
 	struct lend *t = &l->out[i];
 	bool first = true;
-	int r = find_disputed(&l->f, i, &disputed);
+	int r = mark_all(&l->f, i, true, &later);
 
 	if (r == 0)
-		r = settle(l, i, &disputed, &own);
-	page_map_done(&disputed);
+		r = find_own(&l->f, i, &later);
+	if (r == 0)
+		r = settle(l, i, &later, &own);
+	page_map_done(&later);
 	if (r == 0)
 		r = add_fill_take(t, &own);
 	else

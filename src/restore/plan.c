@@ -299,20 +299,34 @@ static pid_t born_exe(const struct tree_plan *tree, const struct birth *b)
 	return b->when == BIRTH_FILLED ? tree->tree.v[b->maker].pid : 0;
 }
 
+/* The time at which it is filled with most. */
+static size_t largest_fill(const struct lend *l)
+{
+	size_t largest = 0;
+
+	for (size_t i = 1; !l->whole && i < l->n; i++)
+		if (page_map_bytes(&l->v[i].fill) > page_map_bytes(&l->v[largest].fill))
+			largest = i;
+	return largest;
+}
+
 /* It is filled by the coordinator, and makes the children that are to have that; perhaps several times. */
-static void plan_fills(struct tree_plan *tree, size_t at)
+static void plan_fills(struct plan *p, struct tree_plan *tree, size_t at)
 {
 	struct task_plan *t = &tree->tasks[at];
 	struct prog *prog = &t->threads[0].prog;
 
+	t->uffd_time = largest_fill(t->lend);
 	for (size_t i = 0; i < t->lend->n; i++) {
 		/* the first time it is a part of what makes its mappings */
 		if (i)
 			mm_plan_drop(&t->lend->v[i].drop, prog);
+		if (i == t->uffd_time)
+			t->uffd_step = mm_uffd_plan(p, t->task->pid, task_plan_fill(t, i), prog);
 		t->fill_steps[i] = prog->n;
 		add_op(prog, AGENT_ARRIVE, 0, "wait: until memory is filled");
 		add_op(prog, AGENT_GATE, i, "wait: until memory is filled");
-		if (i == 0)
+		if (i == t->uffd_time)
 			mm_uffd_plan_close(t->uffd_step, prog);
 		plan_births(tree, at, BIRTH_FILLED, i);
 	}
@@ -335,8 +349,7 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 	p->exe_of = born_exe(tree, t->birth);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_EARLY, &first->prog);
 	p->born = NULL;
-	t->uffd_step = mm_uffd_plan(p, t->task->pid, task_plan_fill(t, 0), &first->prog);
-	plan_fills(tree, at);
+	plan_fills(p, tree, at);
 	plan_join(p, tree, at);
 	plan_ends(tree, at);
 	plan_scope(p, SCOPE_TASK, pid, PLAN_FILES, &first->prog);

@@ -40,6 +40,7 @@ struct task_plan {
 	struct thread_plan *threads; /* [0] is the one that clone3 makes first: the leader */
 	size_t n;
 	const struct lend *lend; /* what its memory holds */
+	size_t uffd_time;        /* of the times that it is filled, that with a userfaultfd, */
 	size_t uffd_step;        /* of the first thread, see mm_uffd_plan() */
 	size_t *fill_steps; /* of the first thread: at each it waits for its memory to be filled */
 };

@@ -318,6 +318,42 @@ Test(lend, many_pages_in_the_place_of_others)
 	end(&f);
 }
 
+/* Two pages that all have, and 512 that each has of its own. */
+static void solve_own(struct family *f, size_t children)
+{
+	static char text[TASKS_MAX][515];
+
+	begin(f);
+	for (size_t i = 0; i <= children; i++) {
+		memset(text[i], (int)('p' + i), 514);
+		memcpy(text[i], "ab", 2);
+		add(f, 0, text[i]);
+	}
+	solve(f);
+}
+
+/* It is not handed on to all of them, to be dropped by each. */
+Test(lend, what_no_child_has_comes_last)
+{
+	struct family f;
+
+	solve_own(&f, 4);
+	cr_assert_eq(f.lends[0].n, 2);
+	cr_expect_eq(page_map_bytes(&f.lends[0].v[0].fill), 2 * PAGE_BYTES);
+	cr_expect_eq(page_map_bytes(&f.lends[0].v[1].fill), 512 * PAGE_BYTES);
+	cr_expect_eq(f.lends[0].v[1].drop.n, 0);
+	for (size_t i = 1; i < f.n; i++) {
+		cr_expect_eq(f.lends[i].made, 0);
+		cr_expect_eq(f.lends[i].v[0].drop.n, 0, "there is nothing in its place");
+		cr_expect_eq(page_map_bytes(&f.lends[i].v[0].fill), 512 * PAGE_BYTES);
+	}
+	end(&f);
+	solve_own(&f, 3); /* too little for a meeting */
+	cr_expect_eq(f.lends[0].n, 1);
+	cr_expect_eq(page_map_bytes(&f.lends[1].v[0].drop), 512 * PAGE_BYTES);
+	end(&f);
+}
+
 Test(lend, a_damaged_image)
 {
 	struct family f;
