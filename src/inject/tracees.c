@@ -7,7 +7,6 @@
  */
 #include "inject/tracees.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -247,23 +246,16 @@ static int seize_one(struct tracees *tr, pid_t tid)
 /* One walk over the threads. Return: how many new ones were found; negative after op_fail(). */
 static int seize_pass(struct tracees *tr)
 {
-	_cleanup_closedir_ DIR *dir = NULL;
-	size_t sorted = tr->n;
-	struct dirent *e;
-	int fd = openat(tr->proc_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t sorted = tr->n, n = 0;
+	int r = proc_tasks(tr->proc_fd, &tids, &n);
 
-	if (fd >= 0)
-		dir = fdopendir(fd);
-	if (!dir)
-		return op_fail(
-			tr->op, CKPT_E_TARGET, errno, "open", NULL, "/proc/%d/task", tr->pid);
-	while ((e = readdir(dir))) {
-		pid_t tid = atoi(e->d_name);
-		int r;
-
-		if (tid <= 0 || known(tr, sorted, tid))
+	if (r < 0)
+		return op_fail(tr->op, CKPT_E_TARGET, -r, "open", NULL, "/proc/%d/task", tr->pid);
+	for (size_t i = 0; i < n; i++) {
+		if (known(tr, sorted, tids[i]))
 			continue;
-		r = seize_one(tr, tid);
+		r = seize_one(tr, tids[i]);
 		if (r < 0)
 			return r;
 	}
