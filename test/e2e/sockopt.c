@@ -223,6 +223,14 @@ static void hold(int fd, const struct opt *o)
 	n_held++;
 }
 
+/* Older kernels take some options that they do not tell. */
+static bool readable(int fd, const struct opt *o)
+{
+	struct value v = {.len = sizeof(v.bytes)};
+
+	return getsockopt(fd, o->level, o->opt, v.bytes, &v.len) == 0 || errno != ENOPROTOOPT;
+}
+
 /* Each in a socket of its own, where this kernel and this kind of socket have it. Return: how many. */
 static int hold_each(const struct opt *opts, size_t n, int family, int type, int protocol)
 {
@@ -236,6 +244,10 @@ static int hold_each(const struct opt *opts, size_t n, int family, int type, int
 		if (setsockopt(fd, opts[i].level, opts[i].opt, opts[i].value, opts[i].len) < 0) {
 			CHECK(errno == ENOPROTOOPT || errno == EOPNOTSUPP || errno == EINVAL,
 				"%s: %s", opts[i].name, strerror(errno));
+			close(fd);
+			continue;
+		}
+		if (!readable(fd, &opts[i])) {
 			close(fd);
 			continue;
 		}
@@ -255,7 +267,7 @@ static void hold_all(const struct opt *opts, size_t n, int family, int type, int
 		set[i] =
 			setsockopt(fd, opts[i].level, opts[i].opt, opts[i].value, opts[i].len) == 0;
 	for (size_t i = 0; i < n; i++)
-		if (set[i])
+		if (set[i] && readable(fd, &opts[i]))
 			hold(fd, &opts[i]);
 }
 

@@ -38,9 +38,11 @@ static void expect_datagram(int fd, const void *data, size_t len, const char *ip
 {
 	static char buf[70000];
 	union inet_any want = inet_of(ip, port), from;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	socklen_t alen = sizeof(from);
 	ssize_t n;
 
+	poll(&p, 1, 1000); /* what was sent just now may take a moment */
 	memset(&from, 0, sizeof(from));
 	n = recvfrom(fd, buf, sizeof(buf), MSG_DONTWAIT, &from.sa, &alen);
 	CHECK(n == (ssize_t)len, "a datagram of %zu bytes: got %zd (%s)", len, n, strerror(errno));

@@ -201,7 +201,8 @@ struct putting {
 	union inet_addr local; /* where the socket is */
 	union inet_addr known; /* the last address that was found to be one of this machine */
 	unsigned sent, lost;
-	bool empty; /* one of them has no data */
+	bool empty;  /* one of them has no data */
+	bool denied; /* for want of CAP_NET_RAW */
 };
 
 static bool is_any(const union inet_addr *a)
@@ -277,6 +278,7 @@ static bool put_one(struct putting *p, const Ckpt__InetDatagram *e)
 	raw = from.sa.sa_family == AF_INET ? &p->raw4 : &p->raw6;
 	if (*raw < 0)
 		*raw = udp_packet_socket(from.sa.sa_family);
+	p->denied |= *raw == -EPERM;
 	if (*raw < 0 || udp_packet_send(*raw, &u) < 0)
 		return false;
 	p->sent++;
@@ -342,7 +344,8 @@ int inet_queue_put(struct open_ctx *o, int fd, const Ckpt__Socket *s, const Ckpt
 	fd_close(p.raw4);
 	fd_close(p.raw6);
 	if (p.lost)
-		op_warn(o->op, "%u of %zu datagrams that a UDP socket had not read yet are lost",
-			p.lost, m->n_queue);
+		op_warn(o->op, "%u of %zu datagrams that a UDP socket had not read yet are lost%s",
+			p.lost, m->n_queue,
+			p.denied ? ": to have them arrive takes CAP_NET_RAW" : "");
 	return 0;
 }

@@ -1,7 +1,8 @@
 /*
  * packet.c - packet sockets: the interface and the protocol that they listen to, fanout, memberships, rings.
  *
- * sock_diag(7) tells memberships and rings, which no getsockopt does. A socket is made with protocol 0, which
+ * sock_diag(7) tells memberships and rings, which no getsockopt does, and PACKET_COPY_THRESH, which an older one
+ * does not. A socket is made with protocol 0, which
  * gets nothing, and bound last, so that no packet passes it before its filter is on. Packets that are not read
  * are lost: what a network interface has seen does not come again. A ring that is mapped is refused with the
  * mapping: the kernel does not tell where in it it goes on, nor can it be told.
@@ -102,10 +103,12 @@ static int read_all(const struct file_look *l, const struct sock_diag_row *row, 
 {
 	struct sockaddr_ll a = {0};
 	socklen_t len = sizeof(a);
+	const struct packet_diag_info *info = sock_diag_attr(row, PACKET_DIAG_INFO, NULL);
 	int r;
 
 	if (getsockname(l->fd, (struct sockaddr *)&a, &len) < 0)
 		return -errno;
+	m->copy_bytes = info ? info->pdi_copy_thresh : 0;
 	m->protocol = ntohs(a.sll_protocol);
 	free(m->interface);
 	m->interface = name_of(a.sll_ifindex);
@@ -259,6 +262,11 @@ static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Packet *m)
 
 	if (r == 0)
 		r = socket_options(o, id, fd, SOCKOPT_LAST);
+	if (r == 0 && m->copy_bytes &&
+		setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &m->copy_bytes,
+			sizeof(m->copy_bytes)) < 0)
+		r = op_fail(o->op, CKPT_E_SYSTEM, errno, "setsockopt(PACKET_COPY_THRESH)", NULL,
+			"a packet socket");
 	if (r == 0)
 		r = make_ring(o, fd, PACKET_RX_RING, m->rx);
 	if (r == 0)

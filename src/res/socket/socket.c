@@ -27,6 +27,7 @@
 #include "res/socket/inet_parts.h"
 #include "res/socket/sockopt.h"
 #include "util/cleanup.h"
+#include "util/vec.h"
 
 struct file_verdict socket_verdict(const struct file_look *l)
 {
@@ -96,11 +97,21 @@ int socket_collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_socket.type, id, m);
 }
 
+/* What a kernel can't tell is not asked again: each time it would look for a module. */
 static int read_diag(struct collect_tree *t, int family, int protocol)
 {
+	uint16_t what = (uint16_t)(family << 8 | protocol);
+	int r;
+
+	for (size_t i = 0; i < t->n_no_diag; i++)
+		if (t->no_diag[i] == what)
+			return -EOPNOTSUPP;
 	if (!t->diag)
 		t->diag = calloc(1, sizeof(*t->diag));
-	return t->diag ? sock_diag_read(t->diag, family, protocol) : -ENOMEM;
+	r = t->diag ? sock_diag_read(t->diag, family, protocol) : -ENOMEM;
+	if (r == -EOPNOTSUPP && t->n_no_diag < ARRAY_SIZE(t->no_diag))
+		t->no_diag[t->n_no_diag++] = what;
+	return r;
 }
 
 const struct sock_diag_row *socket_diag_row(
