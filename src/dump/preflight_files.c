@@ -59,6 +59,7 @@ struct file_kind {
 /* The first row that fits. */
 static const struct file_kind kinds[] = {
 	{.type = S_IFSOCK, .resource = "socket"}, /* for the reason see look_socket_kind() */
+	{FILES_LONG_NAME, .resource = "file", .reason = "the kernel does not tell so long a name"},
 	{"pipe:[", .resource = "pipe", .reason = NOT_YET("pipes")},
 	{"anon_inode:[eventfd]", .resource = "eventfd", .reason = NOT_YET("eventfds")},
 	{"anon_inode:[eventpoll]", .resource = "epoll", .reason = NOT_YET("epoll sets")},
@@ -355,7 +356,7 @@ static int look_file(struct look *l, int fd)
 		return errno == ENOENT ? 0 : look_fail(l, errno, "stat /proc/PID/fd/N");
 	if (is_plain(l, &f.st))
 		return look_found(l, &kind_again, "fd %d", fd);
-	r = link_read_at(l->procfd, at, &link);
+	r = files_link(l->procfd, at, &link);
 	if (r == -ENOENT)
 		return 0; /* closed meanwhile */
 	if (r < 0)

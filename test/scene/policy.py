@@ -148,3 +148,22 @@ def scene_policy_wrong(s):
         if status != USAGE:
             raise Failure(f"{words}: expected exit status {USAGE}, got {status}\n{text}")
         s.words(text, *said)
+
+
+def scene_policy_long_name(s):
+    """A file whose name is longer than the kernel tells is refused like any other."""
+    s.begin("""
+where = os.getcwd()
+for _ in range(25):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+os.dup2(os.open("file", os.O_RDWR | os.O_CREAT), 7)
+os.chdir(where)
+ready()
+""")
+    s.words(refused(s), "fd 7 (a name of", f"--fd {s.pid}:7=close")
+    s.save("--resource", "file=null")
+    s.restore()
+    if os.readlink(f"/proc/{s.pid}/fd/7") != "/dev/null":
+        raise Failure("descriptor 7 is not what was said")
+    s.finish()

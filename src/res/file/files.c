@@ -86,11 +86,21 @@ static bool by_name(const struct vma *v, const char *name, struct stat *ret)
 	       ret->st_ino == v->ino;
 }
 
+int files_link(int procfd, const char *at, char **ret)
+{
+	int r = link_read_at(procfd, at, ret);
+
+	if (r != -ENAMETOOLONG)
+		return r;
+	*ret = strdup(FILES_LONG_NAME);
+	return *ret ? 0 : -ENOMEM;
+}
+
 /* @v: the mapping that the link is of, or NULL */
 static int look_at_link(struct collect *c, const char *at, const struct vma *v, struct file_look *l,
 	char **ret_link)
 {
-	int r = link_read_at(c->proc_fd, at, ret_link);
+	int r = files_link(c->proc_fd, at, ret_link);
 	char *tail;
 
 	if (r == 0 && (l->fd >= 0 ? fstat(l->fd, &l->st) : fstatat(c->proc_fd, at, &l->st, 0)) < 0)

@@ -116,6 +116,15 @@ bool files_hand_over(struct plan *p);
  */
 int files_placeholder(struct open_ctx *o);
 
+/* What stands for a name that is longer than the kernel tells: as no name of a file begins. */
+#define FILES_LONG_NAME "(a name of 4096 bytes or more)"
+
+/**
+ * files_link() - where /proc/PID/fd/N leads to, or FILES_LONG_NAME
+ * Return: 0, *ret the caller's to free; -errno of readlink(2).
+ */
+int files_link(int procfd, const char *at, char **ret);
+
 /** files_of_vma() - the id of the file behind a mapping; made on first use. 0 or after op_fail() */
 int files_of_vma(struct collect *c, const struct vma *v, uint32_t *ret_id);
 
