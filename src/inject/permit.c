@@ -140,8 +140,10 @@ int permit_batch(struct tracees *tr, const struct prog *whole, const struct prog
 			nr = prog_forbidden(tr, t, &threads[i]);
 		if (nr >= 0)
 			r = forbidden(tr, t, nr);
-		t->may_hold = t->suspended ||
-			      policy_allows(&t->policy, tr->slack_start, SYS_ppoll, hold_args);
+		/* who waits in vain goes home, and one that is stopped would run on there */
+		t->may_hold = !tr->group_stopped &&
+			      (t->suspended || policy_allows(&t->policy, tr->slack_start, SYS_ppoll,
+						       hold_args));
 		if (r == 0 && !t->dead && (threads || t == leader) && sud_takes(tr, t))
 			r = sud_lift(tr, t);
 	}
