@@ -26,6 +26,7 @@
 #define SLOTS_MIN     64
 #define DYING_NS      1000000000ULL /* how long a process may take to end */
 #define DYING_DOZE_NS 100000L
+#define STANDING_NS   200000000ULL /* how long stopped ones may take to stand again */
 
 /* ------------------------------------------------------------------ the set of pids */
 
@@ -332,8 +333,24 @@ int tree_seize(struct ckpt_op *op, pid_t root, struct tree *ret)
 	return 0;
 }
 
+/* Who is stopped stands before the others go on, so that nobody sees it run. */
 void tree_release(struct tree *t, bool stop)
 {
+	bool *stands = calloc(t->n + 1, sizeof(*stands));
+	uint64_t deadline;
+
+	for (size_t i = 0; stands && i < t->n; i++) {
+		if (!t->v[i].tr || !(stop || t->v[i].tr->group_stopped))
+			continue;
+		stands[i] = true;
+		tracees_release(t->v[i].tr, stop);
+		t->v[i].tr = NULL;
+	}
+	deadline = now_ns() + STANDING_NS;
+	for (size_t i = 0; stands && i < t->n; i++)
+		if (stands[i])
+			proc_stat_until_stopped(t->v[i].pid, deadline);
+	free(stands);
 	for (size_t i = 0; i < t->n; i++)
 		tracees_release(t->v[i].tr, stop);
 	tree_done(t);

@@ -4,10 +4,14 @@
 #include "kernel/proc_stat.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernel/proc.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/str.h"
 
@@ -99,4 +103,35 @@ int proc_stat_of(pid_t pid, struct proc_stat *ret)
 	_cleanup_close_ int procfd = proc_open(pid);
 
 	return procfd < 0 ? procfd : proc_stat_read(procfd, 0, ret);
+}
+
+/* Return: whether some thread of it runs, or is about to. */
+static bool some_runs(int procfd)
+{
+	_cleanup_free_ pid_t *tids = NULL;
+	bool runs = false;
+	size_t n = 0;
+
+	if (procfd < 0 || proc_tasks(procfd, &tids, &n) < 0)
+		return false;
+	for (size_t i = 0; i < n && !runs; i++) {
+		struct proc_stat st;
+
+		runs = proc_stat_read(procfd, tids[i], &st) == 0 && !strchr("TZX", st.state) &&
+		       !(st.flags & PROC_PF_IO_WORKER);
+	}
+	return runs;
+}
+
+int proc_stat_until_stopped(pid_t pid, uint64_t deadline_ns)
+{
+	const struct timespec doze = {.tv_nsec = 50000};
+	_cleanup_close_ int procfd = proc_open(pid);
+
+	while (some_runs(procfd)) {
+		if (now_ns() > deadline_ns)
+			return -ETIMEDOUT;
+		nanosleep(&doze, NULL);
+	}
+	return 0;
 }

@@ -59,4 +59,12 @@ int proc_stat_read(int procfd, pid_t tid, struct proc_stat *ret);
 /** proc_stat_of() - the same of a pid or tid, whoever has it now. Return: as proc_stat_read() */
 int proc_stat_of(pid_t pid, struct proc_stat *ret);
 
+/**
+ * proc_stat_until_stopped() - wait until all threads of a process stand, as stopped ones do
+ * A stopped thread that was traced runs a few instructions of the kernel before it stands again.
+ * @deadline_ns: CLOCK_MONOTONIC
+ * Return: 0 they do, or have ended; -ETIMEDOUT
+ */
+int proc_stat_until_stopped(pid_t pid, uint64_t deadline_ns);
+
 #endif

@@ -281,6 +281,12 @@ int run_finish(struct run *r)
 	ret = stops_make(r);
 	if (ret == 0)
 		ret = all_go(r);
+	/* who is left stopped first: nobody is to see it run */
+	for (size_t i = 0; i < r->tree.n && ret == 0; i++)
+		if (r->tasks[i].stops)
+			let_go(&r->tasks[i]);
+	if (ret == 0)
+		stops_wait(r);
 	for (size_t i = 0; i < r->tree.n && ret == 0; i++)
 		let_go(&r->tasks[i]);
 	return ret;

@@ -14,11 +14,15 @@
 #include <sys/wait.h>
 
 #include "arch/arch.h"
+#include "kernel/proc_stat.h"
 #include "kernel/ptrace.h"
 #include "proto/pending.pb-c.h"
 #include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
+
+#define STANDING_NS 1000000000ULL /* a busy machine may take so long to have them stand again */
 
 /* ------------------------------------------------------------------ who */
 
@@ -226,4 +230,13 @@ int stops_make(struct run *r)
 			ret = stop_group(r, t);
 	}
 	return ret;
+}
+
+void stops_wait(const struct run *r)
+{
+	uint64_t deadline = now_ns() + STANDING_NS;
+
+	for (size_t i = 0; i < r->tree.n; i++)
+		if (r->tasks[i].stops)
+			proc_stat_until_stopped(r->tasks[i].pid, deadline);
 }

@@ -15,6 +15,9 @@ void stops_find(struct run *r);
  */
 int stops_make(struct run *r);
 
+/** stops_wait() - wait until all that are left stopped stand */
+void stops_wait(const struct run *r);
+
 /** finish_task() - take the agent from one task, and give its threads their registers (finish.c) */
 int finish_task(struct run *r, struct run_task *t);
 
