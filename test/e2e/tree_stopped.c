@@ -1,11 +1,14 @@
 /*
  * Holds: children that are stopped by SIGSTOP and by SIGTSTP, one of them below another child, one with
  *        several threads; beside one that runs. Their parents have waited for these stops, but for one; another
- *        one has the SIGCHLD of a stop blocked.
+ *        one has the SIGCHLD of a stop blocked. One may not call waitid(2).
  * Shows: "tasks stopped by SIGSTOP or SIGTSTP come back stopped", and "the parent's view is right afterwards:
  *        wait4 gets the same statuses, SIGCHLD behaves".
  */
 #include "tree.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 
 static volatile sig_atomic_t continued;
 
@@ -126,10 +129,33 @@ static int parent_that_has_not_asked(int arg)
 	return 34;
 }
 
+/* It may not call waitid(2), by which it is asked whether it has waited. */
+static int parent_in_a_sandbox(int arg)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_waitid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	struct sock_fprog prog = {.len = 4, .filter = code};
+	pid_t pid = stopped_child(stops, SIGSTOP);
+
+	(void)arg;
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog));
+	tree_report();
+	tree_pass();
+	expect_stopped(pid, "of one in a sandbox");
+	CHECK(waitpid(-1, NULL, WNOHANG | WUNTRACED) == 0, "a child's stop is told again");
+	MUST(kill(pid, SIGCONT));
+	tree_ends(pid, 30 << 8, "of one in a sandbox");
+	return 35;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction on = {.sa_sigaction = on_child, .sa_flags = SA_SIGINFO | SA_RESTART};
-	pid_t stop, tstp, threads, run, parent, other;
+	pid_t stop, tstp, threads, run, parent, other, sandbox;
 
 	victim_init(argc, argv);
 	tree_init();
@@ -139,7 +165,8 @@ int main(int argc, char **argv)
 	run = tree_fork(runs, 0);
 	parent = tree_fork(parent_of_stopped, 0);
 	other = tree_fork(parent_that_has_not_asked, 0);
-	tree_expect(8);
+	sandbox = tree_fork(parent_in_a_sandbox, 0);
+	tree_expect(10);
 	MUST(sigaction(SIGCHLD, &on, NULL));
 	victim_ready();
 	victim_wait();
@@ -149,10 +176,11 @@ int main(int argc, char **argv)
 	expect_stopped(stop, "SIGSTOP");
 	expect_stopped(tstp, "SIGTSTP");
 	CHECK(waitpid(-1, NULL, WNOHANG) == 0, "a child has ended");
-	tree_open(3 + 3);
+	tree_open(4 + 3);
 	MUST(kill(threads, SIGCONT));
 	tree_ends(threads, 33 << 8, "with threads");
 	tree_ends(other, 34 << 8, "the parent that has not asked");
+	tree_ends(sandbox, 35 << 8, "the parent in a sandbox");
 	MUST(kill(stop, SIGCONT));
 	MUST(kill(tstp, SIGCONT));
 	tree_ends(stop, 30 << 8, "SIGSTOP");

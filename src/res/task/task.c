@@ -68,6 +68,18 @@ int task_zombie(struct collect *c)
 	return 0;
 }
 
+#define ABOUT_STOPS (WSTOPPED | WNOHANG | WNOWAIT | __WALL)
+
+/* No dump is refused because a filter forbids to ask this; it is not known then. */
+static bool may_ask(struct collect *c)
+{
+	const uint64_t args[6] = {P_PID, (uint64_t)c->pid, (uintptr_t)c, ABOUT_STOPS};
+	const struct tracee *leader = tracees_leader(c->tr);
+
+	return c->tr->dies || !leader ||
+	       policy_allows(&leader->policy, c->tr->slack_start, SYS_waitid, args);
+}
+
 /*
  * Whether a parent has waited for a child's stop only the parent can find out; with WNOWAIT it stays as it is.
  * That the child is traced makes no difference. Source: Linux kernel/exit.c wait_task_stopped().
@@ -81,13 +93,19 @@ static void ask(struct collect *c, struct tracee *t, struct prog *p)
 	for (size_t i = 0; c->tree->n_stopped && i < c->tree->n_tasks; i++)
 		if (tasks[i].tr && tasks[i].tr->group_stopped && tasks[i].stat.ppid == c->pid)
 			tasks[i].stop_asked = ++n;
+	if (n && !may_ask(c)) {
+		for (size_t i = 0; i < c->tree->n_tasks; i++)
+			if (tasks[i].stat.ppid == c->pid)
+				tasks[i].stop_asked = 0;
+		n = 0;
+	}
 	at = prog_data(p, NULL, n * sizeof(siginfo_t));
 	for (size_t i = 0; n && i < c->tree->n_tasks; i++)
 		if (tasks[i].stat.ppid == c->pid && tasks[i].stop_asked)
 			PROG_CALL_ANY(p, "task: whether a child's stop was waited for", SYS_waitid,
 				IMM(P_PID), IMM(tasks[i].pid),
 				DATA(at + (tasks[i].stop_asked - 1) * sizeof(siginfo_t)),
-				IMM(WSTOPPED | WNOHANG | WNOWAIT | __WALL), IMM(0));
+				IMM(ABOUT_STOPS), IMM(0));
 }
 
 static void hear_stops(struct collect *c, const struct answer *a)
