@@ -128,6 +128,11 @@ static const struct row rows[FEATURE_COUNT] = {
 	[FEATURE_SYSV_IDS] = {"sysv_next_id",
 		"System V shared memory, semaphores and queues that are gone",
 		"they are only found again where they are there still", false, try_sysv_ids, 0},
+
+	[FEATURE_TCP_REPAIR] = {"tcp_repair", "connections of TCP",
+		"processes with connections are refused", false, try_tcp_repair, 0},
+	[FEATURE_NFTABLES] = {"nftables", "keeping peers waiting while their program is gone",
+		"the kernel may answer the peers of connections with a reset", false, try_netlock, 0},
 };
 /* clang-format on */
 

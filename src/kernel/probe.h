@@ -65,6 +65,9 @@ enum kernel_feature_id {
 	FEATURE_PKEYS,
 	FEATURE_IO_URING_NO_MMAP,
 	FEATURE_SYSV_IDS,
+	/* Connections */
+	FEATURE_TCP_REPAIR,
+	FEATURE_NFTABLES,
 	FEATURE_COUNT,
 };
 

@@ -34,4 +34,7 @@ enum { PROC_FILE_TIMERS, PROC_FILE_SCHED };
 probe_try_fn try_pagemap, try_pagemap_pfn, try_soft_dirty, try_uffd, try_uffd_kernel_faults,
 	try_vdso, try_vdso_map, try_guard, try_mseal, try_droppable, try_anon_name, try_pkeys;
 
+/* probe_net.c */
+probe_try_fn try_tcp_repair, try_netlock;
+
 #endif

@@ -15,6 +15,10 @@
 
 #include "util/cleanup.h"
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
@@ -53,6 +57,9 @@ static void look_at_tcp(int fd, struct sock_look *ret)
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
 		ret->tcp_state = info.tcpi_state;
+	/* MPTCP itself is one, for the connections that it consists of */
+	if (ret->protocol != IPPROTO_TCP)
+		return;
 	len = sizeof(ret->ulp) - 1;
 	if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, ret->ulp, &len) < 0)
 		ret->ulp[0] = 0;
@@ -77,7 +84,8 @@ int sock_look_at(int fd, struct sock_look *ret)
 	ret->n_filter = r == 0 ? sock_filter_get(fd, NULL, 0) : 0;
 	ret->ebpf = ret->n_filter == -EACCES;
 	ret->n_filter = ret->n_filter < 0 ? 0 : ret->n_filter;
-	if (r == 0 && ret->type == SOCK_STREAM && ret->protocol == IPPROTO_TCP)
+	if (r == 0 && ret->type == SOCK_STREAM &&
+		(ret->protocol == IPPROTO_TCP || ret->protocol == IPPROTO_MPTCP))
 		look_at_tcp(fd, ret);
 	return r;
 }

@@ -19,6 +19,9 @@
 #define SO_RCVBUFFORCE 33
 #endif
 
+/* net/tcp_states.h */
+enum { TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LAST_ACK = 9, TCP_CLOSING = 11 };
+
 /* enum in the kernel, not in its headers for users */
 #define NO_QUEUE   0
 #define RECV_QUEUE 1
@@ -93,8 +96,41 @@ static int read_state(int fd, int *ret)
 	return r;
 }
 
+/*
+ * A look at the receive queue stops at an urgent byte, or passes it over; how much there is in all is
+ * told beside it (TCP_INQ, Linux >= 4.18), with the FIN.
+ * Return: bytes; -ENOMSG there is an urgent byte; -EFAULT no room; -errno
+ */
+static ssize_t peek_recv(int fd, bool fin, uint8_t *to, size_t room)
+{
+	char control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = {to, room};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT);
+	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
+	int inq;
+
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	if ((size_t)n == room)
+		return -EFAULT;
+	if (!c || c->cmsg_level != IPPROTO_TCP || c->cmsg_type != TCP_CM_INQ)
+		return n;
+	memcpy(&inq, CMSG_DATA(c), sizeof(inq));
+	return inq > n + fin ? -ENOMSG : n;
+}
+
+static bool fin_received(int state)
+{
+	return state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING ||
+	       state == TCP_CLOSE;
+}
+
 /* What comes between the two looks at the number, a byte or a FIN, is looked for again. */
-static int read_recv(struct tcp_state *s, uint8_t *to, size_t room)
+static int look_recv(struct tcp_state *s, uint8_t *to, size_t room)
 {
 	uint32_t before;
 	int r = read_seq(s->fd, RECV_QUEUE, &s->recv_seq);
@@ -106,13 +142,26 @@ static int read_recv(struct tcp_state *s, uint8_t *to, size_t room)
 		if (r == 0)
 			r = read_state(s->fd, &s->state);
 		if (r == 0)
-			n = waiting(s->fd, SIOCINQ) ? peek(s->fd, to, room) : 0;
+			n = peek_recv(s->fd, fin_received(s->state), to, room);
 		if (r < 0 || n < 0)
 			return r < 0 ? r : (int)n;
 		s->recv = to;
 		s->recv_len = (size_t)n;
 		r = get(s->fd, TCP_QUEUE_SEQ, &s->recv_seq, sizeof(s->recv_seq));
 	} while (r == 0 && s->recv_seq != before);
+	return r;
+}
+
+static int read_recv(struct tcp_state *s, uint8_t *to, size_t room)
+{
+	int inq = 0, r;
+
+	get(s->fd, TCP_INQ, &inq, sizeof(inq));
+	if (!inq)
+		set_int(s->fd, TCP_INQ, 1);
+	r = look_recv(s, to, room);
+	if (!inq)
+		set_int(s->fd, TCP_INQ, 0);
 	return r;
 }
 

@@ -95,14 +95,35 @@ static void put_end(const Ckpt__TcpEnd *e, const char *before, FILE *out)
 	fprintf(out, "%s:%u", strchr(e->ip, ':') ? "]" : "", e->port);
 }
 
+/* What is not what one expects of a socket with two addresses, or with none. */
+static const char *tcp_kind(const Ckpt__Tcp *m)
+{
+	const Ckpt__TcpState *s = m->state;
+
+	switch (m->kind) {
+	case CKPT__TCP__KIND__LISTENING:
+		return ", listening";
+	case CKPT__TCP__KIND__CONNECTING:
+		return ", connecting";
+	case CKPT__TCP__KIND__ENDED:
+		return m->error ? ", broken" : ", ended";
+	default:
+		break;
+	}
+	if (s && s->fin_sent && s->fin_received)
+		return ", closing";
+	return s && s->fin_sent       ? ", half closed by us"
+	       : s && s->fin_received ? ", half closed by the peer"
+				      : "";
+}
+
 static void put_tcp(const void *msg, FILE *out)
 {
 	const Ckpt__Tcp *m = msg;
 
 	put_end(m->local, " ", out);
 	put_end(m->peer, " -> ", out);
-	if (m->kind == CKPT__TCP__KIND__LISTENING)
-		fputs(", listening", out);
+	fputs(tcp_kind(m), out);
 	if (m->state)
 		fprintf(out, ", %zu bytes unread, %zu to send", m->state->received.len,
 			m->state->to_send.len);

@@ -2,7 +2,9 @@
  * Connections that are being opened or closed, or have ended, with data that was not read or could not
  * be sent: each end reads what it would have read, up to the end or the error that it would have got.
  *
- * e2e: args: fin_wait2 fin_wait1 last_ack ended reset refused syn_sent shut_rd full v6 epipe
+ * e2e: args: fin_wait2 fin_wait1 last_ack ended reset refused syn_sent shut_rd full v6 epipe inq
+ * e2e: args: urgent
+ * e2e: refuse for urgent: urgent
  * e2e: no cycle for syn_sent: it is sent again
  * e2e: timeout: 20
  * e2e: no cycle for fin_wait1,last_ack,full: what could not be sent may fit into the new socket
@@ -320,12 +322,43 @@ static void shut_rd(void)
 	get(s, 0, 100);
 }
 
+/* What waits before an urgent byte is all that a look shows. */
+static void urgent(void)
+{
+	char b;
+
+	open_pair(AF_INET);
+	put(c, 0, 100);
+	MUST(send(c, "u", 1, MSG_OOB));
+	put(c, 0, 50);
+	pause_here();
+	get(s, 0, 100);
+	CHECK(recv(s, &b, 1, MSG_OOB) == 1 && b == 'u', "the urgent byte");
+	get(s, 0, 50);
+}
+
+/* The program asks how much there is beside what it reads. */
+static void inq(void)
+{
+	int on = 1;
+	socklen_t len = sizeof(on);
+
+	open_pair(AF_INET);
+	MUST(setsockopt(s, IPPROTO_TCP, 36 /* TCP_INQ */, &on, sizeof(on)));
+	put(c, 0, 100);
+	pause_here();
+	on = 0;
+	MUST(getsockopt(s, IPPROTO_TCP, 36, &on, &len));
+	CHECK(on == 1, "TCP_INQ: %d", on);
+	get(s, 0, 100);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct victim_case cases[] = {{"fin_wait2", fin_wait2}, {"v6", v6},
 		{"full", full}, {"fin_wait1", fin_wait1}, {"last_ack", last_ack}, {"ended", ended},
 		{"reset", reset}, {"epipe", epipe}, {"refused", refused}, {"syn_sent", syn_sent},
-		{"shut_rd", shut_rd}};
+		{"shut_rd", shut_rd}, {"urgent", urgent}, {"inq", inq}};
 
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));
 }

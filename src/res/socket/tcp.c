@@ -4,6 +4,9 @@
  * What a socket is TCP_INFO tells: its state, and what options were agreed on. Queues and sequence numbers
  * of connections are read when all of them are known, and locked: the two ends of one that is inside
  * the tree, and what the peer of another believes, then fit together.
+ *
+ * A socket of MPTCP that listens is one of these as well. What it accepts from peers without MPTCP are sockets of
+ * TCP, and its connections with others the kernel does not give away.
  */
 #include "res/socket/tcp.h"
 
@@ -25,13 +28,17 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
 #endif
 
 static bool match(const struct file_look *l)
 {
-	return l->sock && l->sock->type == SOCK_STREAM && l->sock->protocol == IPPROTO_TCP &&
+	return l->sock && l->sock->type == SOCK_STREAM &&
+	       (l->sock->protocol == IPPROTO_TCP || l->sock->protocol == IPPROTO_MPTCP) &&
 	       (l->sock->family == AF_INET || l->sock->family == AF_INET6);
 }
 
@@ -61,8 +68,14 @@ static struct file_verdict verdict(int procfd, const struct file_look *l)
 	}
 	if (!connected(l->sock->tcp_state))
 		return ok;
-	if (!kernel_has(FEATURE_CAP_NET_ADMIN)) {
-		no.reason = "a connection takes CAP_NET_ADMIN";
+	if (l->sock->protocol == IPPROTO_MPTCP) {
+		no.reason =
+			"a connection of MPTCP can't be saved: the kernel has no repair mode for it";
+		no.advice = "have the program use TCP (Go: GODEBUG=multipathtcp=0)";
+		return no;
+	}
+	if (!kernel_has(FEATURE_TCP_REPAIR)) {
+		no.reason = "a connection takes CAP_NET_ADMIN, and a kernel with TCP's repair mode";
 		no.advice = "run as root";
 		return no;
 	}
@@ -235,11 +248,20 @@ static int collect_kind(struct collect *c, uint64_t id, const struct file_look *
 	if (v.verdict == CKPT_REFUSED)
 		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, v.advice, "pid %d (%s): %s: %s",
 			c->pid, c->tr->comm, l->at, v.reason);
-	if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return fail(c, l, errno, "getsockopt(TCP_INFO)");
+	if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0) {
+		/* MPTCP does not tell before it has an address */
+		if (l->sock->protocol != IPPROTO_MPTCP)
+			return fail(c, l, errno, "getsockopt(TCP_INFO)");
+		info.tcpi_state = l->sock->listening ? TCP_IS_LISTEN : TCP_IS_CLOSE;
+		info.tcpi_sacked = SOMAXCONN;
+	}
 	m->kind = kind_of(l->fd, &info, m);
 	if (m->kind == CKPT__TCP__KIND__LISTENING)
 		m->backlog = info.tcpi_sacked;
+	if (m->kind == CKPT__TCP__KIND__LISTENING && info.tcpi_unacked && c->tr->dies)
+		op_warn(c->op,
+			"pid %d (%s): fd %d: %u connections that were not accepted yet are reset",
+			c->pid, c->tr->comm, l->target_fd, info.tcpi_unacked);
 	r = collect_ends(c, l, m);
 	if (r < 0)
 		return r;

@@ -128,6 +128,11 @@ static int keep_states(struct collect_tree *t, const struct tcp_states *s)
 
 		if (m->kind != CKPT__TCP__KIND__CONNECTED)
 			continue;
+		if (s->v[i].err == -ENOMSG)
+			return op_fail(t->op, CKPT_E_REFUSED, 0, NULL,
+				"let the program read it (MSG_OOB), and what is before it",
+				"pid %d (%s): fd %d: urgent data is under way", f->of->pid,
+				f->of->tr->comm, f->target_fd);
 		if (s->v[i].err < 0)
 			return op_fail(t->op,
 				s->v[i].err == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM,
