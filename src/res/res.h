@@ -65,12 +65,12 @@ struct collect_tree {
 	struct seen *seen;               /* see res/file/seen.h */
 	struct mount_list *mounts;       /* ours, see res/file/files.c; NULL: not read yet */
 	struct unix_queues *unix_queues; /* see res/socket/unixsock.h; NULL: not asked for yet */
-	struct in_flight *in_flight;   /* see files_in_flight(); NULL: nothing was in flight yet */
-	struct sock_diag *diag;        /* see res/socket/socket.h; NULL: nothing was asked yet */
-	uint16_t no_diag[16];      /* families and protocols of which this kernel tells nothing there */
+	struct in_flight *in_flight; /* see files_in_flight(); NULL: nothing was in flight yet */
+	struct sock_diag *diag;      /* see res/socket/socket.h; NULL: nothing was asked yet */
+	uint16_t no_diag[16]; /* families and protocols of which this kernel tells nothing there */
 	size_t n_no_diag;
-	struct sockopt_kind *sockopts; /* what new sockets are like, see res/socket/sockopt.h */
-	struct tcp_hold *tcp;          /* connections, see res/socket/tcp.h; of the dump */
+	struct sockopt_kind *sockopts;   /* what new sockets are like, see res/socket/sockopt.h */
+	struct tcp_hold *tcp;            /* connections, see res/socket/tcp.h; of the dump */
 	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */
 	uint64_t own_netns;              /* cookie of our network namespace, 0: not asked yet */
 };

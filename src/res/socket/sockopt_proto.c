@@ -6,6 +6,9 @@
  *
  * Source: udp(7), udplite(7), raw(7), packet(7), netlink(7), vsock(7).
  */
+/* before linux/vm_sockets.h, which rests on it */
+#include <sys/socket.h>
+
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 #include <linux/if_packet.h>

@@ -4,12 +4,14 @@
  * A connection can't come back: its other side is in another machine, where nobody holds it meanwhile, and there is
  * no repair mode. Nor does the kernel tell how many may wait at a listening socket; it is the usual number.
  */
+/* before linux/vm_sockets.h, which rests on it */
+#include <sys/socket.h>
+
 #include <errno.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "proto/vsock.pb-c.h"
 #include "res/socket/socket.h"
