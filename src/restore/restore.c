@@ -23,6 +23,7 @@
 #include "kernel/probe.h"
 #include "kernel/proc.h"
 #include "kernel/thp.h"
+#include "model/pages.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
 #include "res/file/files.h"
@@ -45,6 +46,8 @@
 #include "util/fd.h"
 #include "util/units.h"
 #include "util/vec.h"
+
+#define UFFD_WORTH (16ULL << 20)
 
 struct restore {
 	struct ckpt_op *op;
@@ -94,21 +97,48 @@ static int each_mm(struct restore *s, int (*f)(const struct plan *p, pid_t pid, 
 	return r;
 }
 
-/* What a new task has from us without a step, and what we may do for it. */
+/* What a new task has from us without a step. */
 static void read_own(struct restore *s)
 {
-	_cleanup_close_ int proc_fd = proc_open(0), pidfd = pidfd_of(getpid()), dup = -EBADF;
+	_cleanup_close_ int proc_fd = proc_open(0);
 
 	if (proc_fd < 0)
 		return;
-	/* a filter may forbid what is needed for it */
-	if (pidfd >= 0)
-		dup = pidfd_take(pidfd, proc_fd);
-	s->plan.uffd = dup >= 0 && kernel_has(FEATURE_UFFD);
 	if (oom_score_adj_read(proc_fd, &s->oom_score_adj) == 0)
 		s->plan.own_oom_score_adj = &s->oom_score_adj;
 	if (mm_coredump_filter_read(proc_fd, &s->coredump_filter) == 0)
 		s->plan.own_coredump_filter = &s->coredump_filter;
+}
+
+static uint64_t page_bytes(const struct model *m)
+{
+	const struct model_rec *rec;
+	uint64_t bytes = 0;
+	size_t pos = 0;
+
+	while ((rec = model_next(m, &res_pages.type, &pos))) {
+		Ckpt__PageRun *const *runs;
+		size_t n = pages_runs(rec->msg, &runs);
+
+		for (size_t i = 0; i < n; i++)
+			bytes += pages_run_bytes(runs[i]);
+	}
+	return bytes;
+}
+
+/* To look whether userfaultfds can be used costs more than they save with little memory. */
+static void look_for_uffd(struct restore *s)
+{
+	_cleanup_close_ int pidfd = -EBADF, own = -EBADF;
+
+	if (page_bytes(&s->model) < UFFD_WORTH || !kernel_has(FEATURE_UFFD))
+		return;
+	/* a filter may forbid the other call that is needed */
+	pidfd = pidfd_of(getpid());
+	if (pidfd >= 0)
+		own = pidfd_take(pidfd, pidfd);
+	s->plan.uffd = own >= 0;
+	s->plan.thp_bytes = thp_always_bytes("/sys/kernel/mm/transparent_hugepage");
 }
 
 static int stage_load(struct restore *s)
@@ -146,10 +176,10 @@ static int stage_load(struct restore *s)
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
 		.own_group = getpgrp(),
 		.timer_ids = kernel_has(FEATURE_TIMER_IDS),
-		.thp_bytes = thp_always_bytes("/sys/kernel/mm/transparent_hugepage"),
 		.own_creds = creds_own(),
 		.own_sched = sched_own()};
 	read_own(s);
+	look_for_uffd(s);
 	r = vdso_host_read(&s->vdso);
 	if (r < 0)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");

@@ -65,9 +65,12 @@ static int write_memory(
 	struct sink *s, const uint8_t *from, uint64_t at, uint64_t len, const char **ret_call)
 {
 	struct iovec local = {(void *)from, len}, remote = {(void *)at, len};
-	ssize_t done = process_vm_writev(s->pid, &local, 1, &remote, 1, 0);
+	ssize_t done = 0;
 	int fd, r;
 
+	/* once it had to be opened, it is no slower */
+	if (__atomic_load_n(&s->fd, __ATOMIC_ACQUIRE) < 0)
+		done = process_vm_writev(s->pid, &local, 1, &remote, 1, 0);
 	if (done == (ssize_t)len)
 		return 0;
 	if (done < 0)
