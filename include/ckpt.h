@@ -272,6 +272,21 @@ struct ckpt_gc_result {
 	uint64_t left, left_bytes;
 };
 
+struct ckpt_run_req {
+	struct ckpt_common common;
+	const char *const *argv; /* the program, looked for in $PATH, and its arguments */
+	const char *name;        /* of the job; NULL: by program, arguments and working directory */
+	uint64_t every_s;        /* a checkpoint every so many seconds; 0: none */
+	int on_signal;           /* one when the caller gets this signal; 0: none */
+	uint64_t keep;           /* so many of the newest; 0: all */
+	bool restart_on_failure; /* go on from the last one when the program dies, or its status is not 0 */
+};
+
+struct ckpt_run_result {
+	int exit_status; /* wait(2) status of the program */
+	uint32_t checkpoints, restarts;
+};
+
 /** Of `ckpt serve`. */
 struct ckpt_serve_req {
 	struct ckpt_common common;
@@ -386,6 +401,13 @@ struct ckpt_hooks {
 
 /** ckpt_hooks_add() - have functions called; not from within one. Return: 0; -ENOMEM */
 int ckpt_hooks_add(const struct ckpt_hooks *h);
+
+/**
+ * Run a program, checkpoint it, and go on from its last checkpoint: at once where it dies, and by the next call
+ * for the same job where the caller has died. Blocks signals, waits for any child, and is a
+ * subreaper while it runs: for a process that does nothing else.
+ */
+int ckpt_run(const struct ckpt_run_req *req, struct ckpt_run_result *ret, struct ckpt_error *err);
 
 /* ---- the store ---- */
 

@@ -97,6 +97,7 @@ static int max_args(enum verb_args args)
 {
 	switch (args) {
 	case ARGS_NONE:
+	case ARGS_PROGRAM: /* which cli_run_program() has taken */
 		return 0;
 	case ARGS_IMAGE:
 	case ARGS_CRID:

@@ -40,8 +40,8 @@ struct image_arg {
 
 typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
 
-cli_verb_fn cli_dump, cli_restore, cli_show, cli_verify, cli_diff, cli_check, cli_explain, cli_list,
-	cli_remove, cli_gc, cli_serve, cli_call, cli_help;
+cli_verb_fn cli_dump, cli_restore, cli_run_program, cli_show, cli_verify, cli_diff, cli_check,
+	cli_explain, cli_list, cli_remove, cli_gc, cli_serve, cli_call, cli_help;
 
 /** cli_run() - run a command; argv[0] is the name of the verb. Return: the exit status */
 int cli_run(struct cli *cli, int argc, char **argv);
@@ -74,6 +74,12 @@ int cli_image(const char *arg, const char **ret_dir, uint64_t *ret_crid, struct 
  */
 int cli_start(struct cli *cli, int argc, char **argv, void *req, const struct image_arg *images,
 	int *ret_status);
+
+/**
+ * cli_end_as() - end by the signal by which a program has died: a shell that waits for us sees the same
+ * Return: the exit status where it has not
+ */
+int cli_end_as(int wait_status);
 
 /** cli_fail() - report an error as text or JSON, free it. Return: the exit status */
 int cli_fail(struct cli *cli, struct ckpt_error *err);

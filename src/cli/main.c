@@ -16,6 +16,7 @@ static const struct {
 	{VERB_DIFF, cli_diff},
 	{VERB_CHECK, cli_check},
 	{VERB_EXPLAIN, cli_explain},
+	{VERB_RUN, cli_run_program},
 	{VERB_LIST, cli_list},
 	{VERB_REMOVE, cli_remove},
 	{VERB_GC, cli_gc},

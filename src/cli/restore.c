@@ -3,11 +3,6 @@
  */
 #include "cli/cli.h"
 
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
 /* A detached restore says what runs now. In the foreground stdout belongs to the program. */
 static void print_text(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
 {
@@ -19,26 +14,6 @@ static void print_text(const struct ckpt_restore_req *req, const struct ckpt_res
 		req->frozen ? ", stopped until SIGCONT" : "", r->tasks, plural(r->tasks),
 		r->threads, plural(r->threads), bytes_text(r->bytes, size),
 		time_text(r->total_ns, total));
-}
-
-/* Die by the signal that the restored process died by: a shell that waits for us sees the same. The
- * core file, if any, was written by the process itself; ours would be of no use. */
-static int end_as(int wait_status)
-{
-	int sig = WTERMSIG(wait_status);
-	sigset_t set;
-
-	if (WIFEXITED(wait_status))
-		return WEXITSTATUS(wait_status);
-	fflush(NULL);
-	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-	prctl(PR_SET_DUMPABLE, 0);
-	signal(sig, SIG_DFL);
-	sigemptyset(&set);
-	sigaddset(&set, sig);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	raise(sig);
-	return 128 + sig;
 }
 
 static int restore(struct cli *cli, const struct ckpt_restore_req *req)
@@ -55,7 +30,7 @@ static int restore(struct cli *cli, const struct ckpt_restore_req *req)
 	else
 		print_text(req, &result);
 	status = cli_finish(cli, 0);
-	return req->detach ? status : end_as(result.exit_status);
+	return req->detach ? status : cli_end_as(result.exit_status);
 }
 
 static int plan(struct cli *cli, const struct ckpt_restore_req *req)

@@ -5,7 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util/clock.h"
@@ -124,4 +128,24 @@ int cli_finish(struct cli *cli, int status)
 		return status;
 	fprintf(stderr, "ckpt: stdout: write: %s\n", strerror(errno));
 	return status ? status : CKPT_E_SPACE;
+}
+
+/* Die by the signal that the restored process died by: a shell that waits for us sees the same. The
+ * core file, if any, was written by the process itself; ours would be of no use. */
+int cli_end_as(int wait_status)
+{
+	int sig = WTERMSIG(wait_status);
+	sigset_t set;
+
+	if (WIFEXITED(wait_status))
+		return WEXITSTATUS(wait_status);
+	fflush(NULL);
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	prctl(PR_SET_DUMPABLE, 0);
+	signal(sig, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(sig);
+	return 128 + sig;
 }

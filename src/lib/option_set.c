@@ -6,9 +6,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "util/cleanup.h"
 #include "util/str.h"
@@ -61,26 +63,59 @@ static int parse_number(
 	return 0;
 }
 
-/* "20G" is 20 times 2^30. */
-static int parse_size(
-	const struct option_row *row, const char *value, uint64_t *ret, struct ckpt_error *err)
-{
-	static const char units[] = "KMGT";
-	const char *p = value, *unit;
-	int shift = 0, r = str_u64(&p, 10, ret);
+/* What a letter behind a number multiplies it with. */
+struct unit {
+	char letter;
+	uint64_t factor;
+};
 
-	unit = !r && *p ? strchr(units, toupper((unsigned char)*p)) : NULL;
-	if (unit) {
-		shift = 10 * (int)(unit - units + 1);
+static const struct unit sizes[] = {
+	{'K', 1ULL << 10}, {'M', 1ULL << 20}, {'G', 1ULL << 30}, {'T', 1ULL << 40}, {0, 0}};
+static const struct unit times[] = {{'S', 1}, {'M', 60}, {'H', 3600}, {'D', 86400}, {0, 0}};
+
+static int parse_units(const struct option_row *row, const char *value, const struct unit *units,
+	uint64_t *ret, struct ckpt_error *err)
+{
+	const char *p = value;
+	uint64_t factor = 1;
+	int r = str_u64(&p, 10, ret);
+
+	for (const struct unit *u = units; !r && *p && u->letter; u++) {
+		if (toupper((unsigned char)*p) != u->letter)
+			continue;
+		factor = u->factor;
 		p++;
+		break;
 	}
 	if (r == -EINVAL || (!r && *p))
-		return usage_error(err, "a number of bytes, or with K, M, G or T behind it",
-			"option --%s: '%s' is no size", row->name, value);
-	if (r == -ERANGE || *ret < row->min || *ret > row->max >> shift)
+		return usage_error(err,
+			units == sizes ? "a number of bytes, or with K, M, G or T behind it"
+				       : "a number of seconds, or with s, m, h or d behind it",
+			"option --%s: '%s' can't be read", row->name, value);
+	if (r == -ERANGE || *ret > row->max / factor || *ret * factor < row->min)
 		return usage_error(err, NULL, "option --%s: %s is out of range", row->name, value);
-	*ret <<= shift;
+	*ret *= factor;
 	return 0;
+}
+
+static int parse_signal(
+	const struct option_row *row, const char *value, uint64_t *ret, struct ckpt_error *err)
+{
+	const char *name = str_startswith(value, "SIG");
+
+	name = name ? name : value;
+	for (int sig = 1; sig < NSIG; sig++) {
+		const char *known = sigabbrev_np(sig);
+
+		if (known && strcasecmp(known, name) == 0) {
+			*ret = (uint64_t)sig;
+			return 0;
+		}
+	}
+	if (!isdigit((unsigned char)*value))
+		return usage_error(err, "a name such as USR1, or a number",
+			"option --%s: '%s' is no signal", row->name, value);
+	return parse_number(row, value, ret, err);
 }
 
 static int set_enum(
@@ -197,9 +232,15 @@ int option_set(const struct option_row *row, void *req, struct option_front *fro
 		*(uint64_t *)f = n;
 		return 0;
 	case OPT_SIZE:
-		if (parse_size(row, value, &n, err) < 0)
+	case OPT_TIME:
+		if (parse_units(row, value, row->type == OPT_SIZE ? sizes : times, &n, err) < 0)
 			return -1;
 		*(uint64_t *)f = n;
+		return 0;
+	case OPT_SIGNAL:
+		if (parse_signal(row, value, &n, err) < 0)
+			return -1;
+		*(int *)f = (int)n;
 		return 0;
 	case OPT_STRING:
 		if (check_text(row, value, err) < 0)
@@ -251,6 +292,7 @@ static bool is_set(const struct option_row *row, const void *req)
 		return *(const pid_t *)f;
 	case OPT_U64:
 	case OPT_SIZE:
+	case OPT_TIME:
 		return *(const uint64_t *)f;
 	default:
 		return false;

@@ -24,6 +24,7 @@ COMMON_FIRST(ckpt_explain_req);
 COMMON_FIRST(ckpt_check_req);
 COMMON_FIRST(ckpt_serve_req);
 COMMON_FIRST(ckpt_list_req);
+COMMON_FIRST(ckpt_run_req);
 COMMON_FIRST(ckpt_remove_req);
 COMMON_FIRST(ckpt_gc_req);
 COMMON_FIRST(ckpt_call_req);
@@ -71,6 +72,14 @@ static const struct verb_desc verb_table[] = {
 		"what a dump would save, what it would refuse and why, and what to do about it. "
 		"Exits 0 when nothing would be refused, 3 otherwise.",
 		sizeof(struct ckpt_explain_req)},
+	{VERB_RUN, "run", ARGS_PROGRAM,
+		"[--every TIME] [--keep N] [--restart-on-failure] -- PROGRAM [ARG...]",
+		"run a program, checkpoint it, go on from its last checkpoint",
+		"Runs a program and checkpoints it into the store, periodically or when it is told to. "
+		"Where the program dies, or the machine, it goes on from the last checkpoint: at once "
+		"with --restart-on-failure, and with the next 'ckpt run' of the same job in any case. "
+		"Exits as the program exits; a job whose program ends with 0 is done.",
+		sizeof(struct ckpt_run_req)},
 	{VERB_LIST, "list", ARGS_NONE, "[--json]", "print what is in the store",
 		"Prints the checkpoints in the store, oldest first, each below the one that it needs: "
 		"crid, when, program, tasks, size.",
@@ -388,7 +397,7 @@ static const struct option_row row_table[] = {
 
 	/* what is said, and how */
 	{.verbs = VERB_DUMP | VERB_RESTORE | VERB_SHOW | VERB_VERIFY | VERB_DIFF | VERB_CHECK |
-		  VERB_EXPLAIN | VERB_LIST | VERB_REMOVE | VERB_GC,
+		  VERB_EXPLAIN | VERB_LIST | VERB_REMOVE | VERB_GC | VERB_RUN,
 		.name = "json",
 		.type = OPT_FLAG,
 		FRONT(json),
@@ -423,6 +432,45 @@ static const struct option_row row_table[] = {
 		STR(ckpt_common, trace_file),
 		.metavar = "FILE",
 		.help = "write the stages of the run to FILE, for Chrome's or Perfetto's viewer"},
+
+	/* run */
+	{.verbs = VERB_RUN,
+		.name = "every",
+		.type = OPT_TIME,
+		.offset = offsetof(struct ckpt_run_req, every_s),
+		.min = 1,
+		.max = UINT32_MAX,
+		.metavar = "TIME",
+		.dflt = "never",
+		.help = "a checkpoint each time that so much has passed, such as 10m"},
+	{.verbs = VERB_RUN,
+		.name = "on-signal",
+		.type = OPT_SIGNAL,
+		.offset = offsetof(struct ckpt_run_req, on_signal),
+		.min = 1,
+		.max = 64,
+		.metavar = "SIGNAL",
+		.dflt = "none",
+		.help = "a checkpoint when ckpt gets this signal, such as USR1"},
+	{.verbs = VERB_RUN,
+		.name = "keep",
+		.type = OPT_U64,
+		.offset = offsetof(struct ckpt_run_req, keep),
+		.min = 1,
+		.max = UINT32_MAX,
+		.metavar = "N",
+		.dflt = "all",
+		.help = "keep the N newest of this job"},
+	{.verbs = VERB_RUN,
+		.name = "restart-on-failure",
+		FLAG(ckpt_run_req, restart_on_failure),
+		.help = "when it dies or its status is not 0, go on from the last checkpoint"},
+	{.verbs = VERB_RUN,
+		.name = "name",
+		STR(ckpt_run_req, name),
+		.metavar = "NAME",
+		.dflt = "by program, arguments and working directory",
+		.help = "name of the job: the same name goes on where it was"},
 
 	/* store */
 	{.verbs = VERB_REMOVE,

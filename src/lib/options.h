@@ -28,18 +28,20 @@ enum verb {
 	VERB_LIST = 1 << 9,
 	VERB_REMOVE = 1 << 10,
 	VERB_GC = 1 << 11,
-	VERB_HELP = 1 << 12,
-	VERB_ALL = (1 << 13) - 1
+	VERB_RUN = 1 << 12,
+	VERB_HELP = 1 << 13,
+	VERB_ALL = (1 << 14) - 1
 };
 
 /** What a positional argument of a verb is. */
 enum verb_args {
 	ARGS_NONE,
-	ARGS_IMAGE,  /* one directory or crid, unless --dir names it */
-	ARGS_IMAGES, /* two of them */
-	ARGS_CRID,   /* one crid, unless --crid names it */
-	ARGS_CALL,   /* a method, and its parameters as JSON */
-	ARGS_VERB    /* the name of a verb, or nothing */
+	ARGS_IMAGE,   /* one directory or crid, unless --dir names it */
+	ARGS_IMAGES,  /* two of them */
+	ARGS_CRID,    /* one crid, unless --crid names it */
+	ARGS_PROGRAM, /* a program and its arguments */
+	ARGS_CALL,    /* a method, and its parameters as JSON */
+	ARGS_VERB     /* the name of a verb, or nothing */
 };
 
 struct verb_desc {
@@ -72,6 +74,8 @@ enum option_type {
 	OPT_STRING,  /* const char *, borrowed */
 	OPT_PID,     /* pid_t */
 	OPT_U64,     /* uint64_t */
+	OPT_TIME,    /* uint64_t, seconds: with s, m, h or d behind it */
+	OPT_SIGNAL,  /* int: a number, or a name without SIG */
 	OPT_SIZE,    /* uint64_t, bytes: with K, M, G or T behind it */
 	OPT_ENUM,    /* int, one of names */
 	OPT_LEVEL,   /* enum ckpt_log_level: -v raises it, -vN sets it to N - 1 */

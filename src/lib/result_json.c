@@ -64,16 +64,23 @@ json_t *dump_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result
 						      : CKPT_TARGET_GONE));
 }
 
+/* How a program has ended. */
+static void add_status(json_t *o, int wait_status)
+{
+	if (WIFEXITED(wait_status))
+		json_object_set_new(o, "exit_code", json_integer(WEXITSTATUS(wait_status)));
+	if (WIFSIGNALED(wait_status))
+		json_object_set_new(o, "signal", json_integer(WTERMSIG(wait_status)));
+}
+
 json_t *restore_json(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
 {
 	json_t *o = json_pack("{s:o, s:i, s:I, s:I, s:I, s:I}", "crid", json_crid(r->crid), "pid",
 		(int)r->pid, "tasks", (json_int_t)r->tasks, "threads", (json_int_t)r->threads,
 		"bytes", (json_int_t)r->bytes, "total_ns", (json_int_t)r->total_ns);
 
-	if (!req->detach && WIFEXITED(r->exit_status))
-		json_object_set_new(o, "exit_code", json_integer(WEXITSTATUS(r->exit_status)));
-	if (!req->detach && WIFSIGNALED(r->exit_status))
-		json_object_set_new(o, "signal", json_integer(WTERMSIG(r->exit_status)));
+	if (!req->detach)
+		add_status(o, r->exit_status);
 	return o;
 }
 
@@ -156,4 +163,13 @@ json_t *gc_json(const struct ckpt_gc_result *r)
 	return json_pack("{s:I, s:I, s:I, s:I}", "removed", (json_int_t)r->removed, "removed_bytes",
 		(json_int_t)r->removed_bytes, "left", (json_int_t)r->left, "left_bytes",
 		(json_int_t)r->left_bytes);
+}
+
+json_t *run_json(const struct ckpt_run_result *r)
+{
+	json_t *o = json_pack("{s:I, s:I}", "checkpoints", (json_int_t)r->checkpoints, "restarts",
+		(json_int_t)r->restarts);
+
+	add_status(o, r->exit_status);
+	return o;
 }

@@ -26,6 +26,7 @@ json_t *verify_json(const struct ckpt_verify_result *r);
 json_t *explain_json(const struct ckpt_explain_result *r);
 json_t *check_json(const struct ckpt_check_result *r);
 json_t *list_json(const struct ckpt_list_result *r);
+json_t *run_json(const struct ckpt_run_result *r);
 json_t *gc_json(const struct ckpt_gc_result *r);
 
 #endif

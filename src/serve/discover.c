@@ -43,6 +43,7 @@ static const char *type_name(const struct option_row *row)
 	case OPT_PID:
 	case OPT_U64:
 	case OPT_SIZE:
+	case OPT_TIME:
 	case OPT_LEVEL:
 		return "integer";
 	case OPT_STRINGS:
