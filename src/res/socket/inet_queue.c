@@ -9,6 +9,7 @@
  * sender, whose interface would be another, and what a socket that is bound to a device can't be sent.
  */
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/udp.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -25,9 +26,9 @@
 #define CONTROL_MAX  1024
 #define TTL_USUAL    64
 
-/* How long what was sent to ourselves may take. */
-#define ARRIVE_STEP_US 1000
-#define ARRIVE_STEPS   100
+/* How long all that was sent to ourselves may take. */
+#define ARRIVE_STEP_US 100
+#define ARRIVE_STEPS   2000
 
 socklen_t inet_addr_read(const ProtobufCBinaryData *b, union inet_addr *ret)
 {
@@ -62,7 +63,7 @@ static ssize_t peek(
 		.msg_iov = iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
-		.msg_controllen = control ? CONTROL_MAX : 0};
+		.msg_controllen = CONTROL_MAX};
 	return recvmsg(fd, h, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 }
 
@@ -153,8 +154,7 @@ static int read_all(int fd, Ckpt__Inet *m)
 	return r;
 }
 
-/* Calls fn with the position at the first datagram; then it is what it was. */
-static int from_the_first(int fd, int (*fn)(int fd, void *arg), void *arg)
+int inet_queue_collect(int fd, Ckpt__Inet *m)
 {
 	int was = -1, first = 0, r;
 	socklen_t len = sizeof(was);
@@ -162,46 +162,25 @@ static int from_the_first(int fd, int (*fn)(int fd, void *arg), void *arg)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, &len) < 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &first, sizeof(first)) < 0)
 		return -errno;
-	r = fn(fd, arg);
-	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, sizeof(was)) < 0 && r >= 0)
+	r = read_all(fd, m);
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, sizeof(was)) < 0 && r == 0)
 		r = -errno;
 	return r;
 }
 
-static int read_fn(int fd, void *arg)
-{
-	return read_all(fd, arg);
-}
-
-int inet_queue_collect(int fd, Ckpt__Inet *m)
-{
-	return from_the_first(fd, read_fn, m);
-}
-
 /* ---- restore ---- */
-
-static int count_fn(int fd, void *arg)
-{
-	struct iovec iov = {NULL, 0};
-	union inet_addr from;
-	struct msghdr h;
-	int n = 0;
-
-	(void)arg;
-	while (peek(fd, &h, &iov, &from, NULL) >= 0)
-		n++;
-	return n;
-}
 
 /* What all datagrams of a socket have in common. */
 struct putting {
 	int fd, raw4, raw6;
 	int protocol;
-	bool shared;           /* others may be bound to the same address */
-	union inet_addr local; /* where the socket is */
-	union inet_addr known; /* the last address that was found to be one of this machine */
-	unsigned sent, lost;
-	bool empty;  /* one of them has no data */
+	bool shared;              /* one of a group that is bound to the same address */
+	union inet_addr local;    /* where the socket is */
+	union inet_addr known;    /* the last address that was found to be one of this machine */
+	int cpu;                  /* of SO_INCOMING_CPU, which a connected socket loses */
+	char device[IF_NAMESIZE]; /* likewise of SO_BINDTODEVICE */
+	int patience;             /* steps that may still be waited */
+	unsigned lost;
 	bool denied; /* for want of CAP_NET_RAW */
 };
 
@@ -241,19 +220,53 @@ static bool link_local(const union inet_addr *a)
 	return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr);
 }
 
-/* Whoever is connected to the sender is preferred to all others at the same address. */
-static bool prefer(int fd, const ProtobufCBinaryData *from)
-{
-	return connect(fd, (const struct sockaddr *)from->data, (socklen_t)from->len) == 0;
-}
-
 /* As it was not connected before; what has arrived has left the number of its CPU. */
-static void disconnect(int fd, int cpu)
+static void disconnect(const struct putting *p)
 {
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
 
-	connect(fd, &none, sizeof(none));
-	setsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, sizeof(cpu));
+	connect(p->fd, &none, sizeof(none));
+	setsockopt(p->fd, SOL_SOCKET, SO_INCOMING_CPU, &p->cpu, sizeof(p->cpu));
+	if (*p->device)
+		setsockopt(p->fd, SOL_SOCKET, SO_BINDTODEVICE, p->device, sizeof(p->device));
+}
+
+/*
+ * Whoever is connected to the sender is preferred to all others of a group. It is given the address that the
+ * machine has on the way there, if it had none.
+ */
+static bool prefer(struct putting *p, const ProtobufCBinaryData *from)
+{
+	socklen_t len = sizeof(p->local);
+
+	disconnect(p);
+	memset(&p->local, 0, sizeof(p->local));
+	return connect(p->fd, (const struct sockaddr *)from->data, (socklen_t)from->len) == 0 &&
+	       getsockname(p->fd, &p->local.sa, &len) == 0;
+}
+
+/* Bytes of memory that the queue takes. */
+static uint32_t queued(int fd)
+{
+	uint32_t v[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(v);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, v, &len) == 0 ? v[SK_MEMINFO_RMEM_ALLOC] : 0;
+}
+
+/* Sent and arrived: so they come in order, whatever CPU carries them. */
+static bool send_one(struct putting *p, int raw, const struct udp_packet *u)
+{
+	uint32_t before = queued(p->fd);
+
+	if (udp_packet_send(raw, u) < 0)
+		return false;
+	for (; queued(p->fd) <= before; p->patience--) {
+		if (p->patience <= 0)
+			return false;
+		usleep(ARRIVE_STEP_US);
+	}
+	return true;
 }
 
 static bool put_one(struct putting *p, const Ckpt__InetDatagram *e)
@@ -271,19 +284,15 @@ static bool put_one(struct putting *p, const Ckpt__InetDatagram *e)
 	if (!inet_addr_read(&e->from, &from))
 		return false;
 	inet_addr_plain(&from);
-	if (link_local(&from) || !destination(p, e, &from, &to) ||
-		(p->shared && !prefer(p->fd, &e->from)))
+	if (link_local(&from) || (p->shared && !prefer(p, &e->from)) ||
+		!destination(p, e, &from, &to))
 		return false;
 	p->known = to;
 	raw = from.sa.sa_family == AF_INET ? &p->raw4 : &p->raw6;
 	if (*raw < 0)
 		*raw = udp_packet_socket(from.sa.sa_family);
 	p->denied |= *raw == -EPERM;
-	if (*raw < 0 || udp_packet_send(*raw, &u) < 0)
-		return false;
-	p->sent++;
-	p->empty |= !e->data.len;
-	return true;
+	return *raw >= 0 && send_one(p, *raw, &u);
 }
 
 static int number(int fd, int name)
@@ -294,53 +303,28 @@ static int number(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &n, &len) == 0 ? n : 0;
 }
 
-/* It is bound to a device, and what we send comes from lo. */
-static bool elsewhere(int fd)
-{
-	char name[IF_NAMESIZE] = "";
-	socklen_t len = sizeof(name);
-
-	return getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) == 0 && len &&
-	       strcmp(name, "lo") != 0;
-}
-
-/*
- * Return: how many of those that were sent have arrived. An empty datagram can be peeked at only once, and
- * that is left to whoever comes next; then it is not looked.
- */
-static unsigned arrived(const struct putting *p)
-{
-	int n = 0;
-
-	if (p->empty)
-		return p->sent;
-	for (int i = 0; i < ARRIVE_STEPS; i++, usleep(ARRIVE_STEP_US)) {
-		n = from_the_first(p->fd, count_fn, NULL);
-		if (n < 0 || (unsigned)n >= p->sent)
-			break;
-	}
-	return n < 0 ? 0 : MIN((unsigned)n, p->sent);
-}
-
 int inet_queue_put(struct open_ctx *o, int fd, const Ckpt__Socket *s, const Ckpt__Inet *m)
 {
-	struct putting p = {.fd = fd, .raw4 = -EBADF, .raw6 = -EBADF, .protocol = s->protocol};
-	socklen_t len = sizeof(p.local);
-	int cpu;
+	struct putting p = {.fd = fd,
+		.raw4 = -EBADF,
+		.raw6 = -EBADF,
+		.protocol = s->protocol,
+		.patience = ARRIVE_STEPS};
+	socklen_t len = sizeof(p.local), device_len = sizeof(p.device);
+	bool elsewhere;
 
 	if (!m->n_queue)
 		return 0;
 	if (getsockname(fd, &p.local.sa, &len) < 0)
 		return op_fail(o->op, CKPT_E_SYSTEM, errno, "getsockname", NULL, "a UDP socket");
-	p.shared = number(fd, SO_REUSEADDR) || number(fd, SO_REUSEPORT);
-	cpu = number(fd, SO_INCOMING_CPU);
+	p.shared = number(fd, SO_REUSEPORT);
+	p.cpu = number(fd, SO_INCOMING_CPU);
+	getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, p.device, &device_len);
+	elsewhere = *p.device && strcmp(p.device, "lo") != 0; /* what we send comes from lo */
 	for (size_t i = 0; i < m->n_queue; i++)
-		if (elsewhere(fd) || !put_one(&p, m->queue[i]))
-			p.lost++;
-	if (p.sent)
-		p.lost += p.sent - arrived(&p);
+		p.lost += elsewhere || !put_one(&p, m->queue[i]);
 	if (p.shared)
-		disconnect(fd, cpu);
+		disconnect(&p);
 	fd_close(p.raw4);
 	fd_close(p.raw6);
 	if (p.lost)
