@@ -94,6 +94,13 @@ enum ckpt_unix_outside {
 	CKPT_UNIX_RECONNECT   /* at a restore it connects again to the same name */
 };
 
+/* A connection of TCP whose other end is not of the tree. */
+enum ckpt_tcp {
+	CKPT_TCP_KEEP = 0, /* it goes on */
+	CKPT_TCP_CLOSE,    /* at a restore both ends find it closed */
+	CKPT_TCP_RESET     /* at a restore both ends find it reset */
+};
+
 struct ckpt_dump_req {
 	struct ckpt_common common;
 	pid_t pid;
@@ -111,6 +118,7 @@ struct ckpt_dump_req {
 	const char *const *resources; /* "KIND=refuse|ignore|close|null" */
 	const char *policy;           /* a file: "fd ..." or "resource ..." a line, or NULL */
 	enum ckpt_unix_outside unix_outside;
+	enum ckpt_tcp tcp; /* those that are not kept end when the program does */
 };
 
 struct ckpt_dump_result {
@@ -155,6 +163,8 @@ struct ckpt_restore_req {
 	enum ckpt_changed_files changed_files;
 	enum ckpt_cgroups cgroups;
 	bool new_ptys; /* a terminal whose number is taken gets another */
+	enum ckpt_tcp tcp;
+	const char *const *tcp_map; /* "OLD=NEW": sockets of TCP get another local address; a list, or NULL */
 	bool json;     /* of ckpt_plan(): one JSON object instead of the text for people */
 	/* Unless detached: called when the tree runs, before it is waited for; may be NULL. */
 	void (*started)(void *arg, const struct ckpt_restore_result *result);

@@ -343,7 +343,7 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 
 	fd_limit_raise();
 	tcp_locks_clean(op, 0);
-	tcp_hold_init(&d.tcp, !req->leave_running && !req->leave_stopped);
+	tcp_hold_init(&d.tcp, !req->leave_running && !req->leave_stopped, req->tcp);
 	d.policy.unix_outside = req->unix_outside;
 	collect_init(&d);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {

@@ -54,7 +54,7 @@ static struct tcphdr header_of(
 		.th_seq = htonl(s->seq),
 		.th_ack = htonl(s->ack),
 		.th_off = sizeof(h) / 4,
-		.th_flags = TH_ACK | (s->fin ? TH_FIN : 0),
+		.th_flags = TH_ACK | (s->fin ? TH_FIN : 0) | (s->rst ? TH_RST : 0),
 		.th_win = htons(s->window)};
 
 	sum += IPPROTO_TCP + sizeof(h) + sum_of(&h, sizeof(h));

@@ -16,7 +16,7 @@ struct tcp_segment {
 	const struct sockaddr_storage *from, *to; /* of one family */
 	uint32_t seq, ack;
 	uint16_t window; /* as in the header: scaled down */
-	bool fin;
+	bool fin, rst;
 };
 
 /**

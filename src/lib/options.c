@@ -11,6 +11,7 @@
 
 #include "res/file/fdpolicy.h"
 #include "res/ipc/wish.h"
+#include "res/socket/tcp.h"
 #include "util/vec.h"
 
 #define COMMON_FIRST(type)                                                                         \
@@ -128,6 +129,13 @@ static const struct option_name unix_names[] = {
 	{"refuse", CKPT_UNIX_REFUSE},
 	{"close", CKPT_UNIX_CLOSE},
 	{"reconnect", CKPT_UNIX_RECONNECT},
+	{NULL, 0},
+};
+
+static const struct option_name tcp_names[] = {
+	{"keep", CKPT_TCP_KEEP},
+	{"close", CKPT_TCP_CLOSE},
+	{"reset", CKPT_TCP_RESET},
 	{NULL, 0},
 };
 
@@ -338,6 +346,29 @@ static const struct option_row row_table[] = {
 		.metavar = "HOW",
 		.dflt = "refuse, naming both ends",
 		.help = "unix sockets connected to other programs: refuse, close or reconnect"},
+	{.verbs = VERB_DUMP,
+		.name = "tcp",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_dump_req, tcp),
+		.names = tcp_names,
+		.metavar = "HOW",
+		.dflt = "keep",
+		.help = "TCP connections to other programs: keep, close or reset both ends"},
+	{.verbs = VERB_RESTORE,
+		.name = "tcp",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_restore_req, tcp),
+		.names = tcp_names,
+		.metavar = "HOW",
+		.dflt = "keep",
+		.help = "TCP connections to other programs: keep, close or reset both ends"},
+	{.verbs = VERB_RESTORE,
+		.name = "tcp-map",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_restore_req, tcp_map),
+		.metavar = "OLD=NEW",
+		.check = tcp_map_wrong,
+		.help = "TCP sockets with address OLD get NEW instead; repeatable"},
 	{.verbs = VERB_EXPLAIN,
 		.name = "unix-outside",
 		.type = OPT_ENUM,

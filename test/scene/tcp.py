@@ -51,7 +51,7 @@ def tables():
     return [name.split(b"\0")[0].decode() for name in text.split(b"ckpt-")[1:]]
 
 
-def begin(s):
+def begin(s, server=SERVER):
     """The server runs, a client of ours is connected."""
     client = socket.socket()
 
@@ -64,7 +64,7 @@ def begin(s):
             client.connect(("127.0.0.1", int(f.read())))
     thread = threading.Thread(target=connect)
     thread.start()
-    s.begin(SERVER)
+    s.begin(server)
     thread.join()
     client.settimeout(20)
     return client
@@ -112,3 +112,120 @@ def scene_tcp_client_outside(s):
     if last != b"end %d" % sent:
         raise Failure(f"expected end {sent}, got {last!r}")
     s.verdict(s.reap_in_time())
+
+
+# Says how its connection ends, and whether it can still write.
+TELLER = """
+import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen(8)
+with open("port.new", "w") as f:
+    f.write(str(s.getsockname()[1]))
+os.rename("port.new", "port")
+c, _ = s.accept()
+pair = socket.socket()
+pair.connect(s.getsockname())
+other, _ = s.accept()
+pair.send(b"inside")
+with open("ready", "w"):
+    pass
+signal.sigwait([GO])
+seen = []
+for _ in range(3):
+    try:
+        word = c.recv(100)
+        seen.append(word.decode() or "end")
+    except OSError as e:
+        seen.append(e.__class__.__name__)
+try:
+    c.send(b"x")
+    seen.append("sent")
+except OSError as e:
+    seen.append(e.__class__.__name__)
+check(other.recv(100), b"inside", "the connection inside the tree")
+pair.close()
+check(other.recv(100), b"", "its end")
+with open("seen", "w") as f:
+    f.write(" ".join(seen))
+"""
+
+
+def how_it_ended(client):
+    try:
+        return client.recv(100)
+    except ConnectionResetError:
+        return None
+
+
+def not_kept(s, when, how, at_client, seen):
+    client = begin(s, TELLER)
+    client.sendall(b"before")
+    time.sleep(0.05)
+    s.save(*([f"--tcp={how}"] if when == "dump" else []))
+    if when == "dump" and how_it_ended(client) != at_client:
+        raise Failure("the client was told something else when the program died")
+    s.restore(*([f"--tcp={how}"] if when == "restore" else []))
+    if when == "restore" and how_it_ended(client) != at_client:
+        raise Failure("the client was told something else when the program was back")
+    s.finish()
+    with open(s.file("seen"), encoding="ascii") as f:
+        got = f.read()
+    if got != seen:
+        raise Failure(f"the program saw '{got}', expected '{seen}'")
+
+
+def scene_tcp_close_at_restore(s):
+    """--tcp=close of a restore: both sides see the end; a connection inside the tree is kept."""
+    not_kept(s, "restore", "close", b"", "before end end BrokenPipeError")
+
+
+def scene_tcp_reset_at_restore(s):
+    """--tcp=reset of a restore: both sides see a reset."""
+    not_kept(s, "restore", "reset", None, "before ConnectionResetError end BrokenPipeError")
+
+
+def scene_tcp_close_at_dump(s):
+    """--tcp=close of a dump: the client sees what the death of the program does, the program an end."""
+    # what the program had not read makes the kernel reset the connection
+    not_kept(s, "dump", "close", None, "before end end BrokenPipeError")
+
+
+def scene_tcp_reset_at_dump(s):
+    """--tcp=reset of a dump."""
+    not_kept(s, "dump", "reset", None, "before ConnectionResetError end BrokenPipeError")
+
+
+# Both ends, and a server that listens, at addresses that change.
+MOVED = """
+import socket
+s = socket.socket()
+s.bind(("127.0.0.2", 0))
+s.listen(8)
+c = socket.socket()
+c.connect(s.getsockname())
+d, _ = s.accept()
+c.send(b"before")
+port = s.getsockname()[1]
+client = c.getsockname()
+ready()
+check(s.getsockname(), ("127.0.0.3", port), "the listener")
+check(d.getsockname(), ("127.0.0.3", port), "the server's end")
+check(c.getpeername(), ("127.0.0.3", port), "the client's peer")
+check(c.getsockname(), client, "the client's end")
+check(d.recv(100), b"before", "what was unread")
+d.send(b"after")
+check(c.recv(100), b"after", "what was sent")
+e = socket.create_connection(("127.0.0.3", port))
+s.accept()[0].send(b"new")
+check(e.recv(100), b"new", "a new connection")
+"""
+
+
+def scene_tcp_map(s):
+    """--tcp-map: the server's address is another one, at both ends."""
+    s.begin(MOVED)
+    s.save()
+    s.restore_fails(2, "--tcp-map", more=("--tcp-map", "127.0.0.2"))
+    s.restore("--tcp-map", "127.0.0.2=127.0.0.3")
+    s.finish()

@@ -218,8 +218,7 @@ static Ckpt__Tcp__Kind kind_of(int fd, const struct tcp_info *info, Ckpt__Tcp *m
 	return has_ended(fd) ? CKPT__TCP__KIND__ENDED : CKPT__TCP__KIND__UNCONNECTED;
 }
 
-/* A look at no more than is there does not come to the error behind it. */
-static int collect_unread(int fd, Ckpt__Tcp *m)
+int tcp_collect_unread(int fd, Ckpt__Tcp *m)
 {
 	int n = 0;
 	ssize_t got;
@@ -270,7 +269,7 @@ static int collect_kind(struct collect *c, uint64_t id, const struct file_look *
 	case CKPT__TCP__KIND__CONNECTING:
 		return collect_connection(c, id, l, &info, m);
 	case CKPT__TCP__KIND__ENDED:
-		return collect_unread(l->fd, m) < 0 ? collect_oom(c) : 0;
+		return tcp_collect_unread(l->fd, m) < 0 ? collect_oom(c) : 0;
 	default:
 		return 0;
 	}

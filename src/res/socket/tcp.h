@@ -53,18 +53,20 @@ struct tcp_lock {
 /* A connection of the program. */
 struct tcp_held {
 	uint64_t id;
-	int fd; /* our duplicate */
+	int fd;     /* our duplicate */
+	bool reset; /* its peer is told when the program is dead */
 };
 
 struct tcp_hold {
 	struct tcp_held *v; /* ascending by id */
 	size_t n, cap;
 	struct tcp_lock lock;
-	bool dies; /* the dump ends the program: all is held until then */
+	bool dies;         /* the dump ends the program: all is held until then */
+	enum ckpt_tcp how; /* what is to become of those whose peer is not in the tree */
 };
 
 /** tcp_hold_init() - hold nothing */
-void tcp_hold_init(struct tcp_hold *h, bool dies);
+void tcp_hold_init(struct tcp_hold *h, bool dies, enum ckpt_tcp how);
 
 /**
  * tcp_hold_seal() - the image exists: kill the program, so that its peers notice nothing
@@ -87,8 +89,21 @@ socklen_t tcp_end_get(int family, const struct Ckpt__TcpEnd *m, struct sockaddr_
 /** tcp_end_plain() - an IPv4 address that is written as one of IPv6 becomes one of IPv4, as in packets */
 void tcp_end_plain(struct sockaddr_storage *a);
 
+/**
+ * tcp_collect_unread() - the state of a connection that has ended: what was received
+ * A look at no more than is there does not come to the error behind it.
+ * Return: 0; -ENOMEM
+ */
+int tcp_collect_unread(int fd, struct Ckpt__Tcp *m);
+
 /** tcp_lock_add() - a connection to be locked. Return: 0; -EINVAL: it is none; -ENOMEM */
 int tcp_lock_add(struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
+
+/** tcp_lock_sort() - all have been added */
+void tcp_lock_sort(struct tcp_lock *l);
+
+/** tcp_inside() - whether the other end of a connection is among those of a sorted lock, too */
+bool tcp_inside(const struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
 
 /** tcp_lock_take() - lock them; where that can't be it is warned of */
 void tcp_lock_take(struct ckpt_op *op, struct tcp_lock *l);
@@ -131,6 +146,7 @@ struct tcp_plan {
 	bool done;                   /* all sockets are as they were */
 	struct tcp_lock lock;        /* ours; the image's may be there as well */
 	char name[NETLOCK_NAME_LEN]; /* of the image's */
+	bool mapped;                 /* addresses are those that the user wishes */
 	uint64_t away_ns;            /* since the dump */
 };
 
@@ -145,6 +161,12 @@ uint64_t tcp_away_ns(uint64_t since_ns);
  * It matters for how long they wait, no more: what fails is passed over.
  */
 void tcp_late(const struct plan *p);
+
+/** tcp_map_wrong() - Return: NULL; or the static reason why a text is no value of --tcp-map */
+const char *tcp_map_wrong(const char *text);
+
+/** tcp_map() - give all sockets the addresses that the user wishes. Return: 0; negative after op_fail() */
+int tcp_map(struct open_ctx *o);
 
 /* File operations, and the resource's go(): see tcp_finish.c, tcp_open.c, tcp_go.c. */
 int tcp_finish(struct collect_tree *t);

@@ -17,6 +17,7 @@
 #include "res/file/seen.h"
 #include "res/socket/tcp.h"
 #include "util/cleanup.h"
+#include "util/fd.h"
 #include "util/vec.h"
 
 /* ---- who is being connected ---- */
@@ -164,20 +165,76 @@ static int read_states(struct collect_tree *t)
 	return r;
 }
 
-static int lock(struct collect_tree *t)
+static int lock_add_all(struct collect_tree *t)
 {
 	struct tcp_hold *h = t->tcp;
 
+	h->lock.n = 0;
 	for (size_t i = 0; i < h->n; i++) {
 		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->v[i].id);
 		const Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->v[i].id);
 
-		if (tcp_lock_add(&h->lock, s->family, m) < 0)
+		if (!h->v[i].reset && tcp_lock_add(&h->lock, s->family, m) < 0)
 			return op_fail(
 				t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu connections", h->n);
 	}
-	tcp_lock_take(t->op, &h->lock);
+	tcp_lock_sort(&h->lock);
 	return 0;
+}
+
+/* What was received is read before the end is. */
+static int end_one(struct tcp_hold *h, size_t i, Ckpt__Tcp *m)
+{
+	protobuf_c_message_free_unpacked(&m->local->base, NULL);
+	protobuf_c_message_free_unpacked(&m->peer->base, NULL);
+	protobuf_c_message_free_unpacked(&m->state->base, NULL);
+	m->local = m->peer = NULL;
+	m->state = NULL;
+	m->kind = CKPT__TCP__KIND__ENDED;
+	m->error = h->how == CKPT_TCP_RESET ? CKPT__TCP__ERROR__RESET : CKPT__TCP__ERROR__NONE;
+	return tcp_collect_unread(h->v[i].fd, m);
+}
+
+/* Those whose peer is not in the tree, if they are not to be kept. */
+static int end_outside(struct collect_tree *t)
+{
+	struct tcp_hold *h = t->tcp;
+	size_t kept = 0, ended = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < h->n && r == 0; i++) {
+		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->v[i].id);
+		Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->v[i].id);
+
+		if (!tcp_inside(&h->lock, s->family, m)) {
+			h->v[i].reset = h->how == CKPT_TCP_RESET;
+			r = end_one(h, i, m);
+			ended++;
+		}
+		if (m->kind != CKPT__TCP__KIND__ENDED || h->v[i].reset)
+			h->v[kept++] = h->v[i];
+		else
+			fd_close(h->v[i].fd);
+	}
+	h->n = r < 0 ? h->n : kept;
+	if (r == 0)
+		op_info(t->op, "%zu connections to other programs are not kept", ended);
+	return r < 0 ? op_fail(t->op, CKPT_E_SPACE, -r, NULL, NULL, "%zu connections", h->n) : 0;
+}
+
+static int lock(struct collect_tree *t)
+{
+	struct tcp_hold *h = t->tcp;
+	int r = lock_add_all(t);
+
+	if (r == 0 && h->how != CKPT_TCP_KEEP) {
+		r = end_outside(t);
+		if (r == 0)
+			r = lock_add_all(t);
+	}
+	if (r == 0)
+		tcp_lock_take(t->op, &h->lock);
+	return r;
 }
 
 /* Who goes on is locked only while we look: its peers have to wait for every packet that is lost. */

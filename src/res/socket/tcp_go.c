@@ -33,6 +33,7 @@
 struct going {
 	const struct plan *p;
 	struct nft_batch own, lasting; /* the ends of both locks */
+	enum ckpt_tcp how;
 	int inject4, inject6;
 	int r;
 	const Ckpt__Tcp *failed;
@@ -104,21 +105,29 @@ static uint32_t recv_end(const struct end *e)
 	return e->s->recv_seq + (uint32_t)e->s->received.len;
 }
 
-static int hear(const struct end *e, uint32_t ack, bool fin)
+static int inject(const struct end *e, struct tcp_segment seg, bool to_peer)
 {
 	struct sockaddr_storage local, peer;
-	struct tcp_segment seg = {.from = &peer,
-		.to = &local,
-		.seq = recv_end(e),
-		.ack = ack,
-		.window = (uint16_t)MIN(e->s->snd_wnd >> e->s->send_scale, (uint32_t)UINT16_MAX),
-		.fin = fin};
+
+	seg.from = to_peer ? &local : &peer;
+	seg.to = to_peer ? &peer : &local;
 
 	tcp_end_get(e->family, e->m->local, &local);
 	tcp_end_get(e->family, e->m->peer, &peer);
 	tcp_end_plain(&local);
 	tcp_end_plain(&peer);
 	return tcp_inject(local.ss_family == AF_INET6 ? e->g->inject6 : e->g->inject4, &seg);
+}
+
+static int hear(const struct end *e, uint32_t ack, bool fin)
+{
+	struct tcp_segment seg = {.seq = recv_end(e),
+		.ack = ack,
+		.window = (uint16_t)MIN(
+			e->s->snd_wnd >> (e->s->send_scale & 31), (uint32_t)UINT16_MAX),
+		.fin = fin};
+
+	return inject(e, seg, false);
 }
 
 static int hear_end(const struct end *e)
@@ -161,6 +170,37 @@ static int ends_after(const struct end *e)
 	return r;
 }
 
+/* ---- connections that are not kept ---- */
+
+/* As if each side had closed it: ours first, as what is acknowledged then the peer has not sent. */
+static int close_both(const struct end *e)
+{
+	if (!e->s->fin_sent && shutdown(e->fd, SHUT_WR) < 0)
+		return -errno;
+	return e->s->fin_received ? 0 : hear_end(e);
+}
+
+/* As if each side had reset it. What the peer expects next it tells, if that is something else. */
+static int reset_both(const struct end *e)
+{
+	uint32_t next = send_end(e) + e->s->fin_sent;
+	uint32_t expected = recv_end(e) + e->s->fin_received;
+	struct tcp_segment seg = {.seq = next, .ack = expected, .rst = true};
+	int r = inject(e, seg, true), r2;
+
+	seg.seq = expected;
+	seg.ack = e->s->send_seq;
+	r2 = inject(e, seg, false);
+	return r < 0 ? r : r2;
+}
+
+static int end_both(const struct end *e)
+{
+	if (e->g->how == CKPT_TCP_KEEP || tcp_inside(&e->g->p->tcp->lock, e->family, e->m))
+		return 0;
+	return e->g->how == CKPT_TCP_CLOSE ? close_both(e) : reset_both(e);
+}
+
 /* ---- all of them ---- */
 
 static int go_on(const struct end *e, const Ckpt__Socket *sock)
@@ -174,6 +214,8 @@ static int go_on(const struct end *e, const Ckpt__Socket *sock)
 		r = send_rest(e);
 	if (r == 0)
 		r = ends_after(e);
+	if (r == 0)
+		r = end_both(e);
 	tcp_rooms(e->fd, e->s);
 	return r;
 }
@@ -246,7 +288,8 @@ static int open_inject(struct going *g)
 	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
 		const Ckpt__Tcp *m = (const void *)rec->msg;
 
-		any |= m->state && (m->state->fin_received || m->state->fin_acked);
+		any |= m->state &&
+		       (m->state->fin_received || m->state->fin_acked || g->how != CKPT_TCP_KEEP);
 	}
 	if (!any)
 		return 0;
@@ -254,13 +297,14 @@ static int open_inject(struct going *g)
 	g->inject6 = tcp_inject_open(AF_INET6); /* a machine may not have it */
 	if (g->inject4 == -EPERM)
 		return op_fail(g->p->op, CKPT_E_PRIVILEGE, EPERM, "socket",
-			"run as root: this takes CAP_NET_RAW", "connections that are half closed");
+			"run as root: this takes CAP_NET_RAW",
+			"connections that are half closed, or to be closed");
 	return 0;
 }
 
 int tcp_go(struct plan *p)
 {
-	struct going g = {.p = p, .inject4 = -EBADF, .inject6 = -EBADF};
+	struct going g = {.p = p, .how = p->req->tcp, .inject4 = -EBADF, .inject6 = -EBADF};
 	char text[TCP_TEXT_MAX];
 	int r;
 

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,20 +36,55 @@ static void end_of(struct sockaddr_storage *a, int *family, uint8_t addr[16], ui
 		a->ss_family == AF_INET6 ? 16 : 4);
 }
 
-int tcp_lock_add(struct tcp_lock *l, int family, const Ckpt__Tcp *m)
+static int conn_of(int family, const Ckpt__Tcp *m, struct netlock_conn *ret)
 {
 	struct sockaddr_storage local, peer;
-	struct netlock_conn c = {0};
 
+	memset(ret, 0, sizeof(*ret)); /* it is compared whole */
 	if (!m->local || !m->peer || !tcp_end_get(family, m->local, &local) ||
 		!tcp_end_get(family, m->peer, &peer))
 		return -EINVAL;
-	if (vec_reserve(&l->v, &l->cap, l->n + 1, sizeof(*l->v)) < 0)
-		return -ENOMEM;
-	end_of(&local, &c.family, c.local, &c.local_port);
-	end_of(&peer, &c.family, c.peer, &c.peer_port);
-	l->v[l->n++] = c;
+	end_of(&local, &ret->family, ret->local, &ret->local_port);
+	end_of(&peer, &ret->family, ret->peer, &ret->peer_port);
 	return 0;
+}
+
+int tcp_lock_add(struct tcp_lock *l, int family, const Ckpt__Tcp *m)
+{
+	struct netlock_conn c;
+	int r = conn_of(family, m, &c);
+
+	if (r == 0)
+		r = vec_reserve(&l->v, &l->cap, l->n + 1, sizeof(*l->v));
+	if (r == 0)
+		memcpy(&l->v[l->n++], &c, sizeof(c));
+	return r;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct netlock_conn));
+}
+
+void tcp_lock_sort(struct tcp_lock *l)
+{
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), by_bytes);
+}
+
+bool tcp_inside(const struct tcp_lock *l, int family, const Ckpt__Tcp *m)
+{
+	struct netlock_conn c, other;
+
+	if (!l->n || conn_of(family, m, &c) < 0)
+		return false;
+	memset(&other, 0, sizeof(other));
+	other.family = c.family;
+	memcpy(other.local, c.peer, sizeof(other.local));
+	memcpy(other.peer, c.local, sizeof(other.peer));
+	other.local_port = c.peer_port;
+	other.peer_port = c.local_port;
+	return bsearch(&other, l->v, l->n, sizeof(*l->v), by_bytes);
 }
 
 static int take(struct tcp_lock *l)
@@ -92,9 +128,9 @@ void tcp_lock_done(struct tcp_lock *l)
 	l->n = l->cap = 0;
 }
 
-void tcp_hold_init(struct tcp_hold *h, bool dies)
+void tcp_hold_init(struct tcp_hold *h, bool dies, enum ckpt_tcp how)
 {
-	*h = (struct tcp_hold){.dies = dies, .lock = {.nft = -EBADF}};
+	*h = (struct tcp_hold){.dies = dies, .how = how, .lock = {.nft = -EBADF}};
 }
 
 void tcp_hold_done(struct tcp_hold *h)
@@ -120,6 +156,7 @@ struct seal {
 /* Apart: all of it happens, or nobody was killed. Nothing of the program runs once it is killed. */
 static int seal(void *arg)
 {
+	const struct linger at_once = {.l_onoff = 1};
 	struct seal *s = arg;
 
 	s->r = s->lock ? nft_send(s->h->lock.nft, s->lock) : 0;
@@ -127,7 +164,10 @@ static int seal(void *arg)
 		return 0;
 	s->kill_all(s->arg);
 	for (size_t i = 0; i < s->h->n; i++)
-		tcp_repair(s->h->v[i].fd, 1);
+		if (s->h->v[i].reset)
+			setsockopt(s->h->v[i].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		else
+			tcp_repair(s->h->v[i].fd, 1);
 	return 0;
 }
 

@@ -76,6 +76,9 @@ int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 	(void)file_record;
 	if (fd < 0)
 		return fd;
+	r = tcp_map(o);
+	if (r < 0)
+		return r;
 	if (m->kind == CKPT__TCP__KIND__ENDED) {
 		r = tcp_ended_open(o, m, fd);
 		return r < 0 ? r : TAKE_FD(fd);
@@ -204,6 +207,7 @@ static int lock_all(struct open_ctx *o)
 					    : op_fail(o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL,
 						      "the connections");
 	}
+	tcp_lock_sort(l);
 	tcp_lock_take(o->op, l);
 	return 0;
 }
