@@ -105,6 +105,7 @@ Test(fill, pages_that_a_task_has_not)
 	cr_assert_lt(fill(tasks, &(struct page_map){spans, 1, 1}, have, NULL), 0);
 	failed_with(&op, CKPT_E_IMAGE, "task 1 has none there");
 	cr_expect_str_eq(have, "", "nothing is written of a damaged image");
+	op_done(&op, NULL);
 	op_init(&op, NULL);
 	cr_assert_lt(fill(tasks, &(struct page_map){nobody, 1, 1}, have, NULL), 0);
 	failed_with(&op, CKPT_E_IMAGE, "task 3 has none there");

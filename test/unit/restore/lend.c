@@ -120,6 +120,7 @@ static void end(struct family *f)
 	lend_done(f->lends, f->tree.n);
 	free(f->tree.v);
 	model_done(&f->model);
+	op_done(&f->op, NULL);
 }
 
 /*
