@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -26,14 +27,23 @@
 #define SKBS_MAX   200
 #define PIECE      416  /* of what the stack has room for */
 #define LINEAR_MAX 3840 /* a buffer has less than a page that is not in pages of its own */
-#define INSNS_MAX  160
+#define INSNS_MAX  220
+#define NAME_BYTES 112
 #define CTX_SOCK   8 /* struct bpf_iter__unix: meta, unix_sk */
 
 /* Kinds of records. */
-enum { SOCKET = 1, BUFFER, CUT };
+enum { SOCKET = 1, BUFFER, CUT, NAME };
 
 struct head {
 	uint64_t kind, ino, peer;
+};
+
+/* Behind an empty buffer: who sent it. */
+struct name {
+	uint64_t kind;
+	uint32_t len, none[3];
+	struct sockaddr_un un;
+	char room[2];
 };
 
 struct buffer {
@@ -58,6 +68,7 @@ enum {
 };
 
 struct offsets {
+	int sk, addr, addr_len, addr_name;
 	int queue, next, prev, socket, peer, ino, len, paged, data, rights, consumed, seq;
 };
 
@@ -154,6 +165,31 @@ static void peek_ino(struct asmb *a, const struct offsets *o, int at, int reg)
 	land(a, none);
 }
 
+/* Of the sender of the buffer at r8, if it is empty. */
+static void emit_name(struct asmb *a, const struct offsets *o)
+{
+	size_t filled, no_sk, no_addr;
+
+	load(a, BPF_W, BPF_REG_1, BPF_REG_10, AT_LEN);
+	filled = emit(a, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_1, 0, 0, 0);
+	peek(a, AT_TMP, 8, BPF_REG_8, o->sk);
+	load(a, BPF_DW, BPF_REG_1, BPF_REG_10, AT_TMP);
+	no_sk = emit(a, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
+	peek(a, AT_TMP, 8, BPF_REG_1, o->addr);
+	load(a, BPF_DW, BPF_REG_1, BPF_REG_10, AT_TMP);
+	no_addr = emit(a, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
+	store(a, BPF_DW, AT_PIECE, NAME);
+	store(a, BPF_DW, AT_PIECE + 8, 0);
+	store(a, BPF_DW, AT_PIECE + 16, 0);
+	peek(a, AT_PIECE + (int)offsetof(struct name, len), 4, BPF_REG_1, o->addr_len);
+	load(a, BPF_DW, BPF_REG_1, BPF_REG_10, AT_TMP);
+	peek(a, AT_PIECE + (int)offsetof(struct name, un), NAME_BYTES, BPF_REG_1, o->addr_name);
+	write_out(a, AT_PIECE, sizeof(struct name));
+	land(a, filled);
+	land(a, no_sk);
+	land(a, no_addr);
+}
+
 /* The buffer at r8. */
 static void emit_buffer(struct asmb *a, const struct offsets *o)
 {
@@ -189,6 +225,7 @@ static void emit_buffer(struct asmb *a, const struct offsets *o)
 	land(a, has_file);
 	land(a, all);
 	land(a, most);
+	emit_name(a, o);
 }
 
 static int assemble(struct asmb *a, const struct offsets *o)
@@ -250,7 +287,11 @@ static int find_offsets(const struct btf *b, struct offsets *o)
 		o->prev = btf_offset(b, "sk_buff", "prev"),
 		o->rights = btf_offset(b, "unix_skb_parms", "fp"),
 		o->consumed = btf_offset(b, "unix_skb_parms", "consumed"),
-		o->seq = btf_offset(b, "bpf_iter_meta", "seq"), cb, inode, in_socket};
+		o->seq = btf_offset(b, "bpf_iter_meta", "seq"),
+		o->sk = btf_offset(b, "sk_buff", "sk"),
+		o->addr = btf_offset(b, "unix_sock", "addr"),
+		o->addr_len = btf_offset(b, "unix_address", "len"),
+		o->addr_name = btf_offset(b, "unix_address", "name"), cb, inode, in_socket};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (all[i] < 0)
@@ -298,7 +339,11 @@ static int add_buffer(struct unix_queue *q, const struct buffer *b, const uint8_
 {
 	if (vec_reserve(&q->v, &q->cap, q->n + 1, sizeof(*q->v)) < 0)
 		return -ENOMEM;
-	q->v[q->n++] = (struct unix_skb){b->len, b->paged, b->consumed, b->rights, data};
+	q->v[q->n++] = (struct unix_skb){.len = b->len,
+		.paged = b->paged,
+		.consumed = b->consumed,
+		.rights = b->rights,
+		.data = data};
 	return 0;
 }
 
@@ -308,6 +353,15 @@ static size_t pieces_len(const struct buffer *b)
 	size_t len = MIN(b->len, (uint32_t)LINEAR_MAX);
 
 	return (len + PIECE - 1) / PIECE * PIECE;
+}
+
+static void take_name(struct unix_skb *k, const char *at)
+{
+	struct name n;
+
+	memcpy(&n, at, sizeof(n));
+	k->from.un = n.un;
+	k->from.len = MIN(n.len, (uint32_t)sizeof(n.un));
 }
 
 static int parse(struct unix_queues *ret, size_t len)
@@ -333,6 +387,10 @@ static int parse(struct unix_queues *ret, size_t len)
 			   (q->ino || (size_t)(end - at) >= pieces_len(&b))) {
 			r = add_buffer(q, &b, q->ino ? NULL : (const uint8_t *)at);
 			at += q->ino ? 0 : pieces_len(&b);
+		} else if (h.kind == NAME && q && q->n &&
+			   end - at >= (long)(sizeof(struct name) - sizeof(h))) {
+			take_name(&q->v[q->n - 1], at - sizeof(h));
+			at += sizeof(struct name) - sizeof(h);
 		} else {
 			r = -EBADMSG;
 		}
@@ -350,6 +408,7 @@ int unix_queues_read(struct unix_queues *ret)
 	int r, function = -ENOENT;
 
 	_Static_assert(sizeof(struct head) == sizeof(struct buffer), "records are of one size");
+	_Static_assert(offsetof(struct name, un) + NAME_BYTES == sizeof(struct name), "no holes");
 	*ret = (struct unix_queues){0};
 	r = btf_read(&btf);
 	if (r == 0)

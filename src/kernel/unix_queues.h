@@ -12,14 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/unix_peek.h"
+
 /* One buffer. */
 struct unix_skb {
 	uint32_t len;      /* bytes in it */
 	uint32_t paged;    /* of them, so many in pages of their own, which are not read */
 	uint32_t consumed; /* that have been received already */
 	bool rights;       /* descriptors come with its first byte */
-	const uint8_t
-		*data; /* len - paged bytes; NULL: not read, as the socket belongs to a file */
+	/* of an empty one: who sent it; len 0: nobody with a name */
+	struct unix_addr from;
+	/* len - paged bytes; NULL: not read, as the socket belongs to a file */
+	const uint8_t *data;
 };
 
 struct unix_queue {

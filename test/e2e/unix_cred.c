@@ -27,9 +27,18 @@ static void expect_cred(int seed, ssize_t len, pid_t pid, uid_t uid)
 		got.cred.uid);
 }
 
+static int waiting(void)
+{
+	int n;
+
+	MUST(ioctl(p[1], FIONREAD, &n));
+	return n;
+}
+
 /* A child that has sent something as another user; it ends, or waits. */
 static pid_t child(int seed, size_t len, uid_t uid, bool stays)
 {
+	int before = waiting();
 	pid_t pid = MUST(fork());
 
 	if (!pid) {
@@ -39,9 +48,9 @@ static pid_t child(int seed, size_t len, uid_t uid, bool stays)
 			pause();
 		_exit(0);
 	}
-	if (stays)
-		usleep(50000);
-	else
+	while (stays && waiting() < before + (int)len)
+		usleep(1000);
+	if (!stays)
 		MUST(waitpid(pid, NULL, 0));
 	return pid;
 }

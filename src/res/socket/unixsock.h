@@ -8,20 +8,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "kernel/unix_peek.h"
 #include "proto/unixsock.pb-c.h"
 #include "res/socket/socket.h"
 
-#define UNIX_NAME_MAX   sizeof(((struct sockaddr_un *)0)->sun_path)
-#define UNIX_RIGHTS_MAX 253 /* SCM_MAX_FD of the kernel */
+#define UNIX_NAME_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct unix_queues;
-
-/* An address and its length. */
-struct unix_addr {
-	struct sockaddr_un un;
-	char after; /* the kernel ends a path of full length with a zero */
-	socklen_t len;
-};
 
 /** unix_addr_name() - what stands in sun_path, without the zero that ends a path */
 ProtobufCBinaryData unix_addr_name(const struct unix_addr *a);

@@ -1,182 +1,80 @@
 /*
- * unixsock_queue.c - what waits in a unix socket to be received, looked at by MSG_PEEK.
+ * unixsock_queue.c - what waits in a unix socket to be received, as messages.
  *
- * A peek of a stream gives all bytes from the start on, and ends behind those that descriptors came with
- * (SCM_RIGHTS), or where the credentials change. With which byte they came it does not tell: a peek looks
- * further than it copies, and gives the next descriptors even to who asks for one byte. Where the queues
- * can be looked at otherwise (kernel/unix_queues.h) that is known; else they are taken to have come with
- * the last one: so is whoever reads message by message, or more at once, as well off as before, and so is
- * who sends them with a byte of their own. What stands behind is reached by SO_PEEK_OFF,
- * as are the packets behind the first; then that is put back as it was.
+ * A peek at a stream tells that descriptors came, but not with which byte: it looks further than it copies,
+ * and gives the next descriptors even to who asks for one byte. Where the queues can be looked at otherwise
+ * (kernel/unix_queues.h) that is known; else they are taken to have come with the last one: so is whoever
+ * reads message by message, or more at once, as well off as before, and so is who sends them with a byte
+ * of their own. Nor does a peek find an empty datagram that was looked at before.
  *
- * A peek gives us duplicates of the descriptors in flight. Credentials are shown only to a socket that
- * has SO_PASSCRED, so only there they are known.
+ * Credentials are shown only to a socket that has SO_PASSCRED, so only there they are known.
  */
 #include "res/socket/unixsock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 #include <asm/ioctls.h>
 
+#include "kernel/unix_peek.h"
 #include "kernel/unix_queues.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#define FIRST_ROOM (256UL * 1024)
-#define CONTROL_ROOM                                                                               \
-	(CMSG_SPACE(UNIX_RIGHTS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)) + 4096)
-#ifndef SO_PEEK_OFF
-#define SO_PEEK_OFF 42
-#endif
-#define SCM_PIDFD_TYPE 4 /* Linux 6.5 */
-
-struct peek {
+struct reading {
 	struct collect *c;
-	int fd;
 	Ckpt__UnixSock *m;
-	size_t cap_queue;
-	int was;             /* SO_PEEK_OFF */
-	bool moved, packets; /* packets: of a connection */
-	uint8_t *room;
 	size_t cap;
-	uint8_t *control;
+	const struct unix_queue *buffers; /* NULL: not known */
 };
 
-/* What one peek gave. */
-struct piece {
-	size_t len;
-	bool cut; /* it is longer than there was room for */
-	int fds[UNIX_RIGHTS_MAX];
-	size_t n_fds;
-	struct ucred cred; /* pid 0: none */
-	struct unix_addr from;
-};
-
-static void piece_close(struct piece *p)
-{
-	for (size_t i = 0; i < p->n_fds; i++)
-		fd_close(p->fds[i]);
-	p->n_fds = 0;
-}
-
-static void read_control(struct msghdr *h, struct piece *ret)
-{
-	for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR(h, m)) {
-		size_t len = m->cmsg_len - CMSG_LEN(0);
-		int pidfd;
-
-		if (m->cmsg_level != SOL_SOCKET)
-			continue;
-		if (m->cmsg_type == SCM_RIGHTS) {
-			ret->n_fds = MIN(len / sizeof(int), (size_t)UNIX_RIGHTS_MAX);
-			memcpy(ret->fds, CMSG_DATA(m), ret->n_fds * sizeof(int));
-		} else if (m->cmsg_type == SCM_CREDENTIALS && len == sizeof(ret->cred)) {
-			memcpy(&ret->cred, CMSG_DATA(m), len);
-		} else if (m->cmsg_type == SCM_PIDFD_TYPE && len == sizeof(pidfd)) {
-			memcpy(&pidfd, CMSG_DATA(m), len);
-			if (pidfd >= 0)
-				close(pidfd);
-		}
-	}
-}
-
-static int move_to(struct peek *p, int off)
-{
-	p->moved = true;
-	return setsockopt(p->fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) < 0 ? -errno : 0;
-}
-
-/* Return: 0; -EAGAIN there is no more; -errno */
-static int peek_one(struct peek *p, size_t max, struct piece *ret)
-{
-	struct iovec iov = {p->room, max};
-	struct msghdr h = {.msg_name = &ret->from.un,
-		.msg_namelen = sizeof(ret->from.un) + 1,
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = p->control,
-		.msg_controllen = CONTROL_ROOM};
-	ssize_t n;
-
-	*ret = (struct piece){0};
-	n = recvmsg(p->fd, &h, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return -errno;
-	ret->from.len = h.msg_namelen;
-	ret->cut = h.msg_flags & MSG_TRUNC && (size_t)n > max;
-	ret->len = n;
-	read_control(&h, ret);
-	if (!(h.msg_flags & MSG_CTRUNC))
-		return 0;
-	piece_close(ret);
-	return -EMFILE;
-}
-
-static int add_files(struct peek *p, Ckpt__UnixMessage *e, struct piece *k)
+static int add_files(struct reading *k, Ckpt__UnixMessage *e, struct unix_piece *p)
 {
 	int r = 0;
 
-	e->files = k->n_fds ? calloc(k->n_fds, sizeof(*e->files)) : NULL;
-	if (k->n_fds && !e->files)
-		return collect_oom(p->c);
-	for (size_t i = 0; r == 0 && i < k->n_fds; i++) {
-		r = files_in_flight(p->c->tree, k->fds[i], &e->files[e->n_files++]);
-		k->fds[i] = -EBADF;
+	e->files = p->n_fds ? calloc(p->n_fds, sizeof(*e->files)) : NULL;
+	if (p->n_fds && !e->files)
+		return collect_oom(k->c);
+	for (size_t i = 0; r == 0 && i < p->n_fds; i++) {
+		r = files_in_flight(k->c->tree, p->fds[i], &e->files[e->n_files++]);
+		p->fds[i] = -EBADF;
 	}
 	return r;
 }
 
-static int add_cred(struct peek *p, Ckpt__UnixMessage *e, const struct ucred *cred)
+static int add_cred(struct reading *k, Ckpt__UnixMessage *e, const struct ucred *cred)
 {
 	if (!cred->pid)
 		return 0;
 	e->cred = msg_new(Ckpt__UnixCred, CKPT__UNIX_CRED__INIT);
 	if (!e->cred)
-		return collect_oom(p->c);
+		return collect_oom(k->c);
 	e->cred->pid = cred->pid;
 	e->cred->uid = cred->uid;
 	e->cred->gid = cred->gid;
 	return 0;
 }
 
-/* One message, of bytes in the room. The descriptors of @k are taken. */
-static int add_message(struct peek *p, size_t at, size_t len, struct piece *k)
+/* One message, of some bytes of a piece; with its descriptors where @rights. */
+static int add_message(struct reading *k, struct unix_piece *p, size_t at, size_t len, bool rights)
 {
 	Ckpt__UnixMessage *e = msg_new(Ckpt__UnixMessage, CKPT__UNIX_MESSAGE__INIT);
-	ProtobufCBinaryData from = unix_addr_name(&k->from);
+	ProtobufCBinaryData from = unix_addr_name(&p->from);
 	int r;
 
-	if (!e || vec_reserve(&p->m->queue, &p->cap_queue, p->m->n_queue + 1,
-			  sizeof(*p->m->queue)) < 0) {
+	if (!e || vec_reserve(&k->m->queue, &k->cap, k->m->n_queue + 1, sizeof(*k->m->queue)) < 0) {
 		free(e);
-		return collect_oom(p->c);
+		return collect_oom(k->c);
 	}
-	p->m->queue[p->m->n_queue++] = e;
-	e->data = msg_bytes(p->room + at, len);
+	k->m->queue[k->m->n_queue++] = e;
+	e->data = msg_bytes(p->data + at, len);
 	e->from = msg_bytes(from.data, from.len);
 	if ((len && !e->data.data) || (from.len && !e->from.data))
-		return collect_oom(p->c);
-	r = add_cred(p, e, &k->cred);
-	return r < 0 ? r : add_files(p, e, k);
-}
-
-static int room_for(struct peek *p, size_t len)
-{
-	uint8_t *more;
-
-	if (len <= p->cap)
-		return 0;
-	more = realloc(p->room, len);
-	if (!more)
-		return -ENOMEM;
-	p->room = more;
-	p->cap = len;
-	return 0;
+		return collect_oom(k->c);
+	r = add_cred(k, e, &p->cred);
+	return r < 0 || !rights ? r : add_files(k, e, p);
 }
 
 const struct unix_queues *unix_queues_of(struct collect_tree *t)
@@ -203,9 +101,8 @@ void unix_queues_forget(struct collect_tree *t)
 }
 
 /* How many bytes of a piece, which begins at @pos, stand before the one that descriptors came with. */
-static size_t before_rights(const struct peek *p, size_t pos, size_t len)
+static size_t before_rights(const struct unix_queue *q, size_t pos, size_t len)
 {
-	const struct unix_queue *q = unix_queues_find(unix_queues_of(p->c->tree), p->m->ino, 0);
 	size_t at = 0;
 
 	for (size_t i = 0; q && i < q->n; i++) {
@@ -216,83 +113,56 @@ static size_t before_rights(const struct peek *p, size_t pos, size_t len)
 	return len - 1;
 }
 
-static int add_piece(struct peek *p, size_t pos, struct piece *k)
+static int add_stream(struct reading *k, struct unix_pieces *all)
 {
-	size_t plain = k->n_fds ? before_rights(p, pos, k->len) : 0;
-	struct piece first = {.cred = k->cred};
-	int r = plain ? add_message(p, 0, plain, &first) : 0;
+	size_t pos = 0;
+	int r = 0;
 
-	return r < 0 ? r : add_message(p, plain, k->len - plain, k);
-}
+	for (size_t i = 0; r == 0 && i < all->n; i++) {
+		struct unix_piece *p = &all->v[i];
+		size_t plain = p->n_fds ? before_rights(k->buffers, pos, p->len) : p->len;
 
-static int read_stream(struct peek *p)
-{
-	int total = 0, r = 0;
-	struct piece k;
-
-	if (ioctl(p->fd, FIONREAD, &total) < 0)
-		return -errno;
-	if (room_for(p, (size_t)total) < 0)
-		return -ENOMEM;
-	for (size_t pos = 0; r == 0 && pos < (size_t)total; pos += k.len) {
-		if (pos || p->was >= 0)
-			r = move_to(p, (int)pos);
-		if (r == 0)
-			r = peek_one(p, (size_t)total - pos, &k);
-		if (r == 0 && !k.len)
-			r = -EIO;
-		if (r < 0)
-			break;
-		r = add_piece(p, pos, &k);
-		piece_close(&k);
+		if (plain)
+			r = add_message(k, p, 0, plain, false);
+		if (r == 0 && plain < p->len)
+			r = add_message(k, p, plain, p->len - plain, true);
+		pos += p->len;
 	}
 	return r;
 }
 
-/* The end of a connection reads like an empty packet, again and again. */
-static bool at_end(const struct peek *p, const struct piece *k)
+/* An empty one that the peek has not found. */
+static int add_hidden(struct reading *k, const struct unix_skb *b)
 {
-	struct pollfd in = {.fd = p->fd, .events = POLLRDHUP};
+	struct unix_piece empty = {.data = (uint8_t *)""};
 
-	return !k->len && !k->n_fds && p->packets && poll(&in, 1, 0) > 0 && in.revents & POLLRDHUP;
+	empty.from = b->from;
+	return add_message(k, &empty, 0, 0, false);
 }
 
-static int read_packets(struct peek *p)
+static int add_packets(struct reading *k, struct unix_pieces *all)
 {
-	int total = 0, r = move_to(p, 0);
-	size_t pos = 0;
-	struct piece k;
+	const struct unix_queue *q = k->buffers;
+	size_t i = 0;
+	int r = 0;
 
-	if (ioctl(p->fd, FIONREAD, &total) < 0)
-		return -errno;
-	while (r == 0) {
-		r = room_for(p, FIRST_ROOM);
-		if (r == 0)
-			r = peek_one(p, p->cap, &k);
-		if (r < 0)
-			break;
-		if (k.cut) {
-			piece_close(&k);
-			r = room_for(p, k.len);
-			if (r == 0)
-				r = move_to(p, (int)pos);
-			continue;
-		}
-		if (at_end(p, &k) && pos >= (size_t)total)
-			break;
-		pos += k.len;
-		r = add_message(p, 0, k.len, &k);
-		piece_close(&k);
+	for (size_t b = 0; r == 0 && q && b < q->n; b++) {
+		if (!q->v[b].len && (i == all->n || all->v[i].len))
+			r = add_hidden(k, &q->v[b]);
+		else if (i < all->n)
+			r = add_message(k, &all->v[i], 0, all->v[i].len, true), i++;
 	}
-	return r == -EAGAIN ? 0 : r;
+	for (; r == 0 && i < all->n; i++)
+		r = add_message(k, &all->v[i], 0, all->v[i].len, true);
+	return r;
 }
 
-static void peek_done(struct peek *p)
+static bool any_rights(const struct unix_pieces *all)
 {
-	if (p->moved)
-		move_to(p, p->was);
-	free(p->room);
-	free(p->control);
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i].n_fds)
+			return true;
+	return false;
 }
 
 static int refuse_reset(struct collect *c, const Ckpt__UnixSock *m, int fd)
@@ -307,11 +177,19 @@ static int refuse_reset(struct collect *c, const Ckpt__UnixSock *m, int fd)
 		c->pid, c->tr->comm, (unsigned long long)m->ino);
 }
 
+static int fail_peek(struct collect *c, const Ckpt__UnixSock *m, int r)
+{
+	return op_fail(c->op, CKPT_E_SYSTEM, -r, "recvmsg(MSG_PEEK)",
+		r == -EMFILE ? "raise the limit of open files (ulimit -n)" : NULL,
+		"pid %d (%s): what waits in unix socket %llu", c->pid, c->tr->comm,
+		(unsigned long long)m->ino);
+}
+
 int unix_queue_collect(struct collect *c, Ckpt__UnixSock *m, int fd, int type)
 {
-	struct peek p = {.c = c, .fd = fd, .m = m, .was = -1, .packets = type == SOCK_SEQPACKET};
+	struct reading k = {.c = c, .m = m};
 	struct pollfd in = {.fd = fd, .events = POLLIN};
-	socklen_t len = sizeof(p.was);
+	struct unix_pieces all;
 	int r;
 
 	if (poll(&in, 1, 0) <= 0 || !(in.revents & POLLIN))
@@ -319,20 +197,16 @@ int unix_queue_collect(struct collect *c, Ckpt__UnixSock *m, int fd, int type)
 	/* a peek at packets would take the error away */
 	if (m->reset && type != SOCK_STREAM)
 		return refuse_reset(c, m, fd);
-	p.control = malloc(CONTROL_ROOM);
-	if (!p.control)
-		return collect_oom(c);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &p.was, &len) < 0)
-		p.was = -1;
-	r = type == SOCK_STREAM ? read_stream(&p) : read_packets(&p);
-	peek_done(&p);
+	r = unix_peek(fd, type, &all);
 	/* the end of a connection, and what only who is connected can have */
 	if (r == -ENOTCONN || r == -ECONNRESET || r == -EINVAL)
 		r = 0;
-	if (r < 0 && !c->op->failed)
-		return op_fail(c->op, CKPT_E_SYSTEM, -r, "recvmsg(MSG_PEEK)",
-			r == -EMFILE ? "raise the limit of open files (ulimit -n)" : NULL,
-			"pid %d (%s): what waits in unix socket %llu", c->pid, c->tr->comm,
-			(unsigned long long)m->ino);
+	else if (r < 0)
+		r = fail_peek(c, m, r);
+	if (r == 0 && (type == SOCK_DGRAM || any_rights(&all)))
+		k.buffers = unix_queues_find(unix_queues_of(c->tree), m->ino, 0);
+	if (r == 0)
+		r = type == SOCK_STREAM ? add_stream(&k, &all) : add_packets(&k, &all);
+	unix_pieces_done(&all);
 	return r;
 }

@@ -105,3 +105,31 @@ Test(unix_queues, what_waits_to_be_accepted)
 	close(c);
 	close(s);
 }
+
+/* A second look does not find an empty datagram by a peek; here it is, with who sent it. */
+Test(unix_queues, who_sent_an_empty_one)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	const struct unix_queue *q;
+	struct unix_queues all;
+	socklen_t len;
+	int sv[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv), 0);
+	snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "ckpt-empty-%d", getpid());
+	len = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(a.sun_path + 1);
+	cr_assert_eq(bind(sv[0], (void *)&a, len), 0);
+	cr_assert_eq(send(sv[0], "", 0, 0), 0);
+	cr_assert_eq(send(sv[0], "x", 1, 0), 1);
+	read_queues(&all);
+	q = unix_queues_find(&all, ino_of(sv[1]), 0);
+	cr_assert(q);
+	cr_assert_eq(q->n, 2);
+	cr_expect_eq(q->v[0].len, 0);
+	cr_expect_eq(q->v[0].from.len, len);
+	cr_expect_eq(memcmp(&q->v[0].from.un, &a, len), 0);
+	cr_expect_eq(q->v[1].len, 1);
+	unix_queues_done(&all);
+	close(sv[0]);
+	close(sv[1]);
+}
