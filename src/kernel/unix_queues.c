@@ -27,6 +27,7 @@
 #define SKBS_MAX   200
 #define PIECE      416  /* of what the stack has room for */
 #define LINEAR_MAX 3840 /* a buffer has less than a page that is not in pages of its own */
+#define READ_BYTES (1UL << 20)
 #define INSNS_MAX  220
 #define NAME_BYTES 112
 #define CTX_SOCK   8 /* struct bpf_iter__unix: meta, unix_sk */
@@ -398,6 +399,27 @@ static int parse(struct unix_queues *ret, size_t len)
 	return r;
 }
 
+/*
+ * By large reads: between two of them the kernel forgets which socket it was at, but for its place in a
+ * list, and passes over one if others have gone.
+ */
+static int read_all(int fd, char **ret, size_t *ret_len)
+{
+	size_t cap = 0, len = 0;
+	ssize_t n;
+
+	do {
+		if (vec_reserve(ret, &cap, len + READ_BYTES, 1) < 0)
+			return -ENOMEM;
+		n = read(fd, *ret + len, READ_BYTES);
+		if (n < 0)
+			return -errno;
+		len += (size_t)n;
+	} while (n);
+	*ret_len = len;
+	return 0;
+}
+
 int unix_queues_read(struct unix_queues *ret)
 {
 	_cleanup_(btf_done) struct btf btf = {0};
@@ -422,7 +444,7 @@ int unix_queues_read(struct unix_queues *ret)
 	fd = open_iterator(&a, function);
 	if (fd < 0)
 		return fd;
-	r = fd_read_all(fd, &ret->data, &len);
+	r = read_all(fd, &ret->data, &len);
 	return r < 0 ? r : parse(ret, len);
 }
 
