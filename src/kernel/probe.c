@@ -132,7 +132,8 @@ static const struct row rows[FEATURE_COUNT] = {
 	[FEATURE_TCP_REPAIR] = {"tcp_repair", "connections of TCP",
 		"processes with connections are refused", false, try_tcp_repair, 0},
 	[FEATURE_NFTABLES] = {"nftables", "keeping peers waiting while their program is gone",
-		"the kernel may answer the peers of connections with a reset", false, try_netlock, 0},
+		"the kernel may answer the peers of connections with a reset", false, try_netlock,
+		0},
 };
 /* clang-format on */
 
