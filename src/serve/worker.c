@@ -192,12 +192,15 @@ static int take_fds(struct worker *w, int pipe_fd)
 static void worker_main(struct worker *w, int pipe_fd)
 {
 	struct sigaction term = {.sa_handler = on_term};
+	sigset_t none;
 	bool restores = w->job->argv || w->job->call.verb->verb == VERB_RESTORE;
 	int r;
 
 	sigaction(SIGTERM, &term, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	prctl(PR_SET_NAME, "ckpt-worker");
 	setsid();
@@ -219,16 +222,21 @@ static void worker_main(struct worker *w, int pipe_fd)
 pid_t worker_start(struct worker_job *job, int *ret_pipe)
 {
 	struct worker w = {.job = job};
+	sigset_t all, was;
 	int ends[2];
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
+	/* a wish that it ends waits until it can be heard */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &was);
 	pid = fork();
 	if (pid == 0) {
 		worker_main(&w, ends[1]);
 		_exit(0);
 	}
+	sigprocmask(SIG_SETMASK, &was, NULL);
 	close(ends[1]);
 	if (pid < 0) {
 		pid = -errno;
