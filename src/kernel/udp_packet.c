@@ -150,7 +150,8 @@ int udp_packet_send(int raw, const struct udp_packet *p)
 	sum = add(sum, &udp, sizeof(udp));
 	udp.check = checksum(add(sum, p->data, p->len));
 	memcpy(packet + head, &udp, sizeof(udp));
-	memcpy(packet + head + sizeof(udp), p->data, p->len);
+	if (p->len)
+		memcpy(packet + head + sizeof(udp), p->data, p->len);
 	memcpy(&to, p->to, p->to->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(to));
 	to.sin6_port = 0; /* of a raw socket it is the protocol */
 	n = sendto(raw, packet, head + udp_len, 0, (struct sockaddr *)&to,

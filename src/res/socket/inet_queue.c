@@ -109,7 +109,8 @@ static int add_datagram(
 	e->ttl = like->ttl;
 	e->tos = like->tos;
 	e->from = msg_bytes(like->from.data, like->from.len);
-	e->to = msg_bytes(like->to.data, like->to.len);
+	if (like->to.len)
+		e->to = msg_bytes(like->to.data, like->to.len);
 	e->data = msg_bytes(data, len);
 	return e->from.data && (e->data.data || !len) ? 0 : -ENOMEM;
 }

@@ -202,8 +202,9 @@ static int join(struct open_ctx *o, int fd, const Ckpt__PacketMember *e)
 			"a membership of a packet socket is out of range");
 	q.mr.mr_ifindex = i;
 	q.mr.mr_alen = e->address.len;
-	memcpy((uint8_t *)&q + offsetof(struct packet_mreq, mr_address), e->address.data,
-		e->address.len);
+	if (e->address.len)
+		memcpy((uint8_t *)&q + offsetof(struct packet_mreq, mr_address), e->address.data,
+			e->address.len);
 	for (uint32_t n = 0; n < e->count; n++)
 		if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &q,
 			    MAX(sizeof(q.mr),
