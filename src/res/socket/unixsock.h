@@ -33,10 +33,11 @@ bool unix_addr_of(const ProtobufCBinaryData *name, struct unix_addr *ret);
 int unix_queue_collect(struct collect *c, Ckpt__UnixSock *m, int fd, int type);
 
 /**
- * unix_queues_of() - what lies in all queues, read once per dump when it is needed
- * Return: empty where this kernel does not tell.
+ * unix_queue_of() - what lies in a queue; all are read once per dump, when one is needed
+ * @ino, @peer: as of unix_queues_find()
+ * Return: valid until the next call; NULL: it is empty, or this kernel does not tell.
  */
-const struct unix_queues *unix_queues_of(struct collect_tree *t);
+const struct unix_queue *unix_queue_of(struct collect_tree *t, uint64_t ino, uint64_t peer);
 
 /** unix_peers() - file_ops.finish: who is connected to whom */
 int unix_peers(struct collect_tree *t);

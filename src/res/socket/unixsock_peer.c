@@ -27,7 +27,6 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#define LOOKS        3  /* sockets of others that come and go may hide one */
 #define STATE_LISTEN 10 /* TCP_LISTEN */
 #ifndef SIOCUNIXFILE
 #define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)
@@ -142,11 +141,7 @@ static int collect_sent(const struct peers *p, const struct known *k)
 		return fail_known(p, k, NULL, "can't be asked what it has sent");
 	if (!bytes)
 		return 0;
-	q = unix_queues_find(unix_queues_of(p->t), 0, k->ino);
-	for (int i = 0; !q && i < LOOKS; i++) {
-		unix_queues_forget(p->t);
-		q = unix_queues_find(unix_queues_of(p->t), 0, k->ino);
-	}
+	q = unix_queue_of(p->t, 0, k->ino);
 	if (!q || q->cut)
 		return fail_known(p, k, "let the server accept it",
 			"is not accepted yet, and what it has sent can't be read");

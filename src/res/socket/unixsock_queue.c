@@ -23,6 +23,8 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
+#define LOOKS 3
+
 struct reading {
 	struct collect *c;
 	Ckpt__UnixSock *m;
@@ -77,27 +79,41 @@ static int add_message(struct reading *k, struct unix_piece *p, size_t at, size_
 	return r < 0 || !rights ? r : add_files(k, e, p);
 }
 
-const struct unix_queues *unix_queues_of(struct collect_tree *t)
-{
-	static const struct unix_queues none;
-	int r;
-
-	if (t->unix_queues)
-		return t->unix_queues;
-	t->unix_queues = calloc(1, sizeof(*t->unix_queues));
-	r = t->unix_queues ? unix_queues_read(t->unix_queues) : -ENOMEM;
-	if (r < 0)
-		op_debug(t->op, "the queues of unix sockets can't be looked at by BPF: %s",
-			strerror(-r));
-	return t->unix_queues ? t->unix_queues : &none;
-}
-
 void unix_queues_forget(struct collect_tree *t)
 {
 	if (t->unix_queues)
 		unix_queues_done(t->unix_queues);
 	free(t->unix_queues);
 	t->unix_queues = NULL;
+}
+
+static int read_queues(struct collect_tree *t)
+{
+	int r;
+
+	if (t->unix_queues)
+		return t->unix_queues->data ? 0 : -EOPNOTSUPP;
+	t->unix_queues = calloc(1, sizeof(*t->unix_queues));
+	r = t->unix_queues ? unix_queues_read(t->unix_queues) : -ENOMEM;
+	if (r < 0)
+		op_debug(t->op, "the queues of unix sockets can't be looked at by BPF: %s",
+			strerror(-r));
+	return r;
+}
+
+/* Sockets of others that come and go may hide one, so who is missing is looked for again. */
+const struct unix_queue *unix_queue_of(struct collect_tree *t, uint64_t ino, uint64_t peer)
+{
+	const struct unix_queue *q = NULL;
+
+	for (int i = 0; !q && i < LOOKS; i++) {
+		if (i)
+			unix_queues_forget(t);
+		if (read_queues(t) < 0)
+			break;
+		q = unix_queues_find(t->unix_queues, ino, peer);
+	}
+	return q;
 }
 
 /* How many bytes of a piece, which begins at @pos, stand before the one that descriptors came with. */
@@ -204,7 +220,7 @@ int unix_queue_collect(struct collect *c, Ckpt__UnixSock *m, int fd, int type)
 	else if (r < 0)
 		r = fail_peek(c, m, r);
 	if (r == 0 && (type == SOCK_DGRAM || any_rights(&all)))
-		k.buffers = unix_queues_find(unix_queues_of(c->tree), m->ino, 0);
+		k.buffers = unix_queue_of(c->tree, m->ino, 0);
 	if (r == 0)
 		r = type == SOCK_STREAM ? add_stream(&k, &all) : add_packets(&k, &all);
 	unix_pieces_done(&all);
