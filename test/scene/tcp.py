@@ -1,11 +1,17 @@
 """TCP connections whose other end is not dumped."""
+import hashlib
+import http.client
 import json
 import os
+import random
+import shutil
+import signal
 import socket
+import subprocess
 import threading
 import time
 
-from harness import Failure
+from harness import CKPT, Failure, no_children, proc_state, wait_for
 
 # An echo server; every word comes back with its number.
 SERVER = """
@@ -70,15 +76,19 @@ def begin(s, server=SERVER):
     return client
 
 
-def echo(client, data):
-    client.sendall(data)
+def take(client, n):
     back = b""
-    while len(back) < len(data):
+    while len(back) < n:
         part = client.recv(65536)
         if not part:
-            raise Failure(f"the connection ended after {len(back)} of {len(data)} bytes")
+            raise Failure(f"the connection ended after {len(back)} of {n} bytes")
         back += part
-    if back != data:
+    return back
+
+
+def echo(client, data):
+    client.sendall(data)
+    if take(client, len(data)) != data:
         raise Failure("what came back is not what was sent")
 
 
@@ -94,9 +104,7 @@ def scene_tcp_client_outside(s):
         client.sendall(b"while it was gone")
         time.sleep(0.1)
         s.restore()
-        echo_rest = b""
-        while len(echo_rest) < 17:
-            echo_rest += client.recv(100)
+        echo_rest = take(client, 17)
         if echo_rest != b"while it was gone":
             raise Failure(f"came back: {echo_rest!r}")
         sent += 1017
@@ -229,3 +237,121 @@ def scene_tcp_map(s):
     s.restore_fails(2, "--tcp-map", more=("--tcp-map", "127.0.0.2"))
     s.restore("--tcp-map", "127.0.0.2=127.0.0.3")
     s.finish()
+
+
+def kill_at_random(s, longest, *words):
+    """The command, killed after a random time."""
+    with open(s.file("log"), "a", encoding="utf-8") as log:
+        proc = subprocess.Popen([CKPT, *words], cwd=s.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        after = random.uniform(0, longest)
+        time.sleep(after)
+        proc.kill()
+        proc.wait()
+    return after
+
+
+def alive(pid):
+    return (proc_state(pid) or "Z") not in "ZX"
+
+
+def scene_tcp_killed(s):
+    """The tool is killed at any instant of a dump, and at each point of a restore before packets flow: the
+    server goes on with its client, or can be restored with it."""
+    client = begin(s)
+    seed = int(os.environ.get("E2E_SEED", random.randrange(1 << 30)))
+    random.seed(seed)
+    faults = [f for f in s.ckpt("check", "--faults").split() if f.startswith("restore.")]
+    died = 0
+    at = time.monotonic()
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-R", "--force")
+    longest = 1.3 * (time.monotonic() - at)
+    for n in range(20):
+        try:
+            after = kill_at_random(s, longest, "dump", "-t", str(s.pid), "-D", s.image, "--force")
+            time.sleep(0.1)  # who was told to die does
+            no_children()
+            if not alive(s.pid):
+                died += 1
+                client.sendall(b"meanwhile")
+                s.ckpt("restore", "-D", s.image, "-d", fault=f"{random.choice(faults)}:kill", ok=False)
+                wait_for("the end of what was restored", 5, no_children)
+                if not alive(s.pid):
+                    s.restore()
+                take(client, 9)
+            echo(client, b"y" * 5000)
+        except (Failure, OSError) as e:
+            raise Failure(f"E2E_SEED={seed} round {n}, killed after {after * 1e3:.1f} ms: {e}") from None
+    return f"{died} of 20 died"
+
+
+def scene_tcp_leftover(s):
+    """The lock of an image stays as long as the image is there, and goes with the next ckpt after it."""
+    client = begin(s)
+    s.save()
+    crid = str(json.loads(s.ckpt("verify", "--json", s.image))["crid"])
+    other = ("dump", "-R", "-t", str((1 << 22) - 1), "-D", s.file("none"))  # there is no such process
+    s.ckpt(*other, ok=False)
+    if crid not in tables():
+        raise Failure("the lock of an image that can be restored was taken away")
+    shutil.rmtree(s.image)
+    status, text = s.ckpt(*other, ok=False)
+    if f"ckpt-{crid}" not in text or "removed" not in text:
+        raise Failure(f"nothing is said of the leftover ({status}):\n{text}")
+    if crid in tables():
+        raise Failure("the lock of an image that is gone is still there")
+    client.settimeout(20)
+    try:
+        client.sendall(b"x")
+        take(client, 1)
+    except (Failure, ConnectionResetError):
+        return
+    raise Failure("the client is answered by nobody")
+
+
+WEB = """
+import functools, http.server
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="www")
+handler.func.protocol_version = "HTTP/1.1"
+handler.func.log_message = lambda *a: None
+s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+with open("port.new", "w") as f:
+    f.write(str(s.server_address[1]))
+os.rename("port.new", "port")
+with open("ready", "w"):
+    pass
+s.serve_forever()
+"""
+
+
+def scene_tcp_download(s):
+    """100 MiB by HTTP, with the server dumped and restored in the middle, by one connection that stays."""
+    os.mkdir(s.file("www"))
+    want = hashlib.sha256()
+    with open(s.file("www/big"), "wb") as f:
+        for n in range(100):
+            part = random.Random(n).randbytes(1 << 20)
+            want.update(part)
+            f.write(part)
+    with open(s.file("www/small"), "w", encoding="ascii") as f:
+        f.write("small")
+    s.begin(WEB)
+    with open(s.file("port"), encoding="ascii") as f:
+        web = http.client.HTTPConnection("127.0.0.1", int(f.read()), timeout=20)
+    for n in range(2):
+        web.request("GET", "/big")
+        answer, got, have = web.getresponse(), hashlib.sha256(), 0
+        while True:
+            part = answer.read(1 << 16)
+            if not part:
+                break
+            got.update(part)
+            have += len(part)
+            if have % (20 << 20) < len(part) and have < 90 << 20:
+                s.save("--force")
+                s.restore()
+        if have != 100 << 20 or got.digest() != want.digest():
+            raise Failure(f"round {n}: {have} bytes, of another sum")
+        web.request("GET", "/small")
+        if web.getresponse().read() != b"small":
+            raise Failure("the same connection is not good for more")
+    os.kill(s.pid, signal.SIGKILL)
