@@ -289,16 +289,11 @@ def scene_tcp_leftover(s):
     client = begin(s)
     s.save()
     crid = str(json.loads(s.ckpt("verify", "--json", s.image))["crid"])
-    other = ("dump", "-R", "-t", str((1 << 22) - 1), "-D", s.file("none"))  # there is no such process
-    s.ckpt(*other, ok=False)
-    if crid not in tables():
-        raise Failure("the lock of an image that can be restored was taken away")
-    shutil.rmtree(s.image)
-    status, text = s.ckpt(*other, ok=False)
-    if f"ckpt-{crid}" not in text or "removed" not in text:
-        raise Failure(f"nothing is said of the leftover ({status}):\n{text}")
-    if crid in tables():
-        raise Failure("the lock of an image that is gone is still there")
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL, start_new_session=True) as sleep:
+        try:
+            leftover(s, crid, "dump", "-R", "--force", "-t", str(sleep.pid), "-D", s.file("other"))
+        finally:
+            sleep.kill()
     client.settimeout(20)
     try:
         client.sendall(b"x")
@@ -306,6 +301,18 @@ def scene_tcp_leftover(s):
     except (Failure, ConnectionResetError):
         return
     raise Failure("the client is answered by nobody")
+
+
+def leftover(s, crid, *other):
+    s.ckpt(*other)
+    if crid not in tables():
+        raise Failure("the lock of an image that can be restored was taken away")
+    shutil.rmtree(s.image)
+    text = s.ckpt(*other)
+    if f"ckpt-{crid}" not in text or "removed" not in text:
+        raise Failure(f"nothing is said of the leftover:\n{text}")
+    if crid in tables():
+        raise Failure("the lock of an image that is gone is still there")
 
 
 WEB = """
