@@ -8,10 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
 from harness import CKPT, Failure, no_children, proc_state, wait_for
+from modes import Skip  # of test/e2e
 
 # An echo server; every word comes back with its number.
 SERVER = """
@@ -362,3 +364,84 @@ def scene_tcp_download(s):
         if web.getresponse().read() != b"small":
             raise Failure("the same connection is not good for more")
     os.kill(s.pid, signal.SIGKILL)
+
+
+# In another network namespace: every word comes back, for as long as it is let.
+LOADER = """
+import os, socket, sys, time
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+n, longest = 0, 0.0
+while not os.path.exists("enough"):
+    word = n.to_bytes(8, "big") * (1 + n % 4000)
+    at = time.monotonic()
+    c.sendall(word)
+    back = b""
+    while len(back) < len(word):
+        part = c.recv(1 << 16)
+        if not part:
+            sys.exit(f"round {n}: the connection has ended")
+        back += part
+    if back != word:
+        sys.exit(f"round {n}: what came back is another")
+    longest = max(longest, time.monotonic() - at)
+    n += 1
+print(f"{n} rounds, the longest of {longest:.2f} s")
+"""
+
+
+def ip(*words, ok=True):
+    done = subprocess.run(["ip", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if ok and done.returncode:
+        raise Skip(f"ip {' '.join(words)}: {done.stdout.strip()}")
+    return done.returncode == 0
+
+
+def scene_tcp_other_namespace(s):
+    """The client is in another network namespace, behind a pair of veth, with loss where the kernel has netem."""
+    name, net = f"ckpt{os.getpid()}", "10.231.7."
+    try:
+        ip("netns", "add", name)
+        ip("link", "add", f"v{name}", "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("addr", "add", net + "1/24", "dev", f"v{name}")
+        ip("link", "set", f"v{name}", "up")
+        ip("-n", name, "addr", "add", net + "2/24", "dev", "eth0")
+        ip("-n", name, "link", "set", "eth0", "up")
+        lossy = subprocess.run(["tc", "qdisc", "add", "dev", f"v{name}", "root", "netem", "delay", "5ms", "3ms",
+                                "loss", "2%", "reorder", "20%"], stderr=subprocess.DEVNULL, check=False)
+        return under_load(s, name, net + "1") + (", with loss" if lossy.returncode == 0 else "")
+    finally:
+        ip("netns", "del", name, ok=False)
+        ip("link", "del", f"v{name}", ok=False)
+
+
+def under_load(s, name, address):
+    with open(s.file("loader.py"), "w", encoding="ascii") as f:
+        f.write(LOADER)
+    server = SERVER.replace("127.0.0.1", address)
+    proc = []
+
+    def load():
+        wait_for("port", 10, lambda: os.path.exists(s.file("port")))
+        with open(s.file("port"), encoding="ascii") as f:
+            proc.append(subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "loader.py", address, f.read()],
+                                         cwd=s.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                         stderr=subprocess.STDOUT, text=True))
+    thread = threading.Thread(target=load)
+    thread.start()
+    s.begin(server)
+    thread.join()
+    for _ in range(5):
+        time.sleep(0.3)
+        if proc[0].poll() is not None:
+            raise Failure(proc[0].communicate()[0])
+        s.save("--force")
+        time.sleep(0.2)
+        s.restore()
+    time.sleep(0.3)
+    with open(s.file("enough"), "w", encoding="ascii"):
+        pass
+    text = proc[0].communicate(timeout=30)[0].strip()
+    if proc[0].returncode:
+        raise Failure(text)
+    os.kill(s.pid, signal.SIGKILL)
+    return text
