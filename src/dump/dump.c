@@ -47,7 +47,9 @@
 #include "util/vec.h"
 
 #define WORKERS_MAX   4
-#define COLLECT_TRIES 4 /* each from a new stop; then what was found has to do */
+#define COLLECT_TRIES 4  /* each from a new stop; then what was found has to do */
+#define ACCEPT_TRIES  20 /* as often connections are left time to be accepted */
+#define ACCEPT_US     2000
 #define NS_PER_S      1000000000ULL
 
 struct dump {
@@ -191,14 +193,19 @@ static void log_records(const struct dump *d)
 /* Let the tree go, and stop it and look at it once more. */
 static int collect_again(struct dump *d)
 {
+	bool accepting = d->tcp.unaccepted;
 	int r;
 
-	op_debug(d->op, "we were too slow, a thread has run on: once more from the stop");
+	op_debug(d->op, "%s: once more from the stop",
+		accepting ? "connections wait to be accepted"
+			  : "we were too slow, a thread has run on");
 	op_forget(d->op);
 	collect_done(&d->collect);
 	tcp_hold_done(&d->tcp);
 	model_done(&d->model);
 	tree_release(&d->tree, false);
+	if (accepting)
+		usleep(ACCEPT_US);
 	collect_init(d);
 	r = stage_seize(d);
 	return r < 0 ? r : collect_all(&d->collect, &d->tree);
@@ -207,10 +214,15 @@ static int collect_again(struct dump *d)
 static int stage_collect(struct dump *d)
 {
 	int r = collect_all(&d->collect, &d->tree);
+	unsigned int slow = 1, waited = 0;
 
 	/* who has run on may have ended, or be another program, as well */
-	for (unsigned i = 1; i < COLLECT_TRIES && tree_moved(&d->tree, r); i++)
+	while ((tree_moved(&d->tree, r) && slow++ < COLLECT_TRIES) ||
+		(r == 0 && d->tcp.unaccepted && waited++ < ACCEPT_TRIES))
 		r = collect_again(d);
+	if (r == 0 && d->tcp.unaccepted)
+		op_warn(d->op, "%u connections that the program has not accepted yet will be reset",
+			d->tcp.unaccepted);
 	if (r == 0)
 		r = tree_complete(&d->tree);
 	stage_say(&d->stage, "%zu records", d->model.n);

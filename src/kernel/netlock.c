@@ -7,12 +7,18 @@
  *		set v4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; elements = ... }
  *		set v6 { ... }
  *		chain in  { type filter hook input  priority -300; policy accept;
+ *			meta mark 0x636b7074 accept
  *			meta nfproto ipv4 meta l4proto tcp ip daddr . tcp dport . ip saddr . tcp sport @v4 drop
  *			... }
  *		chain out { type filter hook output priority -300; policy accept;
+ *			meta mark 0x636b7074 accept
  *			meta nfproto ipv4 meta l4proto tcp ip saddr . tcp sport . ip daddr . tcp dport @v4 drop
  *			... }
  *	}
+ *
+ * and in chain in a rule for each socket that listens:
+ *
+ *			meta nfproto ipv4 meta l4proto tcp ip daddr A tcp dport P tcp flags & (syn | ack) == syn drop
  *
  * A connection stands in a set as the side that is locked sees it: its own address first.
  */
@@ -23,6 +29,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <string.h>
@@ -38,6 +45,7 @@
 #define ELEMENTS_ROOM 60000 /* an attribute is shorter than 64 KiB */
 #define ELEMENT_MAX   64    /* one, with its headers */
 #define PRIORITY      (-300)
+#define TCP_FLAGS     13 /* where they are in the header */
 /* nft(8) keeps comments in user data: a type, a length, a text with its NUL */
 #define COMMENT_TYPE 0
 /* nft(8)'s numbers of types, for whoever looks with it */
@@ -148,21 +156,27 @@ static void expr_end(struct nl_msg *m, const struct expr *e)
 	nla_nest_end(m, e->elem);
 }
 
+static void is(struct nl_msg *m, const void *value, uint32_t len)
+{
+	struct expr e = expr_begin(m, "cmp");
+	struct nlattr *nest;
+
+	put_u32(m, NFTA_CMP_SREG, NFT_REG32_00);
+	put_u32(m, NFTA_CMP_OP, NFT_CMP_EQ);
+	nest = nla_nest_start(m, NFTA_CMP_DATA);
+	nla_put(m, NFTA_DATA_VALUE, (int)len, value);
+	nla_nest_end(m, nest);
+	expr_end(m, &e);
+}
+
 static void meta_is(struct nl_msg *m, uint32_t key, uint8_t value)
 {
 	struct expr e = expr_begin(m, "meta");
-	struct nlattr *nest;
 
 	put_u32(m, NFTA_META_DREG, NFT_REG32_00);
 	put_u32(m, NFTA_META_KEY, key);
 	expr_end(m, &e);
-	e = expr_begin(m, "cmp");
-	put_u32(m, NFTA_CMP_SREG, NFT_REG32_00);
-	put_u32(m, NFTA_CMP_OP, NFT_CMP_EQ);
-	nest = nla_nest_start(m, NFTA_CMP_DATA);
-	nla_put(m, NFTA_DATA_VALUE, sizeof(value), &value);
-	nla_nest_end(m, nest);
-	expr_end(m, &e);
+	is(m, &value, sizeof(value));
 }
 
 static void payload(struct nl_msg *m, uint32_t *reg, uint32_t base, uint32_t offset, uint32_t len)
@@ -177,6 +191,28 @@ static void payload(struct nl_msg *m, uint32_t *reg, uint32_t base, uint32_t off
 	*reg += (len + 3) / 4;
 }
 
+/* The register keeps of its first byte the bits of a mask. */
+static void masked(struct nl_msg *m, uint8_t mask)
+{
+	static const uint8_t none;
+	const struct {
+		int type;
+		const uint8_t *value;
+	} v[] = {{NFTA_BITWISE_MASK, &mask}, {NFTA_BITWISE_XOR, &none}};
+	struct expr e = expr_begin(m, "bitwise");
+
+	put_u32(m, NFTA_BITWISE_SREG, NFT_REG32_00);
+	put_u32(m, NFTA_BITWISE_DREG, NFT_REG32_00);
+	put_u32(m, NFTA_BITWISE_LEN, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
+		struct nlattr *nest = nla_nest_start(m, v[i].type);
+
+		nla_put(m, NFTA_DATA_VALUE, 1, v[i].value);
+		nla_nest_end(m, nest);
+	}
+	expr_end(m, &e);
+}
+
 static void in_set(struct nl_msg *m, const struct family *f, uint32_t id)
 {
 	struct expr e = expr_begin(m, "lookup");
@@ -187,18 +223,42 @@ static void in_set(struct nl_msg *m, const struct family *f, uint32_t id)
 	expr_end(m, &e);
 }
 
-static void drop(struct nl_msg *m)
+static void verdict(struct nl_msg *m, uint32_t code)
 {
 	struct expr e = expr_begin(m, "immediate");
-	struct nlattr *data, *verdict;
+	struct nlattr *data, *nest;
 
 	put_u32(m, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
 	data = nla_nest_start(m, NFTA_IMMEDIATE_DATA);
-	verdict = nla_nest_start(m, NFTA_DATA_VERDICT);
-	put_u32(m, NFTA_VERDICT_CODE, NF_DROP);
-	nla_nest_end(m, verdict);
+	nest = nla_nest_start(m, NFTA_DATA_VERDICT);
+	put_u32(m, NFTA_VERDICT_CODE, code);
+	nla_nest_end(m, nest);
 	nla_nest_end(m, data);
 	expr_end(m, &e);
+}
+
+/* Ours go past the other rules of a chain. */
+static void pass_ours(struct nft_batch *b, const char *name, const char *chain_name)
+{
+	static const uint32_t ours =
+		NETLOCK_PASS_MARK; /* of this machine's byte order, as the kernel's */
+	struct nl_msg *m =
+		nft_msg(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_INET, MSG_ROOM);
+	struct nlattr *list;
+	struct expr e;
+
+	if (!m)
+		return;
+	nla_put_string(m, NFTA_RULE_TABLE, name);
+	nla_put_string(m, NFTA_RULE_CHAIN, chain_name);
+	list = nla_nest_start(m, NFTA_RULE_EXPRESSIONS);
+	e = expr_begin(m, "meta");
+	put_u32(m, NFTA_META_DREG, NFT_REG32_00);
+	put_u32(m, NFTA_META_KEY, NFT_META_MARK);
+	expr_end(m, &e);
+	is(m, &ours, sizeof(ours));
+	verdict(m, NF_ACCEPT);
+	nla_nest_end(m, list);
 }
 
 /* @out: of packets that go out, whose source is ours */
@@ -222,7 +282,42 @@ static void rule(
 	payload(m, &reg, NFT_PAYLOAD_NETWORK_HEADER, out ? f->daddr : f->saddr, f->addr_len);
 	payload(m, &reg, NFT_PAYLOAD_TRANSPORT_HEADER, out ? 2 : 0, 2);
 	in_set(m, f, id);
-	drop(m);
+	verdict(m, NF_DROP);
+	nla_nest_end(m, list);
+}
+
+static void first_in(struct nl_msg *m, uint32_t base, uint32_t offset, uint32_t len)
+{
+	uint32_t reg = NFT_REG32_00;
+
+	payload(m, &reg, base, offset, len);
+}
+
+static void listener(struct nft_batch *b, const char *name, const struct netlock_conn *c)
+{
+	static const uint8_t any[16], syn = TH_SYN;
+	const struct family *f = &families[c->family == AF_INET6];
+	struct nl_msg *m =
+		nft_msg(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_INET, MSG_ROOM);
+	struct nlattr *list;
+
+	if (!m)
+		return;
+	nla_put_string(m, NFTA_RULE_TABLE, name);
+	nla_put_string(m, NFTA_RULE_CHAIN, "in");
+	list = nla_nest_start(m, NFTA_RULE_EXPRESSIONS);
+	if (memcmp(c->local, any, f->addr_len) != 0) {
+		meta_is(m, NFT_META_NFPROTO, (uint8_t)f->nfproto);
+		first_in(m, NFT_PAYLOAD_NETWORK_HEADER, f->daddr, f->addr_len);
+		is(m, c->local, f->addr_len);
+	}
+	meta_is(m, NFT_META_L4PROTO, IPPROTO_TCP);
+	first_in(m, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+	is(m, &c->local_port, sizeof(c->local_port));
+	first_in(m, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, 1);
+	masked(m, TH_SYN | TH_ACK);
+	is(m, &syn, sizeof(syn));
+	verdict(m, NF_DROP);
 	nla_nest_end(m, list);
 }
 
@@ -260,7 +355,7 @@ static void elements(struct nft_batch *b, const char *name, const struct family 
 		put_u32(m, NFTA_SET_ELEM_LIST_SET_ID, id);
 		list = nla_nest_start(m, NFTA_SET_ELEM_LIST_ELEMENTS);
 		for (size_t room = ELEMENTS_ROOM; i < n && room >= ELEMENT_MAX; i++) {
-			if (v[i].family != f->family)
+			if (v[i].family != f->family || !v[i].peer_port)
 				continue;
 			put_element(m, f, &v[i]);
 			room -= ELEMENT_MAX;
@@ -274,7 +369,7 @@ static size_t count(const struct family *f, const struct netlock_conn *v, size_t
 	size_t count = 0;
 
 	for (size_t i = 0; i < n; i++)
-		count += v[i].family == f->family;
+		count += v[i].family == f->family && v[i].peer_port;
 	return count;
 }
 
@@ -295,6 +390,8 @@ void netlock_build(struct nft_batch *b, const struct netlock_table *t, const str
 	table(b, t);
 	chain(b, t->name, "in", NF_INET_LOCAL_IN);
 	chain(b, t->name, "out", NF_INET_LOCAL_OUT);
+	pass_ours(b, t->name, "in");
+	pass_ours(b, t->name, "out");
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		const struct family *f = &families[i];
 		uint32_t id = (uint32_t)i + 1;
@@ -307,6 +404,9 @@ void netlock_build(struct nft_batch *b, const struct netlock_table *t, const str
 		rule(b, t->name, f, id, false);
 		rule(b, t->name, f, id, true);
 	}
+	for (size_t i = 0; i < n; i++)
+		if (!v[i].peer_port)
+			listener(b, t->name, &v[i]);
 	nft_end(b);
 }
 

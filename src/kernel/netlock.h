@@ -17,12 +17,21 @@
 #define NETLOCK_NAME_LEN    64
 #define NETLOCK_COMMENT_MAX 200 /* bytes of a comment that fit */
 
-/* A connection, as packets have it. */
+/*
+ * A connection, as packets have it. Without a peer (port 0) a socket that listens: packets that begin
+ * a connection with it are lost; an address of zeros is any.
+ */
 struct netlock_conn {
 	int family; /* AF_INET or AF_INET6; AF_INET also where an AF_INET6 socket speaks IPv4 */
 	uint8_t local[16], peer[16];
 	uint16_t local_port, peer_port; /* network order */
 };
+
+/*
+ * SO_MARK of what we send to a socket in place of its peer, whose end may be locked as well: no lock
+ * concerns it. "ckpt".
+ */
+#define NETLOCK_PASS_MARK 0x636b7074
 
 struct netlock_table {
 	const char *name;    /* below NETLOCK_NAME_LEN */

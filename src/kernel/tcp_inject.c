@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "kernel/netlock.h"
 #include "util/cleanup.h"
 
 #ifndef IPV6_HDRINCL
@@ -25,9 +26,12 @@
 int tcp_inject_open(int family)
 {
 	_cleanup_close_ int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
-	int one = 1;
+	int one = 1, mark = NETLOCK_PASS_MARK;
 
 	if (fd < 0)
+		return -errno;
+	/* the peer may be a program that is gone as well: its lock shall not concern us */
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
 		return -errno;
 	/* IPPROTO_RAW says it for IPv4 */
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_HDRINCL, &one, sizeof(one)) < 0)

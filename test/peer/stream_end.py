@@ -63,7 +63,9 @@ class End:
                 raise Wrong(f"the end after {self.got} of {self.inn} bytes")
             self.finished = True
         elif data != piece(self.seed, self.got, len(data)) or self.got + len(data) > self.inn:
-            raise Wrong(f"other bytes than were sent, at {self.got} of {self.inn}: {len(data)}")
+            found = BLOCK.find(data[-min(len(data), 64):], 0, HALF + 64) + min(len(data), 64) - len(data)
+            raise Wrong(f"other bytes than were sent, at {self.got} of {self.inn}: {len(data)},"
+                        f" the last {(found - self.seed * 7919 - self.got + HALF // 2) % HALF - HALF // 2} further on")
         self.got += len(data)
         if self.lazy or random.random() < 0.1:
             self.wait_read = time.monotonic() + random.choice((0.001, 0.1))

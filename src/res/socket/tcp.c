@@ -176,6 +176,22 @@ static int hold(struct tcp_hold *h, uint64_t id, int fd)
 	return 0;
 }
 
+/* Where that can't be, nobody looks after connections that wait there. */
+static int hold_listener(struct tcp_hold *h, int fd)
+{
+	int copy;
+
+	if (!h->dies)
+		return 0;
+	if (vec_reserve(&h->listeners, &h->cap_listeners, h->n_listeners + 1,
+		    sizeof(*h->listeners)) < 0)
+		return -ENOMEM;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy >= 0)
+		h->listeners[h->n_listeners++] = copy;
+	return 0;
+}
+
 static int collect_connection(struct collect *c, uint64_t id, const struct file_look *l,
 	const struct tcp_info *info, Ckpt__Tcp *m)
 {
@@ -257,14 +273,12 @@ static int collect_kind(struct collect *c, uint64_t id, const struct file_look *
 	m->kind = kind_of(l->fd, &info, m);
 	if (m->kind == CKPT__TCP__KIND__LISTENING)
 		m->backlog = info.tcpi_sacked;
-	if (m->kind == CKPT__TCP__KIND__LISTENING && info.tcpi_unacked && c->tr->dies)
-		op_warn(c->op,
-			"pid %d (%s): fd %d: %u connections that were not accepted yet are reset",
-			c->pid, c->tr->comm, l->target_fd, info.tcpi_unacked);
 	r = collect_ends(c, l, m);
 	if (r < 0)
 		return r;
 	switch (m->kind) {
+	case CKPT__TCP__KIND__LISTENING:
+		return hold_listener(c->tree->tcp, l->fd) < 0 ? collect_oom(c) : 0;
 	case CKPT__TCP__KIND__CONNECTED:
 	case CKPT__TCP__KIND__CONNECTING:
 		return collect_connection(c, id, l, &info, m);

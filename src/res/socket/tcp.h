@@ -48,6 +48,7 @@ struct tcp_lock {
 	char name[NETLOCK_NAME_LEN];
 	struct netlock_conn *v;
 	size_t n, cap;
+	size_t listeners; /* the last of them: sockets that listen */
 };
 
 /* A connection of the program. */
@@ -63,6 +64,10 @@ struct tcp_hold {
 	struct tcp_lock lock;
 	bool dies;         /* the dump ends the program: all is held until then */
 	enum ckpt_tcp how; /* what is to become of those whose peer is not in the tree */
+
+	int *listeners; /* duplicates of those that listen */
+	size_t n_listeners, cap_listeners;
+	unsigned int unaccepted; /* connections that wait there: they would be reset */
 };
 
 /** tcp_hold_init() - hold nothing */
@@ -96,7 +101,7 @@ void tcp_end_plain(struct sockaddr_storage *a);
  */
 int tcp_collect_unread(int fd, struct Ckpt__Tcp *m);
 
-/** tcp_lock_add() - a connection to be locked. Return: 0; -EINVAL: it is none; -ENOMEM */
+/** tcp_lock_add() - a connection to be locked, or behind them a socket that listens. Return: 0; -EINVAL: it is none; -ENOMEM */
 int tcp_lock_add(struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
 
 /** tcp_lock_sort() - all have been added */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,24 @@ static int end_outside(struct collect_tree *t)
 	return r < 0 ? op_fail(t->op, CKPT_E_SPACE, -r, NULL, NULL, "%zu connections", h->n) : 0;
 }
 
+/* Who begins to connect while the program stands would be reset when it dies: it tries again by itself. */
+static int lock_listeners(struct collect_tree *t)
+{
+	struct tcp_lock *l = &t->tcp->lock;
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while (t->tcp->dies && (rec = model_next(t->model, &res_tcp.type, &pos))) {
+		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, rec->owner);
+		const Ckpt__Tcp *m = (const void *)rec->msg;
+
+		if (m->kind == CKPT__TCP__KIND__LISTENING &&
+			tcp_lock_add(l, s->family, m) == -ENOMEM)
+			return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "a lock");
+	}
+	return 0;
+}
+
 static int lock(struct collect_tree *t)
 {
 	struct tcp_hold *h = t->tcp;
@@ -233,8 +252,22 @@ static int lock(struct collect_tree *t)
 			r = lock_add_all(t);
 	}
 	if (r == 0)
+		r = lock_listeners(t);
+	if (r == 0)
 		tcp_lock_take(t->op, &h->lock);
 	return r;
+}
+
+static void count_unaccepted(struct tcp_hold *h)
+{
+	for (size_t i = 0; i < h->n_listeners; i++) {
+		struct tcp_info info = {0};
+		socklen_t len = sizeof(info);
+
+		if (getsockopt(h->listeners[i], IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+			info.tcpi_state == TCP_IS_LISTEN)
+			h->unaccepted += info.tcpi_unacked;
+	}
 }
 
 /* Who goes on is locked only while we look: its peers have to wait for every packet that is lost. */
@@ -243,13 +276,14 @@ int tcp_finish(struct collect_tree *t)
 	struct tcp_hold *h = t->tcp;
 	int r;
 
-	if (!h->n)
+	if (!h->n && !h->n_listeners)
 		return 0;
 	r = find_peers(t);
 	if (r == 0)
 		r = lock(t);
-	if (r == 0)
+	if (r == 0 && h->n)
 		r = read_states(t);
+	count_unaccepted(h);
 	if (r < 0 || !h->dies)
 		tcp_hold_done(h);
 	return r;

@@ -39,13 +39,15 @@ static void end_of(struct sockaddr_storage *a, int *family, uint8_t addr[16], ui
 static int conn_of(int family, const Ckpt__Tcp *m, struct netlock_conn *ret)
 {
 	struct sockaddr_storage local, peer;
+	bool listens = m->kind == CKPT__TCP__KIND__LISTENING;
 
 	memset(ret, 0, sizeof(*ret)); /* it is compared whole */
-	if (!m->local || !m->peer || !tcp_end_get(family, m->local, &local) ||
-		!tcp_end_get(family, m->peer, &peer))
+	if (!m->local || !tcp_end_get(family, m->local, &local) ||
+		(!listens && (!m->peer || !tcp_end_get(family, m->peer, &peer))))
 		return -EINVAL;
 	end_of(&local, &ret->family, ret->local, &ret->local_port);
-	end_of(&peer, &ret->family, ret->peer, &ret->peer_port);
+	if (!listens)
+		end_of(&peer, &ret->family, ret->peer, &ret->peer_port);
 	return 0;
 }
 
@@ -56,8 +58,10 @@ int tcp_lock_add(struct tcp_lock *l, int family, const Ckpt__Tcp *m)
 
 	if (r == 0)
 		r = vec_reserve(&l->v, &l->cap, l->n + 1, sizeof(*l->v));
-	if (r == 0)
+	if (r == 0) {
+		l->listeners += !c.peer_port;
 		memcpy(&l->v[l->n++], &c, sizeof(c));
+	}
 	return r;
 }
 
@@ -110,10 +114,12 @@ void tcp_lock_take(struct ckpt_op *op, struct tcp_lock *l)
 	if (r == 0)
 		return;
 	l->nft = fd_close(l->nft);
+	if (l->n == l->listeners)
+		return; /* whoever connects now may be reset, as with a server that has just ended */
 	op_warn(op,
 		"%zu connections can't be locked by nftables (%s): while their program is gone the "
 		"kernel may answer their peers with a reset",
-		l->n, strerror(-r));
+		l->n - l->listeners, strerror(-r));
 }
 
 /* Before Linux 5.12 a table stays when its maker is gone. */
@@ -125,7 +131,7 @@ void tcp_lock_done(struct tcp_lock *l)
 	}
 	free(l->v);
 	l->v = NULL;
-	l->n = l->cap = 0;
+	l->n = l->cap = l->listeners = 0;
 }
 
 void tcp_hold_init(struct tcp_hold *h, bool dies, enum ckpt_tcp how)
@@ -141,6 +147,11 @@ void tcp_hold_done(struct tcp_hold *h)
 	free(h->v);
 	h->v = NULL;
 	h->n = h->cap = 0;
+	for (size_t i = 0; i < h->n_listeners; i++)
+		fd_close(h->listeners[i]);
+	free(h->listeners);
+	h->listeners = NULL;
+	h->n_listeners = h->cap_listeners = h->unaccepted = 0;
 }
 
 /* ---- the end of the program ---- */
@@ -185,7 +196,7 @@ int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const c
 	tcp_lock_name(crid, name, sizeof(name));
 	tcp_lock_comment(dir, comment);
 	if (h->lock.nft >= 0) {
-		netlock_build(&batch, &t, h->lock.v, h->lock.n, h->lock.name);
+		netlock_build(&batch, &t, h->lock.v, h->lock.n - h->lock.listeners, h->lock.name);
 		s.lock = &batch;
 	}
 	r = apart(seal, &s);
