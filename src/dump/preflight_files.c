@@ -342,6 +342,15 @@ static bool is_plain(const struct look *l, const struct stat *st)
 	       t->plain.v[at].ino == st->st_ino && t->plain.v[at].dev == st->st_dev;
 }
 
+/* Whether a number leads still to what it has led to. */
+static bool still_there(const struct look *l, const struct file_look *f)
+{
+	struct stat st;
+
+	return fstatat(l->procfd, f->at, &st, 0) == 0 && st.st_ino == f->st.st_ino &&
+	       st.st_dev == f->st.st_dev;
+}
+
 static int look_file(struct look *l, int fd)
 {
 	_cleanup_free_ char *link = NULL;
@@ -364,6 +373,8 @@ static int look_file(struct look *l, int fd)
 	cut_deleted(&f, link);
 	if (S_ISSOCK(f.st.st_mode) && look_sock(l, fd, &sock))
 		f.sock = &sock;
+	else if (S_ISSOCK(f.st.st_mode) && !still_there(l, &f))
+		return 0;
 	return judge(l, &f);
 }
 
