@@ -84,14 +84,16 @@ unpack() {
 	touch "$into/done"
 }
 
-# initramfs PACKAGE OUT: busybox, and the modules that it takes to reach the host's files
+# initramfs PACKAGE OUT: busybox, and the modules that it takes to reach the host's files; those that tell
+# of sockets too, as the guest has nothing by which the kernel could load them when they are asked for
 initramfs() {
 	local from=$dir/$1 root version module
 	version=$(ls "$from/lib/modules")
 	root=$(mktemp -d)
 	mkdir -p "$root"/{bin,proc,sys,dev,modules,host,upper,new}
 	cp "$busybox" "$root/bin/busybox"
-	for module in virtio_pci 9pnet_virtio 9p overlay; do
+	for module in virtio_pci 9pnet_virtio 9p overlay \
+		unix_diag tcp_diag udp_diag raw_diag netlink_diag af_packet_diag; do
 		modprobe -d "$from" -S "$version" --show-depends "$module"
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/list"
 	while read -r module; do

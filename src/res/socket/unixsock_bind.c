@@ -24,9 +24,9 @@
 #include "kernel/stand_in.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
+#include "util/vec.h"
 
 #define DEPTH_MAX     (UNIX_NAME_MAX / 2)
-#define SOMEWHERE     "/tmp"
 #define KERNEL_MINORS 20 /* sock_diag tells devices as the kernel numbers them itself */
 
 /* What is done in a child, whose root and directory are its own. */
@@ -187,19 +187,29 @@ static int bind_plainly(struct open_ctx *o, const struct binding *b, const char 
 	return r;
 }
 
-/* Our directory has to be on the file system where the file shall be. */
-static char *own_dir(const char *path)
+static char *own_dir_in(const char *parent, int len)
 {
-	const char *slash = strrchr(path, '/');
-	int len = *path ? (int)(slash - path) : (int)strlen(SOMEWHERE);
 	char *dir = NULL;
 
-	if (asprintf(&dir, "%.*s/.ckpt-socket-XXXXXX", len, *path ? path : SOMEWHERE) < 0)
+	if (asprintf(&dir, "%.*s/.ckpt-socket-XXXXXX", len, parent) < 0)
 		return NULL;
 	if (mkdtemp(dir))
 		return dir;
 	free(dir);
 	return NULL;
+}
+
+/* Our directory has to be on the file system where the file shall be; else anywhere. */
+static char *own_dir(const char *path)
+{
+	static const char *const somewhere[] = {"/tmp", "/dev/shm", "/run", "/var/tmp"};
+	char *dir = NULL;
+
+	if (*path)
+		return own_dir_in(path, (int)(strrchr(path, '/') - path));
+	for (size_t i = 0; !dir && i < ARRAY_SIZE(somewhere); i++)
+		dir = own_dir_in(somewhere[i], (int)strlen(somewhere[i]));
+	return dir;
 }
 
 static int bind_path(
