@@ -6,7 +6,7 @@
  * e2e: args: urgent
  * e2e: refuse for urgent: urgent
  * e2e: no cycle for syn_sent: it is sent again
- * e2e: timeout: 20
+ * e2e: timeout: 60
  * e2e: no cycle for fin_wait1,last_ack,full: what could not be sent may fit into the new socket
  */
 #include "victim.h"
