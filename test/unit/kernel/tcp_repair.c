@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,6 +29,13 @@ static void open_pair(int *c, int *s)
 	close(l);
 }
 
+static void wait_for(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	cr_assert_eq(poll(&p, 1, 5000), 1);
+}
+
 static void read_states(struct tcp_states *st)
 {
 	if (geteuid() != 0)
@@ -48,6 +56,7 @@ Test(tcp_repair, both_ends_fit_together)
 
 	open_pair(&c, &s);
 	cr_assert_eq(send(c, "unread", 6, 0), 6);
+	wait_for(s, POLLIN);
 	v[0].fd = c;
 	v[1].fd = s;
 	read_states(&st);
@@ -76,6 +85,7 @@ Test(tcp_repair, a_fin_is_a_byte)
 	uint32_t before = v[1].recv_seq;
 
 	shutdown(c, SHUT_WR);
+	wait_for(s, POLLRDHUP);
 	read_states(&st);
 	cr_expect_eq(v[1].state, TCP_CLOSE_WAIT);
 	cr_expect_eq(v[1].recv_seq, before + 1);
@@ -116,6 +126,7 @@ Test(tcp_repair, urgent_data_is_told)
 	open_pair(&c, &s);
 	cr_assert_eq(send(c, "before", 6, 0), 6);
 	cr_assert_eq(send(c, "u", 1, MSG_OOB), 1);
+	wait_for(s, POLLPRI);
 	v.fd = s;
 	cr_assert_eq(tcp_states_read(&st), 0);
 	cr_expect_eq(v.err, -ENOMSG);
@@ -140,6 +151,8 @@ Test(tcp_repair, made_again)
 	ssize_t sent = send(c, many, sizeof(many), MSG_DONTWAIT);
 
 	cr_assert_gt(sent, 0);
+	wait_for(s, POLLIN);
+	usleep(20000); /* nothing locks it, so all is to be there that fits */
 	v.fd = s;
 	read_states(&st);
 	cr_assert_eq(getsockname(s, (struct sockaddr *)&local, &len), 0);
