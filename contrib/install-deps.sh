@@ -46,6 +46,7 @@ shellcheck            shellcheck
 strace                strace
 vim                   vim
 less                  less
+tmux                  tmux
 gdb                   gdb
 redis-server          redis-server
 nginx-light           nginx
