@@ -84,7 +84,16 @@ driven() {
 	add "$group" "$ok" "$bad" "$skips"
 }
 
-group_e2e() { driven e2e "${E2E_TIMEOUT_S:-900}" E2E_ARGS="-j ${E2E_JOBS:-$jobs}"; }
+# Everybody may ping meanwhile, which the kernel's own setting lets nobody.
+PING=/proc/sys/net/ipv4/ping_group_range
+ping_allowed() {
+	local was
+	was=$(cat $PING 2>/dev/null) && { echo "0 2147483647" >$PING; } 2>/dev/null || was=
+	"$@"
+	[ -z "$was" ] || echo "$was" >$PING
+}
+
+group_e2e() { ping_allowed driven e2e "${E2E_TIMEOUT_S:-900}" E2E_ARGS="-j ${E2E_JOBS:-$jobs}"; }
 
 group_real() { driven real "${REAL_TIMEOUT_S:-300}"; }
 
