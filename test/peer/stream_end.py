@@ -102,7 +102,7 @@ class Ends:
             return
         except (OSError, Wrong) as e:
             self.wrong(f"{end.sock} seed {end.seed}, sent {end.sent} of {end.out},"
-                       f" got {end.got} of {end.inn}: {e!r}")
+                       f" got {end.got} of {end.inn}{', shut' if end.shut else ''}{', at its end' if end.finished else ''}: {e!r}")
             self.drop(end)
             return
         if end.shut and end.finished:
