@@ -64,6 +64,25 @@ static int fail_image(struct open_ctx *o, uint64_t id)
 
 /* ---- first ---- */
 
+/*
+ * The port of one that connects is shared with other connections of this machine, as the kernel does when
+ * it chooses one: who binds may do so in repair mode only, whose end takes SO_REUSEADDR away.
+ */
+static int bind_shared(int fd, const struct sockaddr_storage *local, socklen_t len)
+{
+	int reuse = 0, r;
+	socklen_t n = sizeof(reuse);
+	bool repair =
+		getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &n) == 0 && tcp_repair(fd, 1) == 0;
+
+	r = bind(fd, (const struct sockaddr *)local, len) < 0 ? -errno : 0;
+	if (repair)
+		tcp_repair(fd, -1);
+	if (repair && reuse)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+	return r;
+}
+
 int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__Tcp *m = (const void *)rec->msg;
@@ -89,9 +108,11 @@ int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 	len = tcp_end_get(s->family, m->local, &local);
 	if (!len)
 		return fail_image(o, id);
-	if (bind(fd, (struct sockaddr *)&local, len) < 0)
-		return tcp_open_fail(o, m, errno, "bind");
-	return TAKE_FD(fd);
+	if (m->kind == CKPT__TCP__KIND__CONNECTING)
+		r = bind_shared(fd, &local, len);
+	else
+		r = bind(fd, (struct sockaddr *)&local, len) < 0 ? -errno : 0;
+	return r < 0 ? tcp_open_fail(o, m, -r, "bind") : TAKE_FD(fd);
 }
 
 /* ---- then ---- */
