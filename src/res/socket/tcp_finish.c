@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -92,11 +93,14 @@ static void keep_ends(int state, Ckpt__TcpState *m)
 	m->fins_crossed = state == TCP_IS_CLOSING;
 }
 
-/* The peer's reset came before the lock. */
+/* The peer's reset came before the lock, or its end: only of the former is the program to be told. */
 static int keep_broken(const struct tcp_state *t, Ckpt__Tcp *m)
 {
+	struct pollfd p = {.fd = t->fd};
+
 	m->kind = CKPT__TCP__KIND__ENDED;
-	m->error = CKPT__TCP__ERROR__RESET;
+	m->error = poll(&p, 1, 0) > 0 && p.revents & POLLERR ? CKPT__TCP__ERROR__RESET
+							     : CKPT__TCP__ERROR__NONE;
 	m->state->received = msg_bytes(t->recv, t->recv_len);
 	return t->recv_len && !m->state->received.data ? -ENOMEM : 0;
 }
