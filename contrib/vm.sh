@@ -93,7 +93,7 @@ initramfs() {
 	mkdir -p "$root"/{bin,proc,sys,dev,modules,host,upper,new}
 	cp "$busybox" "$root/bin/busybox"
 	for module in virtio_pci 9pnet_virtio 9p overlay \
-		unix_diag tcp_diag udp_diag raw_diag netlink_diag af_packet_diag; do
+		unix_diag tcp_diag udp_diag raw_diag netlink_diag af_packet_diag nf_tables veth sch_netem; do
 		modprobe -d "$from" -S "$version" --show-depends "$module"
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/list"
 	while read -r module; do
