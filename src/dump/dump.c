@@ -47,9 +47,10 @@
 #include "util/vec.h"
 
 #define WORKERS_MAX   4
-#define COLLECT_TRIES 4  /* each from a new stop; then what was found has to do */
-#define ACCEPT_TRIES  20 /* as often connections are left time to be accepted */
-#define ACCEPT_US     2000
+#define COLLECT_TRIES 4    /* each from a new stop; then what was found has to do */
+#define ACCEPT_TRIES  20   /* as often connections are left time to be accepted */
+#define ACCEPT_US     2000 /* at first, then twice as long each time */
+#define ACCEPT_MAX_US 64000
 #define NS_PER_S      1000000000ULL
 
 struct dump {
@@ -191,7 +192,7 @@ static void log_records(const struct dump *d)
 }
 
 /* Let the tree go, and stop it and look at it once more. */
-static int collect_again(struct dump *d)
+static int collect_again(struct dump *d, unsigned int waited)
 {
 	bool accepting = d->tcp.unaccepted;
 	int r;
@@ -205,7 +206,7 @@ static int collect_again(struct dump *d)
 	model_done(&d->model);
 	tree_release(&d->tree, false);
 	if (accepting)
-		usleep(ACCEPT_US);
+		usleep(MIN(ACCEPT_US << waited, ACCEPT_MAX_US));
 	collect_init(d);
 	r = stage_seize(d);
 	return r < 0 ? r : collect_all(&d->collect, &d->tree);
@@ -219,7 +220,7 @@ static int stage_collect(struct dump *d)
 	/* who has run on may have ended, or be another program, as well */
 	while ((tree_moved(&d->tree, r) && slow++ < COLLECT_TRIES) ||
 		(r == 0 && d->tcp.unaccepted && waited++ < ACCEPT_TRIES))
-		r = collect_again(d);
+		r = collect_again(d, waited);
 	if (r == 0 && d->tcp.unaccepted)
 		op_warn(d->op, "%u connections that the program has not accepted yet will be reset",
 			d->tcp.unaccepted);
