@@ -141,14 +141,14 @@ void tcp_hold_init(struct tcp_hold *h, bool dies, enum ckpt_tcp how)
 
 void tcp_hold_done(struct tcp_hold *h)
 {
-	tcp_lock_done(&h->lock);
 	for (size_t i = 0; i < h->n; i++)
 		fd_close(h->v[i].fd);
 	free(h->v);
 	h->v = NULL;
 	h->n = h->cap = 0;
 	for (size_t i = 0; i < h->n_listeners; i++)
-		fd_close(h->listeners[i]);
+		fd_close(h->listeners[i]); /* before the lock on them goes */
+	tcp_lock_done(&h->lock);
 	free(h->listeners);
 	h->listeners = NULL;
 	h->n_listeners = h->cap_listeners = h->unaccepted = 0;
@@ -196,7 +196,7 @@ int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const c
 	tcp_lock_name(crid, name, sizeof(name));
 	tcp_lock_comment(dir, comment);
 	if (h->lock.nft >= 0) {
-		netlock_build(&batch, &t, h->lock.v, h->lock.n - h->lock.listeners, h->lock.name);
+		netlock_build(&batch, &t, h->lock.v, h->lock.n - h->lock.listeners, NULL);
 		s.lock = &batch;
 	}
 	r = apart(seal, &s);
@@ -207,6 +207,5 @@ int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const c
 	if (r < 0)
 		return op_fail(
 			op, CKPT_E_SYSTEM, -r, "nftables", NULL, "locking %zu connections", h->n);
-	h->lock.nft = fd_close(h->lock.nft);
-	return 0;
+	return 0; /* ours stays as well: what listens is there until the program has ended */
 }
