@@ -164,8 +164,9 @@ struct ckpt_restore_req {
 	enum ckpt_cgroups cgroups;
 	bool new_ptys; /* a terminal whose number is taken gets another */
 	enum ckpt_tcp tcp;
-	const char *const *tcp_map; /* "OLD=NEW": sockets of TCP get another local address; a list, or NULL */
-	bool json;     /* of ckpt_plan(): one JSON object instead of the text for people */
+	const char *const
+		*tcp_map; /* "OLD=NEW": sockets of TCP get another local address; a list, or NULL */
+	bool json;        /* of ckpt_plan(): one JSON object instead of the text for people */
 	/* Unless detached: called when the tree runs, before it is waited for; may be NULL. */
 	void (*started)(void *arg, const struct ckpt_restore_result *result);
 	void *started_arg;
