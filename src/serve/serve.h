@@ -24,8 +24,9 @@
 #define SERVE_WAITING_MAX     1024       /* operations that wait for that */
 #define SERVE_UNREAD_MAX      (8U << 20) /* bytes that the caller has not read: then nothing is taken */
 #define SERVE_HALF_MS         30000      /* for a message that has begun */
-#define SERVE_CONNECTIONS_MAX 256        /* of all callers, and */
-#define SERVE_PER_USER_MAX    64         /* of those that are not root, each */
+#define SERVE_CONNECTIONS_MAX 256        /* of all callers, */
+#define SERVE_USERS_MAX       224        /* of those that are not root, */
+#define SERVE_PER_USER_MAX    64         /* and of each of these */
 
 /** Who is at the other side of a connection. */
 struct serve_peer {

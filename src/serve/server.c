@@ -154,7 +154,7 @@ static void welcome(struct server *s)
 	if (fd < 0 || rights_peer(fd, &peer) < 0)
 		return;
 	/* closed at once: he sees the end of the connection */
-	if (s->n >= SERVE_CONNECTIONS_MAX ||
+	if (s->n >= (peer.uid ? SERVE_USERS_MAX : SERVE_CONNECTIONS_MAX) ||
 		(peer.uid && count_of(s, peer.uid) >= SERVE_PER_USER_MAX)) {
 		op_warn(s->op, "uid %u, pid %d: too many connections", peer.uid, peer.pid);
 		return;
