@@ -48,7 +48,7 @@
 
 #define WORKERS_MAX   4
 #define COLLECT_TRIES 4    /* each from a new stop; then what was found has to do */
-#define ACCEPT_TRIES  20   /* as often connections are left time to be accepted */
+#define ACCEPT_TRIES  40   /* as often connections are left time to be accepted */
 #define ACCEPT_US     2000 /* at first, then twice as long each time */
 #define ACCEPT_MAX_US 64000
 #define NS_PER_S      1000000000ULL

@@ -2,14 +2,14 @@
  * e2e: args: named gone unlinked full waiting sending notify notify-none notify-held thread
  * e2e: gone for gone: yes
  * e2e: refuse for notify-held: message queue, next one
- * e2e: refuse for thread: socket
+ * e2e: refuse for thread: message queue
  *
  * Holds: a POSIX message queue: with a name and messages; gone: with a name, but not there any more at
  * the restore; unlinked: without a name, with messages of several priorities, and three descriptors of
  * two descriptions; full: it holds as much as it can; waiting: a thread waits for a message; sending: one
  * waits to send to a full one; notify: a signal is to come for the next message. Refused: a signal is to
  * come, and messages that could only be read by receiving them are there; a thread is
- * to be started, which the library is told of by a socket.
+ * to be started.
  * Shows: Memory: "POSIX message queues with notification".
  */
 #include "fds.h"

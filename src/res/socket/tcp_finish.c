@@ -262,15 +262,48 @@ static int lock(struct collect_tree *t)
 	return r;
 }
 
-static void count_unaccepted(struct tcp_hold *h)
+static uint16_t port_of(int fd)
 {
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+		return 0;
+	return a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
+				       : ((struct sockaddr_in *)&a)->sin_port;
+}
+
+/* Peers that wait for the last word of the handshake, or believe that they have said it. */
+static uint32_t half_open(const struct sock_diag *diag, uint16_t port)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; diag && i < diag->n; i++) {
+		const struct inet_diag_msg *d = diag->rows[i].msg;
+
+		n += diag->rows[i].protocol == IPPROTO_TCP && d->idiag_state == TCP_IS_SYN_RECV &&
+		     d->id.idiag_sport == port;
+	}
+	return n;
+}
+
+/* Whoever is about to be accepted: by the kernel, as far as that tells of it, or by the program. */
+static void count_unaccepted(struct collect_tree *t)
+{
+	struct tcp_hold *h = t->tcp;
+
+	if (h->n_listeners) {
+		socket_diag_row(t, AF_INET, IPPROTO_TCP, 0);
+		socket_diag_row(t, AF_INET6, IPPROTO_TCP, 0);
+	}
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		struct tcp_info info = {0};
 		socklen_t len = sizeof(info);
 
 		if (getsockopt(h->listeners[i], IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
 			info.tcpi_state == TCP_IS_LISTEN)
-			h->unaccepted += info.tcpi_unacked;
+			h->unaccepted +=
+				info.tcpi_unacked + half_open(t->diag, port_of(h->listeners[i]));
 	}
 }
 
@@ -287,7 +320,8 @@ int tcp_finish(struct collect_tree *t)
 		r = lock(t);
 	if (r == 0 && h->n)
 		r = read_states(t);
-	count_unaccepted(h);
+	if (r == 0 && h->dies)
+		count_unaccepted(t);
 	if (r < 0 || !h->dies)
 		tcp_hold_done(h);
 	return r;
