@@ -299,8 +299,9 @@ static void shut(int fd, uint32_t how)
 		shutdown(fd, SHUT_WR);
 }
 
-static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Inet *m)
+static int make(struct open_ctx *o, uint64_t id, int fd, const struct model_rec *rec)
 {
+	const Ckpt__Inet *m = (const void *)rec->msg;
 	const Ckpt__Socket *s = socket_record(o, id);
 	int r = bind_again(o, id, fd, m);
 
@@ -322,16 +323,8 @@ static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Inet *m)
 static int open_inet(
 	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
-	_cleanup_close_ int fd = -EBADF;
-	int r;
-
 	(void)file_record;
-	if (o->unneeded)
-		return OPEN_NOTHING;
-	fd = r = socket_new(o, id);
-	if (r >= 0)
-		r = make(o, id, fd, (const void *)rec->msg);
-	return r < 0 ? r : TAKE_FD(fd);
+	return socket_open(o, id, rec, make);
 }
 
 static const struct file_ops ops = {

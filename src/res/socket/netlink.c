@@ -225,8 +225,9 @@ static void tell_lost(struct open_ctx *o, int fd, int protocol)
 			protocol);
 }
 
-static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Netlink *m)
+static int make(struct open_ctx *o, uint64_t id, int fd, const struct model_rec *rec)
 {
+	const Ckpt__Netlink *m = (const void *)rec->msg;
 	struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_pid = m->portid};
 	const Ckpt__Socket *s = socket_record(o, id);
 	int r;
@@ -257,16 +258,8 @@ static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Netlink *m)
 static int open_netlink(
 	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
-	_cleanup_close_ int fd = -EBADF;
-	int r;
-
 	(void)file_record;
-	if (o->unneeded)
-		return OPEN_NOTHING;
-	fd = r = socket_new(o, id);
-	if (r >= 0)
-		r = make(o, id, fd, (const void *)rec->msg);
-	return r < 0 ? r : TAKE_FD(fd);
+	return socket_open(o, id, rec, make);
 }
 
 static const struct file_ops ops = {.match = match,

@@ -257,8 +257,9 @@ static int bind_again(struct open_ctx *o, int fd, const Ckpt__Packet *m)
 	return 0;
 }
 
-static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Packet *m)
+static int make(struct open_ctx *o, uint64_t id, int fd, const struct model_rec *rec)
 {
+	const Ckpt__Packet *m = (const void *)rec->msg;
 	int r = socket_options(o, id, fd, SOCKOPT_BOUND);
 
 	if (r == 0)
@@ -282,16 +283,8 @@ static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Packet *m)
 static int open_packet(
 	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
-	_cleanup_close_ int fd = -EBADF;
-	int r;
-
 	(void)file_record;
-	if (o->unneeded)
-		return OPEN_NOTHING;
-	fd = r = socket_new(o, id);
-	if (r >= 0)
-		r = make(o, id, fd, (const void *)rec->msg);
-	return r < 0 ? r : TAKE_FD(fd);
+	return socket_open(o, id, rec, make);
 }
 
 static const struct file_ops ops = {

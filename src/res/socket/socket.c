@@ -256,6 +256,20 @@ int socket_new(struct open_ctx *o, uint64_t id)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+int socket_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
+	int (*make)(struct open_ctx *o, uint64_t id, int fd, const struct model_rec *rec))
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (o->unneeded)
+		return OPEN_NOTHING;
+	fd = r = socket_new(o, id);
+	if (r >= 0)
+		r = make(o, id, fd, rec);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
 int socket_flags(struct open_ctx *o, uint64_t id, int fd)
 {
 	const Ckpt__File *f = model_get(o->model, &res_file.type, id);

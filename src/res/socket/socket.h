@@ -80,6 +80,14 @@ int socket_new(struct open_ctx *o, uint64_t id);
 int socket_adopt(struct open_ctx *o, uint64_t id, int fd);
 
 /**
+ * socket_open() - open() of a kind whose sockets are made one by one
+ * @make: binds, connects and fills the socket @fd, which stays ours. 0 or negative after op_fail()
+ * Return: as file_ops.open.
+ */
+int socket_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec,
+	int (*make)(struct open_ctx *o, uint64_t id, int fd, const struct model_rec *rec));
+
+/**
  * socket_options() - set those options of the image that are to be set now
  * @fd: of the socket
  * Return: 0; negative after op_fail().

@@ -63,8 +63,9 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	return collect_add_take(c, &res_vsock.type, id, m);
 }
 
-static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Vsock *m)
+static int make(struct open_ctx *o, uint64_t id, int fd, const struct model_rec *rec)
 {
+	const Ckpt__Vsock *m = (const void *)rec->msg;
 	struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = m->cid, .svm_port = m->port};
 	int r;
 
@@ -84,16 +85,8 @@ static int make(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Vsock *m)
 static int open_vsock(
 	struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
-	_cleanup_close_ int fd = -EBADF;
-	int r;
-
 	(void)file_record;
-	if (o->unneeded)
-		return OPEN_NOTHING;
-	fd = r = socket_new(o, id);
-	if (r >= 0)
-		r = make(o, id, fd, (const void *)rec->msg);
-	return r < 0 ? r : TAKE_FD(fd);
+	return socket_open(o, id, rec, make);
 }
 
 static const struct file_ops ops = {
