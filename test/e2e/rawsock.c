@@ -6,32 +6,56 @@
  * Shows: "ping and raw sockets".
  */
 #include "inet.h"
+#include <linux/filter.h>
 #include <linux/icmp.h>
 #include <netinet/ip.h>
 
 #define PROTOCOL 253 /* for experiments, RFC 3692 */
 
+/*
+ * A raw socket hears whatever any program of the machine sends by its protocol, other victims too. So those of IPv4
+ * have an address of this process' own, and that of IPv6, where there is but one, a filter of what it says itself.
+ */
+static void hear_only(int fd, int mark)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(mark), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0xffff),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog prog = {sizeof(f) / sizeof(*f), f};
+
+	MUST(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)));
+}
+
 static void raw(void)
 {
 	struct inet_view was[8];
-	int fd[8], n = 0, mark = (int)getpid();
+	char own[INET_ADDRSTRLEN], stranger[INET_ADDRSTRLEN];
+	int fd[8], n = 0, mark = (int)getpid(), six_says[2] = {0, mark};
 	struct {
 		struct iphdr ip;
 		int data;
 	} p = {.ip = {.version = 4, .ihl = 5, .ttl = 9, .protocol = PROTOCOL}};
-	union inet_any lo = inet_of("127.0.0.1", 0), six = inet_of("::1", 0);
+	union inet_any lo, six = inet_of("::1", 0);
 	char buf[2000];
 	ssize_t got = -1;
 
-	fd[n++] = MUST(socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, PROTOCOL));
+	snprintf(own, sizeof(own), "127.%d.%d.%d", 64 + (mark >> 16), mark >> 8 & 255, mark & 255);
+	snprintf(stranger, sizeof(stranger), "127.0.%d.%d", mark >> 8 & 255, mark & 255);
+	lo = inet_of(own, 0);
+	fd[n++] = inet_bound(SOCK_RAW, PROTOCOL, own, 1);
+	MUST(fcntl(fd[0], F_SETFL, O_RDWR | O_NONBLOCK));
 	MUST(connect(fd[0], &lo.sa, sizeof(lo.in)));
-	fd[n++] = inet_bound(SOCK_RAW, IPPROTO_ICMP, "127.0.0.2", 1);
+	fd[n++] = inet_bound(SOCK_RAW, IPPROTO_ICMP, own, 1);
 	inet_set(fd[1], SOL_RAW, ICMP_FILTER, 0x77);
 	fd[n++] = MUST(socket(AF_INET, SOCK_RAW, IPPROTO_RAW));
-	fd[n++] = MUST(socket(AF_INET, SOCK_RAW, PROTOCOL));
+	fd[n++] = inet_bound(SOCK_RAW, PROTOCOL, own, 1);
 	inet_set(fd[3], IPPROTO_IP, IP_HDRINCL, 1);
 	if (inet_has_v6()) {
-		fd[n++] = MUST(socket(AF_INET6, SOCK_RAW, PROTOCOL));
+		fd[n++] = MUST(socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, PROTOCOL));
+		hear_only(fd[4], mark);
 		MUST(connect(fd[n - 1], &six.sa, sizeof(six.in6)));
 		inet_set(fd[n - 1], IPPROTO_IPV6, IPV6_CHECKSUM, 2);
 	}
@@ -50,7 +74,7 @@ static void raw(void)
 	CHECK(send(fd[0], &mark, sizeof(mark), 0) == sizeof(mark), "not connected: %s",
 		strerror(errno));
 	p.data = mark + 1;
-	p.ip.saddr = inet_of("127.0.0.9", 0).in.sin_addr.s_addr;
+	p.ip.saddr = inet_of(stranger, 0).in.sin_addr.s_addr;
 	p.ip.daddr = lo.in.sin_addr.s_addr;
 	CHECK(sendto(fd[3], &p, sizeof(p), 0, &lo.sa, sizeof(lo.in)) == sizeof(p), "sendto: %s",
 		strerror(errno));
@@ -63,8 +87,12 @@ static void raw(void)
 			break;
 	}
 	CHECK(got == 24 && !memcmp(buf + 20, &mark, 4), "what was sent did not come");
-	if (n > 4)
-		CHECK(send(fd[4], "abcd", 4, 0) == 4, "IPv6: not connected: %s", strerror(errno));
+	if (n > 4) {
+		CHECK(send(fd[4], six_says, sizeof(six_says), 0) == sizeof(six_says),
+			"IPv6: not connected: %s", strerror(errno));
+		CHECK(recv(fd[4], buf, sizeof(buf), 0) == sizeof(six_says), "IPv6: not heard: %s",
+			strerror(errno));
+	}
 }
 
 static void ping(void)
