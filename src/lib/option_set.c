@@ -1,5 +1,5 @@
 /*
- * option_set.c - values into requests, by the rows of options.c, with errors that name the option,
+ * option_set.c - values into requests, by the table of options, with errors that name the option,
  * the value, and what was expected.
  */
 #include "lib/options.h"

@@ -3,7 +3,7 @@
  *
  * Everything that knows an option reads this table: getopt's tables, `--help`, the man page, shell
  * completion, and whoever fills a request from names and values. A new option is a field in
- * include/ckpt.h and a row in options.c, nothing else.
+ * include/ckpt.h and a row in one of src/lib/rows_*.c, nothing else.
  */
 #ifndef CKPT_LIB_OPTIONS_H
 #define CKPT_LIB_OPTIONS_H
@@ -122,10 +122,11 @@ const struct verb_desc *verb_find(const char *name);
 /** verb_nearest() - Return: the name of a verb that may have been meant, or NULL */
 const char *verb_nearest(const char *name);
 
-/** options() - every row, in the order of the help; ends with a NULL name */
-const struct option_row *options(void);
-
-/** option_next() - iterate over a verb's rows; start with *pos = 0. Return: NULL at the end */
+/**
+ * option_next() - iterate over a verb's rows, in the order of the help; start with *pos = 0
+ * @verb: or several, or'ed
+ * Return: NULL at the end
+ */
 const struct option_row *option_next(enum verb verb, size_t *pos);
 
 /** option_find() - by long name or alias, without dashes. Return: NULL if the verb has none such */

@@ -1,0 +1,121 @@
+/*
+ * rows_front.c - the options of the command line itself and of the service: what all verbs have, serve, call,
+ * help.
+ */
+#include "lib/rows.h"
+
+COMMON_FIRST(ckpt_check_req);
+COMMON_FIRST(ckpt_serve_req);
+COMMON_FIRST(ckpt_call_req);
+
+static const struct option_name shell_names[] = {
+	{"bash", SHELL_BASH},
+	{"zsh", SHELL_ZSH},
+	{NULL, 0},
+};
+
+const struct option_row rows_said[] = {
+	{.verbs = VERB_DUMP | VERB_RESTORE | VERB_SHOW | VERB_VERIFY | VERB_DIFF | VERB_CHECK |
+		  VERB_EXPLAIN | VERB_LIST | VERB_REMOVE | VERB_GC | VERB_RUN,
+		.name = "json",
+		.type = OPT_FLAG,
+		FRONT(json),
+		.help = "the result, or the error, as one JSON object on stdout"},
+	{.verbs = VERB_CHECK,
+		.name = "faults",
+		.type = OPT_FLAG,
+		FRONT(faults),
+		.help = "print the names of the fault points, for tests"},
+	{.verbs = VERB_ALL & ~VERB_HELP,
+		.name = "verbose",
+		.letter = 'v',
+		.type = OPT_LEVEL,
+		.offset = offsetof(struct ckpt_common, log_level),
+		.max = 4,
+		.metavar = "N",
+		.dflt = "2: errors and warnings",
+		.help = "say more; -v -v even more; -v1 to -v4 sets the level"},
+	{.verbs = VERB_ALL & ~VERB_HELP,
+		.name = "log",
+		.letter = 'o',
+		.type = OPT_STRING,
+		FRONT(log_file),
+		.min = 1,
+		.max = PATH_LONGEST,
+		.metavar = "FILE",
+		.alias = "log-file",
+		.dflt = "stderr",
+		.help = "write the log to FILE"},
+	{.verbs = VERB_DUMP | VERB_RESTORE,
+		.name = "trace",
+		STR(ckpt_common, trace_file),
+		.metavar = "FILE",
+		.help = "write the stages of the run to FILE, for Chrome's or Perfetto's viewer"},
+	{.verbs = 0, .name = NULL},
+};
+
+const struct option_row rows_service[] = {
+	{.verbs = VERB_SERVE,
+		.name = "socket",
+		STR(ckpt_serve_req, socket),
+		.metavar = "PATH",
+		.dflt = "the socket that systemd passes",
+		.help = "where to listen: a path, or @NAME for an abstract address"},
+	{.verbs = VERB_SERVE,
+		.name = "session",
+		.type = OPT_U64,
+		.offset = offsetof(struct ckpt_serve_req, session),
+		.min = 3,
+		.max = INT32_MAX,
+		.metavar = "FD",
+		.excludes = "socket",
+		.help = "serve the one connection that is open at FD"},
+	{.verbs = VERB_CALL,
+		.name = "socket",
+		.type = OPT_STRING,
+		FRONT(socket),
+		.min = 1,
+		.max = PATH_LONGEST,
+		.metavar = "PATH",
+		.help = "where the service listens: a path, or @NAME"},
+	{.verbs = 0, .name = NULL},
+};
+
+const struct option_row rows_help[] = {
+	{.verbs = VERB_HELP,
+		.name = "man",
+		.type = OPT_FLAG,
+		FRONT(man),
+		.help = "print the man page as roff"},
+	{.verbs = VERB_HELP,
+		.name = "rpc",
+		.type = OPT_FLAG,
+		FRONT(rpc),
+		.help = "print the methods of the service, for docs/RPC.md"},
+	{.verbs = VERB_HELP,
+		.name = "completion",
+		.type = OPT_ENUM,
+		FRONT(completion),
+		.names = shell_names,
+		.metavar = "SHELL",
+		.help = "print the completion script for bash or zsh"},
+	{.verbs = VERB_ALL,
+		.name = "help",
+		.letter = 'h',
+		.type = OPT_FLAG,
+		FRONT(help),
+		.help = "print this help"},
+
+	/* CRIU asks to be allowed these; here they need no option */
+	{.verbs = VERB_DUMP | VERB_RESTORE, .name = "tcp-established", .type = OPT_NOTHING},
+	{.verbs = VERB_DUMP | VERB_RESTORE,
+		.name = "file-locks",
+		.letter = 'l',
+		.type = OPT_NOTHING},
+	{.verbs = VERB_DUMP | VERB_RESTORE,
+		.name = "shell-job",
+		.letter = 'j',
+		.type = OPT_NOTHING},
+	{.verbs = VERB_DUMP | VERB_RESTORE, .name = "link-remap", .type = OPT_NOTHING},
+	{.verbs = 0, .name = NULL},
+};
