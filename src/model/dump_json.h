@@ -12,14 +12,12 @@
 #include <jansson.h>
 
 #include "model/model.h"
+#include "util/json_str.h"
 
 #define JSON_BYTES_HEX_MAX 64 /* longer ones are told by length and checksum */
 
 /** json_of_msg() - Return: a new reference; NULL when out of memory */
 json_t *json_of_msg(const ProtobufCMessage *msg);
-
-/** json_of_str() - Return: a new string, also for text that is not UTF-8; NULL when out of memory */
-json_t *json_of_str(const char *s);
 
 /** json_of_u64() - Return: a new integer below 2^63, else a string; NULL when out of memory */
 json_t *json_of_u64(uint64_t v);
