@@ -584,7 +584,7 @@ int session_run(int fd, const struct serve_peer *peer, int (*command)(int argc, 
 	prctl(PR_SET_NAME, "ckpt-session");
 	signal(SIGPIPE, SIG_IGN);
 	r = rights_take(fd, peer);
-	if (r < 0)
+	if (r < 0 || chdir("/") < 0) /* where we were started is nobody else's business */
 		return CKPT_E_PRIVILEGE;
 	conn_init(&s.conn, fd);
 	r = loop(&s);
