@@ -26,9 +26,10 @@ extern "C" {
 /** What kind of failure it was; also the exit status of the command, where 1 is no failure: a difference. */
 enum ckpt_kind {
 	CKPT_OK = 0,
-	CKPT_DIFFERENT = 1,   /* no error: the status of `ckpt diff` that has found a difference */
-	CKPT_E_USAGE = 2,     /* the request itself is wrong */
-	CKPT_E_REFUSED = 3,   /* the target holds something that can't be saved or restored */
+	CKPT_DIFFERENT = 1, /* no error: the status of `ckpt diff` that has found a difference */
+	CKPT_E_USAGE = 2,   /* the request itself is wrong */
+	CKPT_E_REFUSED =
+		3, /* the target holds something that can't be saved or restored, or a hook says no */
 	CKPT_E_TARGET = 4,    /* no such process, it died, it changed under us */
 	CKPT_E_IMAGE = 5,     /* the image is damaged, incomplete or unknown */
 	CKPT_E_CONFLICT = 6,  /* a pid, path or image is in the way */
@@ -119,6 +120,10 @@ struct ckpt_dump_req {
 	const char *policy;           /* a file: "fd ..." or "resource ..." a line, or NULL */
 	enum ckpt_unix_outside unix_outside;
 	enum ckpt_tcp tcp; /* those that are not kept end when the program does */
+	/* "FILE", or of one point "before-dump=FILE", "dump-stopped=FILE", "after-dump=FILE": a list of
+	 * executables that are called there, or NULL. One that fails ends the dump, but the last */
+	const char *const *hooks;
+	uint64_t hook_limit_s; /* for each call; 0: 30 */
 };
 
 struct ckpt_dump_result {
@@ -174,6 +179,8 @@ struct ckpt_restore_req {
 	const char *const *fds;
 	const char *const *resources;
 	const char *policy;
+	const char *const *hooks; /* before-restore, restore-stopped, after-restore */
+	uint64_t hook_limit_s;
 };
 
 struct ckpt_show_req {
@@ -291,6 +298,8 @@ struct ckpt_run_req {
 	int on_signal;           /* one when the caller gets this signal; 0: none */
 	uint64_t keep;           /* so many of the newest; 0: all */
 	bool restart_on_failure; /* go on from the last one when the program dies, or its status is not 0 */
+	const char *const *hooks; /* of its dumps and restores */
+	uint64_t hook_limit_s;
 };
 
 struct ckpt_run_result {

@@ -1,11 +1,13 @@
 /*
  * dump.c - the stages of a dump, in their order:
  *
+ *   before     hooks, if there are any
  *   preflight  from /proc alone: what can't be saved is refused, all of it, before anything is touched
  *   open       the image's files: a full disk or a taken directory is found before the stop
  *   seize      every thread of every process of the tree stops where it is
  *   collect    kernel -> model
  *   pages      memory -> page files
+ *   stopped    hooks again
  *   commit     one rename; from here on the image exists
  *   let go     the tree goes on, stays stopped, or dies: commit first, kill last
  *
@@ -23,6 +25,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/hook.h"
 #include "core/stage.h"
 #include "dump/collect.h"
 #include "dump/pages.h"
@@ -63,6 +66,8 @@ struct dump {
 	struct collect_tree collect;
 	struct fdpolicy policy;
 	struct tcp_hold tcp;
+	struct hooks hooks;
+	bool told;          /* the first of them have been called, so the last will be */
 	struct stage stage; /* the one that runs */
 	unsigned workers;
 	uint64_t monotonic_ns, boottime_ns, realtime_ns; /* at the stop */
@@ -116,22 +121,56 @@ static int stage_preflight(struct dump *d)
 	return r;
 }
 
+/* Where the image goes. */
+static int choose_place(struct dump *d)
+{
+	if (d->ret->dir)
+		return 0;
+	d->ret->crid = d->req->crid ? d->req->crid : image_crid_new();
+	if (!d->req->dir)
+		return image_store_dir(d->op, d->ret->crid, &d->ret->dir);
+	d->ret->dir = strdup(d->req->dir);
+	return d->ret->dir ? 0 : op_fail_errno(d->op, ENOMEM, NULL, "%s", d->req->dir);
+}
+
+/* What is known by now of what hooks are told. */
+static const struct hooks *hooks_now(struct dump *d)
+{
+	d->hooks = (struct hooks){.op = d->op,
+		.v = d->req->hooks,
+		.limit_s = d->req->hook_limit_s,
+		.pid = d->req->pid,
+		.crid = d->ret->crid,
+		.dir = d->ret->dir ? d->ret->dir : "",
+		.tasks = d->ret->tasks,
+		.threads = d->ret->threads,
+		.bytes = d->ret->bytes};
+	return &d->hooks;
+}
+
+static int stage_before(struct dump *d)
+{
+	int r = choose_place(d);
+
+	if (r == 0)
+		r = hooks_check(hooks_now(d));
+	d->told = r == 0;
+	return r < 0 ? r : hooks_call(hooks_now(d), HOOK_BEFORE_DUMP);
+}
+
+static int stage_stopped(struct dump *d)
+{
+	return hooks_call(hooks_now(d), HOOK_DUMP_STOPPED);
+}
+
 static int stage_open(struct dump *d)
 {
 	struct image_writer_req req = {.force = d->req->force, .shards = d->workers};
-	_cleanup_free_ char *store = NULL;
+	int r = choose_place(d);
 
-	d->ret->crid = d->req->crid ? d->req->crid : image_crid_new();
-	if (!d->req->dir) {
-		int r = image_store_dir(d->op, d->ret->crid, &store);
-
-		if (r < 0)
-			return r;
-	}
-	req.dir = d->req->dir ? d->req->dir : store;
-	d->ret->dir = strdup(req.dir);
-	if (!d->ret->dir)
-		return op_fail(d->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", req.dir);
+	if (r < 0)
+		return r;
+	req.dir = d->ret->dir;
 	stage_say(&d->stage, "image %s", req.dir);
 	return image_writer_open(d->op, &req, &d->writer);
 }
@@ -339,14 +378,30 @@ static int let_go(struct dump *d, int r)
 static const struct {
 	const char *name;
 	int (*run)(struct dump *d);
+	bool hooks; /* only where there are any */
 } stages[] = {
-	{"preflight", stage_preflight},
-	{"open", stage_open},
-	{"seize", stage_seize},
-	{"collect", stage_collect},
-	{"pages", stage_pages},
-	{"commit", stage_commit},
+	{"before", stage_before, true},
+	{"preflight", stage_preflight, false},
+	{"open", stage_open, false},
+	{"seize", stage_seize, false},
+	{"collect", stage_collect, false},
+	{"pages", stage_pages, false},
+	{"stopped", stage_stopped, true},
+	{"commit", stage_commit, false},
 };
+
+static int stages_run(struct dump *d)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
+		if (stages[i].hooks && !hooks_any(hooks_now(d)))
+			continue;
+		d->stage = stage_begin(d->op, stages[i].name, d->req->pid);
+		r = stage_end(&d->stage, stages[i].run(d));
+	}
+	return r;
+}
 
 int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_dump_result *ret)
 {
@@ -359,10 +414,8 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	tcp_hold_init(&d.tcp, !req->leave_running && !req->leave_stopped, req->tcp);
 	d.policy.unix_outside = req->unix_outside;
 	collect_init(&d);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
-		d.stage = stage_begin(op, stages[i].name, req->pid);
-		r = stage_end(&d.stage, stages[i].run(&d));
-	}
+	if (r == 0)
+		r = stages_run(&d);
 	d.stage = stage_begin(op, "let go", req->pid);
 	r = stage_end(&d.stage, let_go(&d, r));
 	collect_done(&d.collect);
@@ -370,5 +423,10 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	model_done(&d.model);
 	fdpolicy_done(&d.policy);
 	ret->total_ns = now_ns() - start;
+	if (d.told)
+		hooks_after(hooks_now(&d), HOOK_AFTER_DUMP,
+			req->leave_running   ? CKPT_TARGET_RUNNING
+			: req->leave_stopped ? CKPT_TARGET_STOPPED
+					     : CKPT_TARGET_GONE);
 	return r;
 }

@@ -111,6 +111,8 @@ struct option_row {
 	bool is_dir; /* for completion: the value is a directory; a string is a file elsewhere */
 	/** Return: NULL, or the static reason why the value is no good */
 	const char *(*check)(const char *value);
+	/** Return: where in a value of OPT_STRINGS a path begins; NULL where it has none */
+	const char *(*path)(const char *value);
 };
 
 /** verbs() - every verb, in the order of the help; ends with a NULL name */

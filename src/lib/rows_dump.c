@@ -1,6 +1,7 @@
 /*
  * rows_dump.c - the options of dump, and those of explain, which asks what such a dump would do.
  */
+#include "core/hook.h"
 #include "lib/rows.h"
 #include "res/file/fdpolicy.h"
 #include "res/ipc/wish.h"
@@ -107,6 +108,23 @@ const struct option_row rows_dump[] = {
 		.metavar = "HOW",
 		.dflt = "keep",
 		.help = "TCP connections to other programs: keep, close or reset both ends"},
+	{.verbs = VERB_DUMP,
+		.name = "hook",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_dump_req, hooks),
+		.metavar = "[POINT=]FILE",
+		.check = hook_dump_wrong,
+		.path = hook_file,
+		.help = "call FILE at before-dump, dump-stopped and after-dump, or at POINT"},
+	{.verbs = VERB_DUMP,
+		.name = "hook-limit",
+		.type = OPT_TIME,
+		.offset = offsetof(struct ckpt_dump_req, hook_limit_s),
+		.min = 1,
+		.max = 86400,
+		.metavar = "TIME",
+		.dflt = "30s",
+		.help = "a hook that takes longer has failed"},
 	{.verbs = VERB_EXPLAIN,
 		.name = "pid",
 		.letter = 't',

@@ -1,6 +1,7 @@
 /*
  * rows_restore.c - the options of restore.
  */
+#include "core/hook.h"
 #include "lib/rows.h"
 #include "res/file/fdpolicy.h"
 #include "res/socket/tcp.h"
@@ -106,6 +107,23 @@ const struct option_row rows_restore[] = {
 		.name = "new-ptys",
 		FLAG(ckpt_restore_req, new_ptys),
 		.help = "a pseudo terminal whose number is taken gets another one"},
+	{.verbs = VERB_RESTORE,
+		.name = "hook",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_restore_req, hooks),
+		.metavar = "[POINT=]FILE",
+		.check = hook_restore_wrong,
+		.path = hook_file,
+		.help = "call FILE at before-restore, restore-stopped, after-restore, or at POINT"},
+	{.verbs = VERB_RESTORE,
+		.name = "hook-limit",
+		.type = OPT_TIME,
+		.offset = offsetof(struct ckpt_restore_req, hook_limit_s),
+		.min = 1,
+		.max = 86400,
+		.metavar = "TIME",
+		.dflt = "30s",
+		.help = "a hook that takes longer has failed"},
 	{.verbs = VERB_RESTORE,
 		.name = "plan",
 		.type = OPT_FLAG,

@@ -1,6 +1,7 @@
 /*
  * rows_store.c - the options of verbs that keep checkpoints: run, and what works on the store.
  */
+#include "core/hook.h"
 #include "lib/rows.h"
 
 COMMON_FIRST(ckpt_run_req);
@@ -46,6 +47,23 @@ const struct option_row rows_store[] = {
 		.metavar = "NAME",
 		.dflt = "by program, arguments and working directory",
 		.help = "name of the job: the same name goes on where it was"},
+	{.verbs = VERB_RUN,
+		.name = "hook",
+		.type = OPT_STRINGS,
+		.offset = offsetof(struct ckpt_run_req, hooks),
+		.metavar = "[POINT=]FILE",
+		.check = hook_any_wrong,
+		.path = hook_file,
+		.help = "call FILE at the points of dumps and restores, or at POINT"},
+	{.verbs = VERB_RUN,
+		.name = "hook-limit",
+		.type = OPT_TIME,
+		.offset = offsetof(struct ckpt_run_req, hook_limit_s),
+		.min = 1,
+		.max = 86400,
+		.metavar = "TIME",
+		.dflt = "30s",
+		.help = "a hook that takes longer has failed"},
 	{.verbs = VERB_REMOVE,
 		.name = "crid",
 		CRID(ckpt_remove_req),

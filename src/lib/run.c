@@ -130,7 +130,11 @@ static void drop_old(struct job *j)
 /* One that fails is said, and the program goes on: the next may not. */
 static void checkpoint(struct job *j)
 {
-	struct ckpt_dump_req req = {.common = j->req->common, .pid = j->pid, .leave_running = true};
+	struct ckpt_dump_req req = {.common = j->req->common,
+		.pid = j->pid,
+		.leave_running = true,
+		.hooks = j->req->hooks,
+		.hook_limit_s = j->req->hook_limit_s};
 	struct ckpt_dump_result result;
 	struct ckpt_error err = {0};
 	_cleanup_free_ char *text = NULL;
@@ -186,7 +190,11 @@ static void reap_others(void)
 
 static int restart(struct job *j, uint64_t crid)
 {
-	struct ckpt_restore_req req = {.common = j->req->common, .crid = crid, .detach = true};
+	struct ckpt_restore_req req = {.common = j->req->common,
+		.crid = crid,
+		.detach = true,
+		.hooks = j->req->hooks,
+		.hook_limit_s = j->req->hook_limit_s};
 	struct ckpt_restore_result result;
 	uint64_t until = now_ns() + SETTLE_NS;
 	struct ckpt_error err = {0};

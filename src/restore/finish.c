@@ -10,6 +10,7 @@
 
 #include "arch/arch.h"
 #include "core/fault.h"
+#include "core/hook.h"
 #include "kernel/ptrace.h"
 #include "proto/regs.pb-c.h"
 #include "res/registry.h"
@@ -270,6 +271,8 @@ int run_finish(struct run *r)
 		ret = each_task(r, false, put_threads);
 	if (ret == 0)
 		ret = fault_point(r->op, "restore.finish");
+	if (ret == 0)
+		ret = hooks_call(r->hooks, HOOK_RESTORE_STOPPED);
 	if (ret < 0)
 		return ret;
 	if (r->front && r->front->on)

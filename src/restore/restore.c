@@ -3,6 +3,7 @@
  *
  *   load    image -> model; whatever is wrong with the image is found here
  *   check   what we are not allowed to give back, before anything is made
+ *   before  hooks, if there are any
  *   open    every open file description, once
  *   plan    model -> programs
  *   run     the tasks are made, run their programs, get their registers
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/hook.h"
 #include "core/stage.h"
 #include "image/image.h"
 #include "kernel/pidfd.h"
@@ -66,6 +68,8 @@ struct restore {
 	uint64_t coredump_filter;
 	const Ckpt__Task *root; /* NULL until the image is loaded */
 	struct tree_plan tree;
+	struct hooks hooks;
+	bool told;          /* the first of them have been called, so the last will be */
 	struct stage stage; /* the one that runs */
 };
 
@@ -202,6 +206,33 @@ static int stage_check(struct restore *s)
 	return r < 0 ? r : each_mm(s, mm_check_room);
 }
 
+/* What is known by now of what hooks are told. */
+static const struct hooks *hooks_now(struct restore *s)
+{
+	const Ckpt__Manifest *m = s->img ? image_manifest(s->img) : NULL;
+
+	s->hooks = (struct hooks){.op = s->op,
+		.v = s->req->hooks,
+		.limit_s = s->req->hook_limit_s,
+		.pid = s->ret->pid ? s->ret->pid
+		       : s->root   ? s->root->pid
+				   : 0,
+		.crid = m ? m->crid : s->req->crid,
+		.dir = s->img        ? image_dir(s->img)
+		       : s->req->dir ? s->req->dir
+				     : "",
+		.tasks = m ? m->tasks : 0,
+		.threads = m ? m->threads : 0,
+		.bytes = s->ret->bytes};
+	return &s->hooks;
+}
+
+static int stage_before(struct restore *s)
+{
+	s->told = true;
+	return hooks_call(hooks_now(s), HOOK_BEFORE_RESTORE);
+}
+
 static void restore_done(struct restore *s)
 {
 	tree_plan_done(&s->tree);
@@ -292,6 +323,7 @@ static int stage_run(struct restore *s)
 		.plan = &s->plan,
 		.tree = s->tree,
 		.front = &s->front,
+		.hooks = hooks_now(s),
 		.frozen = s->req->frozen};
 	struct timens_offsets time;
 	char size[UNITS_LEN];
@@ -323,19 +355,23 @@ static int stage_run(struct restore *s)
 static const struct {
 	const char *name;
 	int (*run)(struct restore *s);
+	bool hooks; /* only where there are any */
 } stages[] = {
-	{"load", stage_load},
-	{"check", stage_check},
-	{"open", stage_open},
-	{"plan", stage_plan},
-	{"run", stage_run},
+	{"load", stage_load, false},
+	{"check", stage_check, false},
+	{"before", stage_before, true},
+	{"open", stage_open, false},
+	{"plan", stage_plan, false},
+	{"run", stage_run, false},
 };
 
 static int stages_run(struct restore *s)
 {
-	int r = 0;
+	int r = hooks_check(hooks_now(s));
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
+		if (stages[i].hooks && !hooks_any(hooks_now(s)))
+			continue;
 		s->stage = stage_begin(s->op, stages[i].name, s->root ? s->root->pid : 0);
 		r = stage_end(&s->stage, stages[i].run(s));
 	}
@@ -355,6 +391,9 @@ int restore_run(
 	fd_close(s.pidfile);
 	ipc_made_done(&s.plan, r < 0);
 	cgroup_done(&s.plan, r < 0);
+	if (s.told)
+		hooks_after(hooks_now(&s), HOOK_AFTER_RESTORE,
+			req->frozen ? CKPT_TARGET_STOPPED : CKPT_TARGET_RUNNING);
 	restore_done(&s);
 	ret->total_ns = now_ns() - start;
 	if (r == 0 && !req->detach && req->started)

@@ -35,6 +35,7 @@ struct run {
 	uint32_t arrivals;                 /* waited for so far, over all barriers */
 	const struct timens_offsets *time; /* of a time namespace for them, or NULL */
 	struct front *front;               /* told of the root before it runs */
+	const struct hooks *hooks;         /* called when all are there */
 	bool frozen;                       /* leave them stopped */
 	uint64_t page_bytes;
 };

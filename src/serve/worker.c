@@ -97,22 +97,33 @@ static void on_started(void *arg, const struct ckpt_restore_result *result)
 }
 
 /* A relative path is one of the caller's, and where that is we don't know. */
+static int check_path(const struct option_row *row, const char *path, struct ckpt_error *err)
+{
+	if (!path || *path == '/')
+		return 0;
+	return usage_error(err,
+		"give an absolute path, or /proc/self/fd/N of a descriptor that is passed",
+		"parameter %s: %s is no absolute path", row->name, path);
+}
+
 static int check_paths(const struct call *c, struct ckpt_error *err)
 {
 	size_t pos = 0;
 	const struct option_row *row;
+	int r = 0;
 
-	while ((row = option_next(c->verb->verb, &pos))) {
-		const char *path = row->home == HOME_REQ && row->type == OPT_STRING
-					   ? *(const char *const *)((char *)c->req + row->offset)
-					   : NULL;
+	while (r == 0 && (row = option_next(c->verb->verb, &pos))) {
+		const void *field = (const char *)c->req + row->offset;
 
-		if (path && *path != '/')
-			return usage_error(err,
-				"give an absolute path, or /proc/self/fd/N of a descriptor that is passed",
-				"parameter %s: %s is no absolute path", row->name, path);
+		if (row->home == HOME_REQ && row->type == OPT_STRING)
+			r = check_path(row, *(const char *const *)field, err);
+		if (row->home != HOME_REQ || row->type != OPT_STRINGS || !row->path)
+			continue;
+		for (const char *const *v = *(const char *const *const *)field; r == 0 && v && *v;
+			v++)
+			r = check_path(row, row->path(*v), err);
 	}
-	return 0;
+	return r;
 }
 
 static void run_call(struct worker *w)

@@ -41,7 +41,7 @@ class Service:
     def __init__(self, s, *more, **options):
         self.s, self.path = s, options.pop("path", "@ckpt-scene-%d" % os.getpid())
         with open(s.file("log"), "ab") as log:
-            self.proc = subprocess.Popen([CKPT, "serve", "--socket", self.path, *more], cwd="/",
+            self.proc = subprocess.Popen([CKPT, "serve", "--socket", self.path, *more], cwd=options.pop("cwd", "/"),
                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
         wait_for("the service", 10, self.answers)
 
@@ -297,7 +297,8 @@ def scene_serve_user(s):
     with open(secret, "w", encoding="ascii") as f:
         f.write("fd 1=close\n")
     os.chmod(secret, 0o600)
-    own = subprocess.Popen(["/bin/sleep", "1000"], preexec_fn=as_user(uid), cwd="/")
+    own = subprocess.Popen(["/bin/sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, preexec_fn=as_user(uid), cwd="/")
     foreign = subprocess.Popen(["/bin/sleep", "1000"], preexec_fn=as_user(other), cwd="/")
     try:
         with Service(s) as service:
