@@ -121,4 +121,13 @@ void prog_lower(const struct prog *p, const struct prog_place *place, struct age
 /** prog_lower_data() - write the data, with its pointers set; out has room for p->data_len */
 void prog_lower_data(const struct prog *p, const struct prog_place *place, void *out);
 
+/**
+ * prog_run_here() - make the calls of a program ourselves: of system calls alone, and what goes wrong with
+ * them is told by the result
+ * @ret_failed: the step that missed what it must give; may be NULL
+ * Results are in the steps. Async-signal-safe.
+ * Return: 0; -errno of the step that failed; -EINVAL it has other steps, or a result is not the one wanted.
+ */
+int prog_run_here(struct prog *p, size_t *ret_failed);
+
 #endif

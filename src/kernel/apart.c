@@ -26,9 +26,8 @@ static int child(void *arg)
 	return 0;
 }
 
-int apart(int (*fn)(void *arg), void *arg)
+static int run(int flags, struct call *c)
 {
-	struct call c = {fn, arg};
 	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	sigset_t all, mask;
@@ -38,7 +37,7 @@ int apart(int (*fn)(void *arg), void *arg)
 		return -errno;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &mask);
-	pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES, &c);
+	pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | flags, c);
 	err = errno;
 	if (pid > 0)
 		while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
@@ -46,4 +45,18 @@ int apart(int (*fn)(void *arg), void *arg)
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	munmap(stack, STACK_BYTES);
 	return pid < 0 ? -err : 0;
+}
+
+int apart(int (*fn)(void *arg), void *arg)
+{
+	struct call c = {fn, arg};
+
+	return run(CLONE_FILES, &c);
+}
+
+int apart_files(int (*fn)(void *arg), void *arg)
+{
+	struct call c = {fn, arg};
+
+	return run(0, &c);
 }

@@ -15,4 +15,11 @@
  */
 int apart(int (*fn)(void *arg), void *arg);
 
+/**
+ * apart_files() - the same, in a process that has a copy of our descriptors: what it does to their numbers,
+ * it does to none of ours
+ * Return: as apart().
+ */
+int apart_files(int (*fn)(void *arg), void *arg);
+
 #endif

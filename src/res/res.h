@@ -40,6 +40,7 @@ struct fdpolicy;
 struct file_look;
 struct in_flight;
 struct unix_queues;
+struct unix_world;
 struct sock_diag;
 struct sockopt_kind;
 struct inet_groups;
@@ -65,7 +66,7 @@ struct collect_tree {
 	struct seen *seen;               /* see res/file/seen.h */
 	struct mount_list *mounts;       /* ours, see res/file/files.c; NULL: not read yet */
 	struct unix_queues *unix_queues; /* see res/socket/unixsock.h; NULL: not asked for yet */
-	struct in_flight *in_flight; /* see files_in_flight(); NULL: nothing was in flight yet */
+	struct in_flight *in_flight; /* see res/file/in_flight.h; NULL: nothing was in flight yet */
 	struct sock_diag *diag;      /* see res/socket/socket.h; NULL: nothing was asked yet */
 	uint16_t no_diag[16]; /* families and protocols of which this kernel tells nothing there */
 	size_t n_no_diag;
@@ -168,7 +169,9 @@ struct plan_file {
 	bool opened;
 	pid_t doer; /* the task that does what is done once for it, the first that is planned; 0: none yet */
 	bool opened_late;
-	bool handed; /* opened late, by the doer, of whom the other tasks that have it take it */
+	bool listed;    /* some table has it, be it that --fd says something else of all of these */
+	bool need_late; /* opened late, and needed by the restore itself, see res/file/in_flight.h */
+	bool handed;    /* opened late, by the doer, of whom the other tasks that have it take it */
 	int home; /* the task's first number for it, where the coordinator keeps it if it can; -1 */
 	const struct model_rec *rec; /* of its kind */
 };
@@ -226,7 +229,9 @@ struct plan {
 	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */
 	struct ipc_made *ipc_made;
 	size_t n_ipc_made, cap_ipc_made;
-	struct cgroups *cgroups;  /* groups to be put into, see cgroup_done(); NULL: none */
+	struct cgroups *cgroups; /* groups to be put into, see cgroup_done(); NULL: none */
+	/* unix sockets that are being made and filled, see res/socket/unixsock.h; NULL: none yet */
+	struct unix_world *unix_world;
 	struct tcp_plan *tcp;     /* connections, see res/socket/tcp.h; of the restore */
 	bool dry;                 /* it is to be looked at only: nothing is made */
 	struct plan_relay *relay; /* borrowed; NULL: none */

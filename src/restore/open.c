@@ -11,6 +11,7 @@
 #include "core/fault.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/files.h"
+#include "res/file/in_flight.h"
 #include "res/file/pty.h"
 #include "res/mm/mm.h"
 #include "res/registry.h"
@@ -205,6 +206,7 @@ static int find_homes(struct plan *p)
 					"fd %u: %s", t->fds[i]->fd,
 					f ? "out of order"
 					  : "of a file that the image does not have");
+			f->listed = true;
 			if (f->home < 0 && !plan_override(p, (pid_t)rec->owner, t->fds[i]))
 				f->home = (int)t->fds[i]->fd;
 		}
@@ -264,12 +266,12 @@ int open_files(struct plan *p, const struct image *img)
 		if (f->opened && res->file->opened_all)
 			r = res->file->opened_all(&o.ctx, f->rec, f->fd);
 	}
-	unixsock_done(&o.ctx);
-	return r;
+	return r < 0 ? r : files_in_flight_locks(p);
 }
 
 void open_files_done(struct plan *p)
 {
+	unixsock_done(p);
 	for (size_t i = 0; i < p->n_files; i++)
 		if (p->files[i].opened)
 			p->files[i].fd = fd_close(p->files[i].fd);

@@ -18,6 +18,7 @@
 #include "proto/epoll.pb-c.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/epoll.h"
+#include "res/file/in_flight.h"
 #include "res/file/seen.h"
 #include "util/cleanup.h"
 #include "util/str.h"
@@ -182,6 +183,11 @@ static bool is_elsewhere(const struct list *l, Ckpt__EpollItem *item, unsigned n
 	}
 	if (!item->file || fdtable_entry_of(table, item->file))
 		return item->file != 0;
+	/* what no task has, or whose list none has, no task can add */
+	if (files_is_in_flight(l->of) || files_is_in_flight(l->t->files[item->file - 1].of)) {
+		item->pid = EPOLL_NOBODY;
+		return true;
+	}
 	while ((c = other_task(l, &pos, &table)))
 		if (fdtable_entry_of(table, item->file)) {
 			item->pid = c->pid;
@@ -195,7 +201,9 @@ static int find_members(const struct list *l, Ckpt__Epoll *m)
 	for (size_t i = 0; i < m->n_items; i++) {
 		Ckpt__EpollItem *item = m->items[i];
 		unsigned nth = place(m, i);
-		int r = compare(l, l->of, (int)item->fd, item->fd, nth);
+		/* the numbers of a list that is in flight are those of nobody in particular */
+		int r = files_is_in_flight(l->of) ? -ENOENT
+						  : compare(l, l->of, (int)item->fd, item->fd, nth);
 
 		if (r == KCMP_EQUAL)
 			continue;
@@ -254,6 +262,7 @@ static const struct file_ops ops = {
 	.finish = finish,
 	.open = epoll_open,
 	.plan_each = epoll_plan_each,
+	.adrift = epoll_adrift,
 };
 
 static const char *const volatile_fields[] = {"ready", NULL};

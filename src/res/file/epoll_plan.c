@@ -164,3 +164,41 @@ void epoll_plan_each(struct plan *p, enum plan_phase phase, const struct model_r
 		if (m->items[i]->file && is_of(m->items[i], h->pid, h->first))
 			plan_add_lent(p, m->items[i], h, prog);
 }
+
+/* Descriptions are copied to above all numbers that will be lent. */
+static size_t plan_copy(struct prog *prog, int fd, uint32_t above)
+{
+	return PROG_CALL(prog, "epoll: copy", SYS_fcntl, IMM(fd), IMM(F_DUPFD_CLOEXEC), IMM(above));
+}
+
+static void plan_add_copied(const Ckpt__EpollItem *item, size_t list, size_t fd, struct prog *prog)
+{
+	struct epoll_event ev = {.events = item->events, .data.u64 = item->data};
+
+	PROG_CALL(prog, "epoll: lend a number", SYS_dup3, RES(fd), IMM(item->fd), IMM(O_CLOEXEC));
+	PROG_CALL(prog, "epoll: add", SYS_epoll_ctl, RES(list), IMM(EPOLL_CTL_ADD), IMM(item->fd),
+		DATA(prog_data(prog, &ev, sizeof(ev))));
+	prog_object(prog, "fd %u", item->fd);
+}
+
+void epoll_adrift(struct plan *p, const struct model_rec *rec, struct prog *prog)
+{
+	const Ckpt__Epoll *m = (const void *)rec->msg;
+	uint32_t above = m->n_items ? m->items[m->n_items - 1]->fd + 1 : 0;
+	size_t list, *copies = calloc(m->n_items + 1, sizeof(*copies));
+
+	if (!copies) {
+		prog->err = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < m->n_items; i++)
+		if (m->items[i]->pid == EPOLL_NOBODY)
+			copies[i] = plan_copy(prog, plan_fd(p, m->items[i]->file), above);
+	if (prog->n) {
+		list = plan_copy(prog, plan_fd(p, rec->owner), above);
+		for (size_t i = 0; i < m->n_items; i++)
+			if (m->items[i]->pid == EPOLL_NOBODY)
+				plan_add_copied(m->items[i], list, copies[i], prog);
+	}
+	free(copies);
+}

@@ -23,6 +23,7 @@
 #include "kernel/sock.h"
 #include "proto/fdtable.pb-c.h"
 #include "res/file/fdpolicy.h"
+#include "res/file/in_flight.h"
 #include "res/file/seen.h"
 #include "res/ipc/ipc.h"
 #include "res/registry.h"
@@ -32,12 +33,10 @@
 /* Flags that only had a meaning when the file was opened. */
 #define CREATION_FLAGS (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
 
-static void in_flight_done(struct collect_tree *t);
-
 void files_done(struct collect_tree *t)
 {
 	seen_done(t);
-	in_flight_done(t);
+	files_in_flight_done(t);
 	if (t->mounts)
 		mount_list_done(t->mounts);
 	free(t->mounts);
@@ -232,8 +231,7 @@ static const struct mount_list *mounts_of(struct collect_tree *t)
 	return t->mounts && t->mounts->n ? t->mounts : NULL;
 }
 
-/* @ret_apart: set where it is not saved; NULL: nobody can wish that */
-static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apart)
+int files_descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apart)
 {
 	_cleanup_close_ int dup = pidfd_take(c->pidfd, fd);
 	_cleanup_free_ char *link = NULL;
@@ -295,88 +293,6 @@ static int descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apa
 		return collect_oom(c);
 	r = kind_collect(c, *ret_id, &l);
 	return r < 0 ? r : add_file_record(c, *ret_id, dup, l.flags, l.pos);
-}
-
-/*
- * What is in flight no task need have. A duplicate is ours until the dump is done, so we are looked at as
- * if we were one of the tasks.
- */
-struct in_flight {
-	struct tracees tr; /* for messages alone */
-	struct collect self;
-	int *fds;
-	size_t n, cap;
-};
-
-static void in_flight_done(struct collect_tree *t)
-{
-	struct in_flight *f = t->in_flight;
-
-	for (size_t i = 0; f && i < f->n; i++)
-		fd_close(f->fds[i]);
-	if (f) {
-		fd_close(f->self.proc_fd);
-		fd_close(f->self.pidfd);
-		free(f->fds);
-	}
-	free(f);
-	t->in_flight = NULL;
-}
-
-static int in_flight_begin(struct collect_tree *t)
-{
-	struct in_flight *f = t->in_flight = calloc(1, sizeof(*f));
-
-	if (!f)
-		return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "descriptors in flight");
-	f->tr = (struct tracees){.op = t->op, .pid = getpid(), .alive = getpid()};
-	snprintf(f->tr.comm, sizeof(f->tr.comm), "in flight");
-	f->self = (struct collect){.tree = t,
-		.op = t->op,
-		.tr = &f->tr,
-		.model = t->model,
-		.pid = getpid(),
-		.alive = getpid(),
-		.proc_fd = proc_open(getpid()),
-		.pidfd = pidfd_of(getpid())};
-	if (f->self.proc_fd >= 0 && f->self.pidfd >= 0)
-		return 0;
-	return op_fail(t->op, CKPT_E_SYSTEM, f->self.pidfd < 0 ? -f->self.pidfd : EIO, "pidfd_open",
-		NULL, "ourselves");
-}
-
-/* What a task does to have it as it was, nobody would do: there is none that has it. */
-static int check_in_flight(struct collect_tree *t, uint32_t id)
-{
-	for (const struct res *const *k = registry(); *k; k++) {
-		const struct file_ops *f = (*k)->file;
-
-		if (f && (f->late || f->plan_each || f->plan) &&
-			model_get(t->model, &(*k)->type, id) && *k != &res_shmem)
-			return op_fail(t->op, CKPT_E_REFUSED, 0, NULL, "let the program receive it",
-				"a %s that is only in flight (SCM_RIGHTS), open in no process, "
-				"can't be saved",
-				(*k)->type.name);
-	}
-	return 0;
-}
-
-int files_in_flight(struct collect_tree *t, int fd, uint32_t *ret_id)
-{
-	int r = t->in_flight ? 0 : in_flight_begin(t);
-	struct in_flight *f = t->in_flight;
-	size_t before = t->n_files;
-
-	if (r == 0 && vec_reserve(&f->fds, &f->cap, f->n + 1, sizeof(*f->fds)) < 0)
-		r = op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "descriptors in flight");
-	if (r == 0)
-		r = descriptor(&f->self, fd, ret_id, NULL);
-	if (r == 0 && t->n_files != before) {
-		f->fds[f->n++] = fd;
-		return check_in_flight(t, *ret_id);
-	}
-	fd_close(fd);
-	return r;
 }
 
 int files_finish(struct collect_tree *t)
@@ -457,7 +373,7 @@ static int collect(struct collect *c, struct tracee *t, const struct answer *a)
 		}
 		m->fds[m->n_fds++] = e;
 		e->fd = fds[i];
-		r = descriptor(c, fds[i], &e->file, &apart);
+		r = files_descriptor(c, fds[i], &e->file, &apart);
 		if (r == 0)
 			r = look_at_fdinfo(c, e, apart);
 	}
@@ -513,7 +429,7 @@ static void plan_put(struct plan *p, pid_t pid, const Ckpt__FdTable *m, struct p
  * Who is sent a signal. The owner may be any process; one that is not of the image, and is not there
  * any more, can be told nothing.
  */
-static void plan_owner(const Ckpt__File *f, int fd, struct prog *prog)
+void files_plan_owner(const Ckpt__File *f, int fd, struct prog *prog)
 {
 	struct f_owner_ex owner = {.type = f->owner_type, .pid = f->owner_pid};
 
@@ -623,21 +539,24 @@ bool files_hand_over(struct plan *p)
 	return any;
 }
 
-/* Of the task that has opened it. Return: the step whose result it is; LATE_NONE: it was not opened late. */
-static size_t plan_take(struct plan *p, const struct held *f, struct prog *prog)
+size_t files_plan_take(struct plan *p, uint64_t id, struct prog *prog)
 {
-	pid_t from = f->file->doer;
+	pid_t from = plan_file(p, id)->doer;
 	const Ckpt__FdTable *m = model_get(p->model, &res_fdtable.type, from);
 	size_t pidfd, step;
 
-	if (!f->file->opened_late)
-		return LATE_NONE;
 	pidfd = PROG_CALL(prog, "fdtable: who has opened it", SYS_pidfd_open, IMM(from), IMM(0));
 	prog_object(prog, "pid %d", from);
 	step = PROG_CALL(prog, "fdtable: take it", SYS_pidfd_getfd, RES(pidfd),
-		IMM(number_of(p, from, m, f->file->id)), IMM(0));
+		IMM(number_of(p, from, m, id)), IMM(0));
 	PROG_CALL(prog, "fdtable: take it", SYS_close, RES(pidfd));
 	return step;
+}
+
+/* Of the task that has opened it. Return: the step whose result it is; LATE_NONE: it was not opened late. */
+static size_t plan_take(struct plan *p, const struct held *f, struct prog *prog)
+{
+	return f->file->opened_late ? files_plan_take(p, f->file->id, prog) : LATE_NONE;
 }
 
 /* To all numbers of a description, in place of what held them. */
@@ -674,7 +593,7 @@ static void plan_kind(
 		f->res->file->plan(p, phase, f->file->rec, f->h.fd, prog);
 	lock_plan(p, phase, f->file->id, &f->h, prog);
 	if (file)
-		plan_owner(file, f->h.fd, prog);
+		files_plan_owner(file, f->h.fd, prog);
 }
 
 /* What a task does with the first descriptor of each description. */
@@ -719,4 +638,5 @@ const struct res res_fdtable = {
 
 const struct res res_file = {
 	.type = {"file", SCOPE_FILE, &ckpt__file__descriptor, NULL},
+	.go = files_in_flight_go,
 };

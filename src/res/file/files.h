@@ -10,7 +10,7 @@
 #include "res/res.h"
 
 struct sock_look;
-struct unix_world;
+struct Ckpt__File;
 
 /* What is known of a description before its kind is. */
 struct file_look {
@@ -41,8 +41,6 @@ struct open_ctx {
 	int (*also)(struct open_ctx *o, uint64_t file_id, int fd);
 	/* a descriptor to where no task has a number; fd is taken */
 	int (*away)(struct open_ctx *o, int fd);
-	/* unix sockets between open() and opened_all(), see res/socket/unixsock.h; NULL: none yet */
-	struct unix_world *unix_world;
 	/* every descriptor of this description becomes something else (--fd) */
 	bool unneeded;
 };
@@ -72,7 +70,7 @@ struct file_ops {
 	struct file_verdict (*verdict)(int procfd, const struct file_look *l);
 	/* Add the kind's own record under id. 0 or negative after op_fail(). */
 	int (*collect)(struct collect *c, uint64_t id, const struct file_look *l);
-	/* Add the descriptions that only lie in one of this kind, see files_in_flight(). Before any
+	/* Add the descriptions that only lie in one of this kind, see file/in_flight.h. Before any
 	 * finish(). 0 or negative after op_fail(). May be NULL. */
 	int (*gather)(struct collect_tree *t);
 	/* All descriptions of all tasks are known. 0 or negative after op_fail(). May be NULL. */
@@ -100,6 +98,11 @@ struct file_ops {
 	 * this phase: in PLAN_LATE those that are opened late, too. */
 	void (*plan_each)(struct plan *p, enum plan_phase phase, const struct model_rec *rec,
 		const struct file_holder *h, struct prog *prog);
+	/* Append what no task can do for it, as it, or what belongs to it, is only in flight; made by
+	 * the restore, with a copy of its own descriptors, which are at plan_fd(). May be NULL. */
+	void (*adrift)(struct plan *p, const struct model_rec *rec, struct prog *prog);
+	/* It is of the memory of a task: one that is only in flight can't be had. */
+	bool tied;
 };
 
 #define LATE_NONE SIZE_MAX
@@ -147,11 +150,20 @@ uint64_t iouring_offset(const struct vma *v);
 int files_of_exe(struct collect *c, uint32_t *ret_id);
 
 /**
- * files_in_flight() - the id of a description that a socket's queue holds; no task need have it
- * @fd: a duplicate in our hands; taken
+ * files_descriptor() - the id of the description behind a descriptor of a task; collected on first sight
+ * @ret_apart: set where it is not saved, by the user's wish; NULL: nobody can wish that
  * Return: 0; negative after op_fail().
  */
-int files_in_flight(struct collect_tree *t, int fd, uint32_t *ret_id);
+int files_descriptor(struct collect *c, int fd, uint32_t *ret_id, bool *ret_apart);
+
+/** files_plan_owner() - append who is sent a signal by a description, for a task that has it as fd */
+void files_plan_owner(const struct Ckpt__File *f, int fd, struct prog *prog);
+
+/**
+ * files_plan_take() - append the taking of a description from the task that has opened it late
+ * Return: the step whose result it is
+ */
+size_t files_plan_take(struct plan *p, uint64_t id, struct prog *prog);
 
 /** files_finish() - collect what can only be told when all descriptions are known. 0 or op_fail() */
 int files_finish(struct collect_tree *t);

@@ -525,6 +525,7 @@ static int finish(struct collect_tree *t)
 
 static const struct file_ops ops = {
 	.match = match,
+	.tied = true,
 	.verdict = verdict,
 	.collect = collect,
 	.finish = finish,

@@ -329,6 +329,7 @@ static size_t late(struct plan *p, const struct model_rec *rec, int held, struct
 
 static const struct file_ops ops = {
 	.match = match,
+	.tied = true,
 	.collect = collect,
 	.finish = finish,
 	.open = open_uffd,

@@ -103,8 +103,8 @@ int socket_flags(struct open_ctx *o, uint64_t id, int fd);
 /** unix_queues_forget() - free what a dump keeps of unix sockets in t */
 void unix_queues_forget(struct collect_tree *t);
 
-/** unixsock_done() - free what opening unix sockets keeps in o */
-void unixsock_done(struct open_ctx *o);
+/** unixsock_done() - free what restoring unix sockets keeps in p */
+void unixsock_done(struct plan *p);
 extern const struct res res_unixsock;
 
 extern const struct res res_socket, res_inet, res_netlink, res_packet, res_tun, res_vsock;

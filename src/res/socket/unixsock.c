@@ -234,5 +234,6 @@ static const char *const volatile_fields[] = {"ino", NULL};
 
 const struct res res_unixsock = {
 	.type = {"unixsock", SCOPE_FILE, &ckpt__unix_sock__descriptor, volatile_fields},
+	.go = unix_go,
 	.file = &ops,
 };

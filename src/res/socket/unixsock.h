@@ -1,6 +1,7 @@
 /*
  * unixsock.h - between the parts of the resource unixsock: dump (unixsock.c, unixsock_queue.c,
- * unixsock_peer.c) and restore (unixsock_open.c, unixsock_bind.c, unixsock_fill.c).
+ * unixsock_peer.c) and restore (unixsock_open.c, unixsock_call.c, unixsock_bind.c, unixsock_send.c,
+ * unixsock_fill.c, unixsock_knock.c).
  */
 #ifndef CKPT_RES_SOCKET_UNIXSOCK_H
 #define CKPT_RES_SOCKET_UNIXSOCK_H
@@ -54,6 +55,7 @@ struct unix_end {
 	bool bound, connected;
 	bool paired; /* with one that is gone */
 	bool given;  /* to the plan, which closes it */
+	bool later;  /* it is filled when all tasks are complete */
 };
 
 /* A listening socket that is gone, whose name those have that it had accepted. */
@@ -65,13 +67,16 @@ struct unix_gone {
 struct unix_world {
 	struct unix_end *v; /* ascending by id */
 	size_t n;
-	bool filled;
+	bool filled, filled_late;
 	struct unix_gone *gone;
 	size_t n_gone, cap_gone;
 };
 
 /** unix_end_of() - a socket of the image. Return: NULL: there is none such */
 struct unix_end *unix_end_of(const struct unix_world *w, uint64_t id);
+
+/** unix_fail() - op_fail() for a system call on a socket of the image */
+int unix_fail(struct open_ctx *o, const struct unix_end *e, int err, const char *call);
 
 /**
  * unix_listen() - have listen(2) called
@@ -102,6 +107,34 @@ int unix_open(
 
 /** unix_opened_all() - file_ops.opened_all: what is in the queues, once all descriptions are there */
 int unix_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd);
+
+/** unix_go() - res.go: the queues that had to wait for the tasks. 0 or negative after op_fail() */
+int unix_go(struct plan *p);
+
+/* The size of a socket's buffer, while it is a larger one. */
+struct unix_room {
+	int fd, size, lock;
+};
+
+/** unix_room_make() - room to send whatever there is. Return: ended by unix_room_done() */
+struct unix_room unix_room_make(int fd);
+void unix_room_done(const struct unix_room *k);
+
+/**
+ * unix_send() - send a message, as who had sent it
+ * @to: whose queue it comes into, for messages
+ * @fd: the socket that sends it
+ * @addr: NULL: to whom it is connected
+ * Return: 0; -EAGAIN there is no room; else negative after op_fail().
+ */
+int unix_send(struct open_ctx *o, const struct unix_end *to, int fd, const Ckpt__UnixMessage *e,
+	const struct unix_addr *addr);
+
+/** unix_knock_all() - connect those who wait, in the order in which they will be accepted. 0 or op_fail() */
+int unix_knock_all(struct open_ctx *o, struct unix_world *w, const struct unix_end *listener);
+
+/** unix_reconnect() - connect one whose other end is outside to whoever has the name now. 0 or op_fail() */
+int unix_reconnect(struct open_ctx *o, const struct unix_end *e);
 
 /**
  * unix_bind() - give a socket its name

@@ -4,7 +4,9 @@
  *
  * A datagram is sent by the socket that had sent it, or by one that has its name for a while. A socket
  * that is connected takes datagrams of its peer alone, so those of others come before it is connected.
- * Whoever has sent more than its buffer is said to hold gets a larger one for that time.
+ *
+ * A descriptor in flight may be one that only a task can open, such as a pidfd of another. What waits in that
+ * socket is then sent when all tasks are complete; and so long it stays as it is before it is filled.
  */
 #include "res/socket/unixsock.h"
 
@@ -14,172 +16,25 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernel/stand_in.h"
-#include "proto/creds.pb-c.h"
-#include "proto/fdtable.pb-c.h"
 #include "proto/socket.pb-c.h"
-#include "res/thread/thread.h"
+#include "res/file/in_flight.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
-#include "util/vec.h"
-
-#define LARGE (512 << 20) /* bytes of a buffer */
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
-
-static int fail(struct open_ctx *o, const struct unix_end *e, int err, const char *call)
-{
-	return op_fail(o->op, CKPT_E_SYSTEM, err, call, NULL, "unix socket %llu (file %llu)",
-		(unsigned long long)e->m->ino, (unsigned long long)e->id);
-}
-
-/* ---- room to send ---- */
-
-struct room {
-	int fd, size, lock;
-};
-
-static struct room room_make(int fd)
-{
-	struct room k = {.fd = fd, .lock = -1};
-	socklen_t len = sizeof(k.size);
-	int large = LARGE;
-
-	getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &k.size, &len);
-	len = sizeof(k.lock);
-	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &k.lock, &len) < 0)
-		k.lock = -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof(large)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
-	return k;
-}
-
-/* The kernel doubles what is set. */
-static void room_done(const struct room *k)
-{
-	int size = k->size / 2;
-
-	if (setsockopt(k->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(k->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	if (k->lock >= 0)
-		setsockopt(k->fd, SOL_SOCKET, SO_BUF_LOCK, &k->lock, sizeof(k->lock));
-}
-
-/* ---- one message ---- */
-
-struct send_call {
-	int fd;
-	const Ckpt__UnixMessage *e;
-	size_t at; /* bytes of it that are sent */
-	const struct unix_addr *to;
-	int fds[UNIX_RIGHTS_MAX];
-};
-
-/* Return: the descriptors and credentials of a message, as they stand in @room */
-static size_t put_control(const struct send_call *c, struct msghdr *h)
-{
-	struct cmsghdr *m = CMSG_FIRSTHDR(h);
-	struct ucred cred;
-	size_t len = 0, bytes = c->e->n_files * sizeof(int);
-
-	if (c->e->cred) {
-		cred = (struct ucred){c->e->cred->pid, c->e->cred->uid, c->e->cred->gid};
-		m->cmsg_level = SOL_SOCKET;
-		m->cmsg_type = SCM_CREDENTIALS;
-		m->cmsg_len = CMSG_LEN(sizeof(cred));
-		memcpy(CMSG_DATA(m), &cred, sizeof(cred));
-		len += CMSG_SPACE(sizeof(cred));
-		m = (struct cmsghdr *)((char *)h->msg_control + len);
-	}
-	if (bytes) {
-		m->cmsg_level = SOL_SOCKET;
-		m->cmsg_type = SCM_RIGHTS;
-		m->cmsg_len = CMSG_LEN(bytes);
-		memcpy(CMSG_DATA(m), c->fds, bytes);
-		len += CMSG_SPACE(bytes);
-	}
-	return len;
-}
-
-/* Of a stream as much as goes at once; descriptors go with the first byte. */
-static int call_send(void *arg)
-{
-	struct send_call *c = arg;
-	char control[CMSG_SPACE(sizeof(c->fds)) + CMSG_SPACE(sizeof(struct ucred))] = {0};
-	struct iovec iov = {c->e->data.data + c->at, c->e->data.len - c->at};
-	struct msghdr h = {.msg_name = c->to ? (void *)&c->to->un : NULL,
-		.msg_namelen = c->to ? c->to->len : 0,
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n;
-
-	h.msg_controllen = put_control(c, &h);
-	do {
-		n = sendmsg(c->fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0)
-			return -errno;
-		iov.iov_base = (char *)iov.iov_base + n;
-		iov.iov_len -= (size_t)n;
-		h.msg_control = NULL;
-		h.msg_controllen = 0;
-	} while (n && iov.iov_len);
-	return 0;
-}
-
-/* With its credentials: the kernel takes them only of a process that is there. */
-static int send_as(struct send_call *c)
-{
-	struct stand_in who = {.pid = c->e->cred ? c->e->cred->pid : 0};
-	int r = call_send(c);
-
-	return r == -ESRCH && who.pid ? stand_in_run(&who, call_send, c) : r;
-}
-
-static int send_message(struct open_ctx *o, const struct unix_end *to, int fd,
-	const Ckpt__UnixMessage *e, const struct unix_addr *addr)
-{
-	struct send_call c = {.fd = fd, .e = e, .to = addr};
-	Ckpt__UnixMessage plain = *e;
-	int r;
-
-	if (e->n_files > UNIX_RIGHTS_MAX)
-		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"%zu descriptors in one message", e->n_files);
-	for (size_t i = 0; i < e->n_files; i++) {
-		c.fds[i] = plan_fd(o->plan, e->files[i]);
-		if (c.fds[i] < 0)
-			return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-				"file %u, which is in flight, is not in the image", e->files[i]);
-	}
-	r = send_as(&c);
-	if (e->cred && (r == -EPERM || r == -EEXIST)) {
-		op_warn(o->op,
-			"unix socket %llu: a message of pid %d comes without its credentials (%s)",
-			(unsigned long long)to->m->ino, e->cred->pid, strerror(-r));
-		plain.cred = NULL;
-		c.e = &plain;
-		r = send_as(&c);
-	}
-	return r == -EAGAIN || r == 0 ? r : fail(o, to, -r, "sendmsg");
-}
 
 /* ---- streams and packets: from the other end ---- */
 
 static int fill_from(struct open_ctx *o, const struct unix_end *e, int from)
 {
-	struct room room;
+	struct unix_room room;
 	int r = 0;
 
 	if (!e->m->n_queue)
 		return 0;
-	room = room_make(from);
+	room = unix_room_make(from);
 	for (size_t i = 0; r == 0 && i < e->m->n_queue; i++)
-		r = send_message(o, e, from, e->m->queue[i], NULL);
-	room_done(&room);
-	return r == -EAGAIN ? fail(o, e, EAGAIN, "sendmsg") : r;
+		r = unix_send(o, e, from, e->m->queue[i], NULL);
+	unix_room_done(&room);
+	return r == -EAGAIN ? unix_fail(o, e, EAGAIN, "sendmsg") : r;
 }
 
 static int fill_stream(struct open_ctx *o, struct unix_world *w, const struct unix_end *e)
@@ -229,7 +84,7 @@ static int fill_dgram(
 	_cleanup_close_ int other = -EBADF, file = -EBADF;
 	bool plain = paired(from, e) || (!from && e->peer >= 0 && !e->m->name.len);
 	struct unix_addr to;
-	struct room room;
+	struct unix_room room;
 	int fd, r;
 
 	if (!from && e->peer < 0)
@@ -241,15 +96,15 @@ static int fill_dgram(
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"file %llu: a datagram to a unix socket without a name",
 			(unsigned long long)e->id);
-	room = room_make(fd);
-	r = send_message(o, e, fd, msg, plain ? NULL : &to);
+	room = unix_room_make(fd);
+	r = unix_send(o, e, fd, msg, plain ? NULL : &to);
 	if (r == -EAGAIN && from && e->m->peer == from->id && !e->connected) {
 		r = connect_dgram(o, w, e); /* a peer may send more */
 		if (r == 0)
-			r = send_message(o, e, fd, msg, plain ? NULL : &to);
+			r = unix_send(o, e, fd, msg, plain ? NULL : &to);
 	}
-	room_done(&room);
-	return r == -EAGAIN ? fail(o, e, EAGAIN, "sendmsg") : r;
+	unix_room_done(&room);
+	return r == -EAGAIN ? unix_fail(o, e, EAGAIN, "sendmsg") : r;
 }
 
 /*
@@ -262,7 +117,7 @@ static int connect_dgram(struct open_ctx *o, struct unix_world *w, struct unix_e
 	_cleanup_close_ int gone = -EBADF;
 	int r = 0;
 
-	if (e->connected)
+	if (e->connected || (e->later && !w->filled_late))
 		return 0;
 	e->connected = true;
 	for (size_t i = 0; r == 0 && i < w->n; i++)
@@ -276,7 +131,7 @@ static int connect_dgram(struct open_ctx *o, struct unix_world *w, struct unix_e
 		return 0;
 	gone = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (gone < 0)
-		return fail(o, e, errno, "socket");
+		return unix_fail(o, e, errno, "socket");
 	r = unix_bind(o, gone, &e->m->peer_name, "", NULL);
 	return r < 0 ? r : unix_connect(o, e->fd, gone, &e->m->peer_name, NULL);
 }
@@ -289,7 +144,7 @@ static int close_peer(struct open_ctx *o, struct unix_end *e)
 	if (e->peer < 0)
 		return 0;
 	if (e->m->reset && send(e->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return fail(o, e, errno, "send");
+		return unix_fail(o, e, errno, "send");
 	e->peer = fd_close(e->peer);
 	return 0;
 }
@@ -302,16 +157,19 @@ static int shut(struct open_ctx *o, const struct unix_end *e)
 	if (!mask || e->m->peer_is == CKPT__UNIX_SOCK__PEER__GONE)
 		if (e->socket->type != SOCK_DGRAM || !mask)
 			return 0;
-	return shutdown(e->fd, how[mask]) < 0 ? fail(o, e, errno, "shutdown") : 0;
+	return shutdown(e->fd, how[mask]) < 0 ? unix_fail(o, e, errno, "shutdown") : 0;
 }
 
-static int fill_all(struct open_ctx *o, struct unix_world *w)
+/* @later: those that are filled late, else all others */
+static int fill_all(struct open_ctx *o, struct unix_world *w, bool later)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < w->n; i++) {
 		struct unix_end *e = &w->v[i];
 
+		if (e->later != later)
+			continue;
 		if (e->socket->type != SOCK_DGRAM)
 			r = fill_stream(o, w, e);
 		for (size_t k = 0; r == 0 && e->socket->type == SOCK_DGRAM && k < e->m->n_queue;
@@ -319,128 +177,67 @@ static int fill_all(struct open_ctx *o, struct unix_world *w)
 			r = fill_dgram(o, w, e, e->m->queue[k]);
 	}
 	for (size_t i = 0; r == 0 && i < w->n; i++)
-		if (w->v[i].socket->type == SOCK_DGRAM)
+		if (w->v[i].socket->type == SOCK_DGRAM && w->v[i].later == later)
 			r = connect_dgram(o, w, &w->v[i]);
 	return r;
 }
 
-/* ---- who has not been accepted yet, and who connects to somebody outside ---- */
+/* ---- all of them ---- */
 
-struct connect_again {
-	int fd;
-	struct unix_addr to;
-};
-
-static int call_connect_again(void *arg)
+static bool carries_late(struct open_ctx *o, const Ckpt__UnixSock *m)
 {
-	const struct connect_again *c = arg;
+	bool any = false;
 
-	return connect(c->fd, (const struct sockaddr *)&c->to.un, c->to.len) < 0 ? -errno : 0;
+	for (size_t i = 0; i < m->n_queue; i++)
+		for (size_t k = 0; k < m->queue[i]->n_files; k++)
+			any |= files_need_late(o->plan, m->queue[i]->files[k]);
+	return any;
 }
 
-/* The first task that has it is taken for who had connected it. */
-static int who_has(struct open_ctx *o, uint64_t id, Ckpt__UnixCred *ret)
+/* Datagram sockets are connected in an order among them all. */
+static void find_later(struct open_ctx *o, struct unix_world *w)
 {
-	const struct model_rec *rec;
-	const Ckpt__Creds *c;
-	size_t pos = 0;
+	bool dgram = false;
 
-	*ret = (Ckpt__UnixCred)CKPT__UNIX_CRED__INIT;
-	while ((rec = model_next(o->model, &res_fdtable.type, &pos))) {
-		if (!fdtable_entry_of((const void *)rec->msg, (uint32_t)id))
-			continue;
-		c = model_get(o->model, &res_creds.type, rec->owner);
-		if (c && c->like)
-			c = model_get(o->model, &res_creds.type, (uint64_t)c->like);
-		if (!c || c->n_uid < 2 || c->n_gid < 2)
-			return -ENOENT;
-		ret->pid = (pid_t)rec->owner;
-		ret->uid = c->uid[1];
-		ret->gid = c->gid[1];
-		ret->groups = c->groups;
-		ret->n_groups = c->n_groups;
-		return 0;
+	for (size_t i = 0; i < w->n; i++) {
+		w->v[i].later = carries_late(o, w->v[i].m);
+		dgram |= w->v[i].later && w->v[i].socket->type == SOCK_DGRAM;
 	}
-	return -ENOENT;
+	for (size_t i = 0; dgram && i < w->n; i++)
+		w->v[i].later |= w->v[i].socket->type == SOCK_DGRAM;
 }
 
-/* The kernel notes who sends to one that is not accepted. */
-static int send_again(struct open_ctx *o, const struct unix_end *e, Ckpt__UnixCred *who)
-{
-	struct room room;
-	int r = 0;
-
-	if (!e->m->n_sent)
-		return 0;
-	room = room_make(e->fd);
-	for (size_t i = 0; r == 0 && i < e->m->n_sent; i++) {
-		Ckpt__UnixMessage m = *e->m->sent[i];
-
-		m.cred = who;
-		r = send_message(o, e, e->fd, &m, NULL);
-	}
-	room_done(&room);
-	return r == -EAGAIN ? fail(o, e, EAGAIN, "sendmsg") : r;
-}
-
-static int knock(struct open_ctx *o, const struct unix_end *listener, struct unix_end *e)
-{
-	Ckpt__UnixCred who;
-	bool known = who_has(o, e->id, &who) == 0;
-	int r = unix_listen(o, listener->fd, e->m->peer_cred, (int)listener->m->backlog);
-
-	if (r == 0)
-		r = unix_connect(o, e->fd, listener->fd, &listener->m->name, known ? &who : NULL);
-	return r < 0 ? r : send_again(o, e, known ? &who : NULL);
-}
-
-/* In the order in which they will be accepted. */
-static int knock_all(struct open_ctx *o, struct unix_world *w, const struct unix_end *listener)
+/* What comes after a queue is filled. @later: as of fill_all() */
+static int end_all(struct open_ctx *o, struct unix_world *w, bool later)
 {
 	int r = 0;
 
-	for (uint32_t place = 0, found = 1; r == 0 && found; place++) {
-		found = 0;
-		for (size_t i = 0; r == 0 && i < w->n; i++) {
-			struct unix_end *e = &w->v[i];
-
-			if (e->m->peer_is != CKPT__UNIX_SOCK__PEER__WAITING ||
-				e->m->peer != listener->id || e->m->place != place)
-				continue;
-			found = 1;
-			r = knock(o, listener, e);
-		}
-	}
-	return r < 0 ? r
-		     : unix_listen(
-			       o, listener->fd, listener->m->peer_cred, (int)listener->m->backlog);
+	for (size_t i = 0; r == 0 && i < w->n; i++)
+		if (w->v[i].later == later)
+			r = close_peer(o, &w->v[i]);
+	for (size_t i = 0; r == 0 && i < w->n; i++)
+		if (w->v[i].later == later)
+			r = socket_options(o, w->v[i].id, w->v[i].fd, SOCKOPT_LAST);
+	return r;
 }
 
-/* To whoever has the name now. */
-static int reconnect(struct open_ctx *o, const struct unix_end *e)
+/* Who is shut, or whose peer is, takes and sends nothing any more. */
+static int shut_all(struct open_ctx *o, struct unix_world *w, bool later)
 {
-	struct connect_again c = {.fd = e->fd};
-	Ckpt__UnixCred who;
-	int r;
+	int r = 0;
 
-	if (e->m->peer_is != CKPT__UNIX_SOCK__PEER__OUTSIDE)
-		return 0;
-	if (!unix_addr_of(&e->m->peer_name, &c.to))
-		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"the name of a unix socket");
-	r = unix_as(o, who_has(o, e->id, &who) == 0 ? &who : NULL, call_connect_again, &c);
-	if (r == 0)
-		return 0;
-	return op_fail(o->op, CKPT_E_CONFLICT, -r, "connect", "start the program that serves it",
-		"unix socket %s%.*s, which is to be connected again",
-		e->m->peer_name.data[0] ? "" : "@",
-		(int)e->m->peer_name.len - !e->m->peer_name.data[0],
-		(char *)e->m->peer_name.data + !e->m->peer_name.data[0]);
+	for (size_t i = 0; r == 0 && i < w->n; i++) {
+		const struct unix_end *peer = unix_end_of(w, w->v[i].m->peer);
+
+		if ((w->v[i].later || (peer && peer->later)) == later)
+			r = shut(o, &w->v[i]);
+	}
+	return r;
 }
 
 int unix_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 {
-	struct unix_world *w = o->unix_world;
+	struct unix_world *w = o->plan->unix_world;
 	int r;
 
 	(void)rec;
@@ -450,16 +247,34 @@ int unix_opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 	w->filled = true;
 	for (size_t i = 0; i < w->n; i++)
 		w->v[i].fd = plan_fd(o->plan, w->v[i].id);
-	r = fill_all(o, w);
+	find_later(o, w);
+	r = fill_all(o, w, false);
+	if (r == 0)
+		r = end_all(o, w, false);
 	for (size_t i = 0; r == 0 && i < w->n; i++)
-		r = close_peer(o, &w->v[i]);
-	for (size_t i = 0; r == 0 && i < w->n; i++)
-		r = socket_options(o, w->v[i].id, w->v[i].fd, SOCKOPT_LAST);
-	for (size_t i = 0; r == 0 && i < w->n; i++)
-		r = w->v[i].m->listening ? knock_all(o, w, &w->v[i]) : reconnect(o, &w->v[i]);
-	for (size_t i = 0; r == 0 && i < w->n; i++)
-		r = shut(o, &w->v[i]);
+		r = w->v[i].m->listening ? unix_knock_all(o, w, &w->v[i])
+					 : unix_reconnect(o, &w->v[i]);
+	if (r == 0)
+		r = shut_all(o, w, false);
 	for (size_t i = 0; r == 0 && i < w->n; i++)
 		r = socket_flags(o, w->v[i].id, w->v[i].fd);
 	return r;
+}
+
+int unix_go(struct plan *p)
+{
+	struct open_ctx o = {.op = p->op, .req = p->req, .model = p->model, .plan = p};
+	struct unix_world *w = p->unix_world;
+	bool any = false;
+	int r;
+
+	for (size_t i = 0; w && i < w->n; i++)
+		any |= w->v[i].later;
+	if (!any)
+		return 0;
+	w->filled_late = true;
+	r = fill_all(&o, w, true);
+	if (r == 0)
+		r = end_all(&o, w, true);
+	return r < 0 ? r : shut_all(&o, w, true);
 }

@@ -10,12 +10,8 @@
 #include "res/socket/unixsock.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/sockios.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,9 +21,6 @@
 #include "util/fd.h"
 #include "util/vec.h"
 
-#ifndef SIOCUNIXFILE
-#define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)
-#endif
 #define NEW_FLAGS   (SOCK_CLOEXEC | SOCK_NONBLOCK)
 #define BACKLOG     128
 #define SOCKFS_MODE 0777
@@ -64,12 +57,6 @@ static bool same_name(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b
 	return a->len == b->len && (!a->len || memcmp(a->data, b->data, a->len) == 0);
 }
 
-static int fail(struct open_ctx *o, const struct unix_end *e, int err, const char *call)
-{
-	return op_fail(o->op, CKPT_E_SYSTEM, err, call, NULL, "unix socket %llu (file %llu)",
-		(unsigned long long)e->m->ino, (unsigned long long)e->id);
-}
-
 /* ---- one socket ---- */
 
 static int new_socket(struct open_ctx *o, struct unix_end *e)
@@ -92,9 +79,9 @@ static int set_mode(struct open_ctx *o, const struct unix_end *e)
 	struct stat st;
 
 	if (fstat(e->fd, &st) < 0)
-		return fail(o, e, errno, "fstat");
+		return unix_fail(o, e, errno, "fstat");
 	if ((st.st_mode & 07777) != e->m->mode && fchmod(e->fd, e->m->mode & 07777) < 0)
-		return fail(o, e, errno, "fchmod");
+		return unix_fail(o, e, errno, "fchmod");
 	return 0;
 }
 
@@ -121,7 +108,7 @@ static int make_pair(struct open_ctx *o, struct unix_end *e, struct unix_end *ot
 	int r;
 
 	if (shared == MAP_FAILED)
-		return fail(o, e, errno, "mmap");
+		return unix_fail(o, e, errno, "mmap");
 	c.fds = shared;
 	r = unix_as(o, e->m->peer_cred, call_socketpair, &c);
 	if (r == 0) {
@@ -130,72 +117,12 @@ static int make_pair(struct open_ctx *o, struct unix_end *e, struct unix_end *ot
 	}
 	munmap(shared, 2 * sizeof(int));
 	if (r < 0)
-		return fail(o, e, -r, "socketpair");
+		return unix_fail(o, e, -r, "socketpair");
 	r = socket_adopt(o, e->id, e->fd);
 	return r == 0 && other ? socket_adopt(o, other->id, other->fd) : r;
 }
 
 /* ---- connections by a name ---- */
-
-struct listen_call {
-	int fd, backlog;
-};
-
-static int call_listen(void *arg)
-{
-	const struct listen_call *c = arg;
-
-	return listen(c->fd, c->backlog) < 0 ? -errno : 0;
-}
-
-struct connect_call {
-	int fd;
-	struct unix_addr to;
-};
-
-static int call_connect(void *arg)
-{
-	const struct connect_call *c = arg;
-
-	return connect(c->fd, (const struct sockaddr *)&c->to.un, c->to.len) < 0 ? -errno : 0;
-}
-
-int unix_listen(struct open_ctx *o, int fd, const Ckpt__UnixCred *as, int backlog)
-{
-	struct listen_call c = {fd, backlog};
-	int r = unix_as(o, as, call_listen, &c);
-
-	return r < 0 ? op_fail(o->op, CKPT_E_SYSTEM, -r, "listen", NULL, "a unix socket") : 0;
-}
-
-bool unix_address(int to, const ProtobufCBinaryData *name, struct unix_addr *ret, int *ret_file)
-{
-	*ret_file = -EBADF;
-	if (!name->len || !unix_addr_of(name, ret))
-		return false;
-	if (name->data[0])
-		*ret_file = ioctl(to, SIOCUNIXFILE);
-	if (*ret_file < 0)
-		return true;
-	fcntl(*ret_file, F_SETFD, FD_CLOEXEC);
-	snprintf(ret->un.sun_path, UNIX_NAME_MAX, "/proc/self/fd/%d", *ret_file);
-	ret->len = sizeof(ret->un);
-	return true;
-}
-
-int unix_connect(struct open_ctx *o, int fd, int to, const ProtobufCBinaryData *name,
-	const Ckpt__UnixCred *as)
-{
-	_cleanup_close_ int file = -EBADF;
-	struct connect_call c = {.fd = fd};
-	int r;
-
-	if (!unix_address(to, name, &c.to, &file))
-		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
-			"a unix socket is connected to one without a name");
-	r = unix_as(o, as, call_connect, &c);
-	return r < 0 ? op_fail(o->op, CKPT_E_SYSTEM, -r, "connect", NULL, "a unix socket") : 0;
-}
 
 /* The listening socket of the image that has a name; NULL: there is none. */
 static const struct unix_end *is_listening(
@@ -284,7 +211,7 @@ static int make_connection(
 		return r;
 	got = accept4(to, NULL, NULL, NEW_FLAGS);
 	if (got < 0)
-		return fail(o, e, errno, "accept");
+		return unix_fail(o, e, errno, "accept");
 	*(server ? &server->fd : &client->peer) = got;
 	return server ? socket_adopt(o, server->id, got) : 0;
 }
@@ -398,7 +325,7 @@ static int by_id(const void *a, const void *b)
 
 static int world_new(struct open_ctx *o)
 {
-	struct unix_world *w = o->unix_world = calloc(1, sizeof(*w));
+	struct unix_world *w = o->plan->unix_world = calloc(1, sizeof(*w));
 	const struct model_rec *rec;
 	size_t pos = 0, cap = 0;
 
@@ -421,9 +348,9 @@ static int world_new(struct open_ctx *o)
 	return make_all(o, w);
 }
 
-void unixsock_done(struct open_ctx *o)
+void unixsock_done(struct plan *p)
 {
-	struct unix_world *w = o->unix_world;
+	struct unix_world *w = p->unix_world;
 
 	for (size_t i = 0; w && i < w->n; i++) {
 		fd_close(w->v[i].peer);
@@ -437,18 +364,18 @@ void unixsock_done(struct open_ctx *o)
 		free(w->gone);
 	}
 	free(w);
-	o->unix_world = NULL;
+	p->unix_world = NULL;
 }
 
 int unix_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	struct unix_end *found = NULL;
-	int r = o->unix_world ? 0 : world_new(o);
+	int r = o->plan->unix_world ? 0 : world_new(o);
 
 	(void)rec;
 	(void)file_record;
-	for (size_t i = 0; r == 0 && i < o->unix_world->n; i++) {
-		struct unix_end *e = &o->unix_world->v[i];
+	for (size_t i = 0; r == 0 && i < o->plan->unix_world->n; i++) {
+		struct unix_end *e = &o->plan->unix_world->v[i];
 
 		if (e->given)
 			continue;

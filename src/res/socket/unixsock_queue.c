@@ -20,6 +20,7 @@
 
 #include "kernel/unix_peek.h"
 #include "kernel/unix_queues.h"
+#include "res/file/in_flight.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
