@@ -197,3 +197,50 @@ def scene_hook_service(s):
         own.kill()
         own.wait()
         subprocess.run(["rm", "-r", place], check=True)
+
+
+ASK_LIMITED = """
+import json, subprocess, sys
+sys.path.insert(0, %r)
+from ckpt_client import Client, Error
+victim = subprocess.Popen(["/bin/sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+with Client(%r, timeout=30) as c:
+    try:
+        for pid, wish in ((victim.pid, {"hook": [sys.argv[1]]}), (int(sys.argv[2]), {})):
+            print(json.dumps(c.dump(pid=pid, dir=sys.argv[3] + str(pid), leave_running=True, **wish)["pid"] == pid))
+    except Error as e:
+        print(json.dumps(str(e)))
+victim.kill()
+"""
+
+
+def scene_hook_powers(s):
+    """What is executed for a caller has no capability that the caller can't have, be it root or in a user namespace."""
+    contrib = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "contrib")
+    place = f"/tmp/ckpt-scene-{os.getpid()}"
+    os.mkdir(place)
+    os.chmod(place, 0o777)
+    hook = make_hook(place + "/hook")
+    try:
+        with Service(s) as service:
+            s.begin(COUNTER)
+            for n, (words, most) in enumerate(((["setpriv", "--bounding-set=-all,+chown"], 1),
+                                               (["setpriv", "--no-new-privs", "--bounding-set=-all,+kill"], 1 << 5),
+                                               (["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups",
+                                                 "unshare", "-Ur"], 0))):
+                p = subprocess.run([*words, "/usr/bin/python3", "-c", ASK_LIMITED % (contrib, service.path), hook, str(s.pid),
+                                    f"{place}/{n}-"], stdout=subprocess.PIPE, check=True, cwd="/")
+                answers = [json.loads(line) for line in p.stdout.splitlines()]
+                if answers[-1] is True:
+                    raise Failure(f"{words}: root's process was dumped for a caller without capabilities")
+                if most == 0:  # its processes are in another user namespace, which is refused
+                    continue
+                expect(answers[0], True, f"{words}: the dump of its own")
+                for c in told(hook):
+                    expect([int(c["status"][k], 16) & ~most for k in ("CapPrm", "CapEff", "CapBnd")], [0] * 3,
+                           f"{words}: what its hook has too much")
+                    expect(c["status"]["NoNewPrivs"], str(int("--no-new-privs" in words)), "no_new_privs")
+            counts_on(s)
+            os.kill(s.pid, signal.SIGKILL)
+    finally:
+        subprocess.run(["rm", "-r", place], check=True)
