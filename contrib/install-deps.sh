@@ -51,6 +51,9 @@ gdb                   gdb
 redis-server          redis-server
 nginx-light           nginx
 memcached             memcached
+mosquitto             mosquitto
+haproxy               haproxy
+gunicorn              gunicorn
 openssh-server        sshd
 openssh-client        ssh
 postgresql-15         -
@@ -124,7 +127,7 @@ units() {
 	local package
 	for package in $extra; do
 		case $package in
-		redis-server | memcached) echo "$package" ;;
+		redis-server | memcached | mosquitto | haproxy) echo "$package" ;;
 		nginx-light) echo nginx ;;
 		openssh-server) echo ssh ;;
 		postgresql-*) echo postgresql ;;

@@ -1,5 +1,6 @@
 """Plays with redis and memcached."""
 import random
+import re
 import socket
 import time
 
@@ -12,10 +13,10 @@ AWAY_S = 4  # by then a client's timer is at 3.2 s
 LATE_S = 1  # at most one time-out that is not doubled, of 0.2 s
 
 
-def start_redis(p):
+def start_redis(p, name="data", *more):
     owner, port = user("redis", "nobody"), free_port()
     root = p.serve([program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-                    "--appendonly", "yes", "--dir", p.own_dir("data", owner)], owner)
+                    "--appendonly", "yes", "--dir", p.own_dir(name, owner), *more], owner)
     p.wait_port(port, root)
     return root, port
 
@@ -26,6 +27,40 @@ def peer_redis(p):
     p.client("crowd", resp.crowd, port, p.random.random(), CONNECTIONS)
     p.client("waiter", resp.waiter, port)
     said = p.all_rounds(root)
+    p.end(root)
+    return said
+
+
+def follow(client, port, replica, seed):
+    """What one end is given the other has soon, and each number once."""
+    rng, n = random.Random(seed), 0
+    gives, takes = resp.Single(port), resp.Single(replica)
+    while not client.stopped():
+        key, data, at = f"key:{n % 100}", rng.randbytes(rng.choice((1, 1000, 100000))), time.monotonic()
+        for answer, want in ((gives.call("SET", key, data), b"OK"), (gives.call("INCR", "common"), n + 1)):
+            if answer != want:
+                raise Failure(f"expected {want!r}, got {answer!r}")
+        while int(takes.call("GET", "common") or 0) <= n:
+            if time.monotonic() > at + PATIENCE_S:
+                raise Failure(f"the replica has not got {n + 1}")
+            time.sleep(0.001)
+        if takes.call("GET", key) != data:
+            raise Failure(f"the replica has another value of {key}")
+        client.counted(time.monotonic() - at)
+        n += 1
+    syncs = re.findall(rb"sync_full:(\d+)", gives.call("INFO", "stats"))
+    if syncs != [b"1"]:
+        raise Failure(f"the replica has begun anew: {syncs}")
+    return f"{n} values"
+
+
+def peer_redis_replica(p):
+    """A server and its replica, of which one is away: their connection stays."""
+    root, port = start_redis(p, "data", "--repl-diskless-sync-delay", "0")
+    other, replica = start_redis(p, "replica", "--replicaof", "127.0.0.1", str(port))
+    p.client("follow", follow, port, replica, p.random.random())
+    said = p.all_rounds(lambda: p.random.choice((root, other)))
+    p.end(other)
     p.end(root)
     return said
 

@@ -257,13 +257,16 @@ class Peers(Test):
         return longest
 
     def all_rounds(self, root, each=lambda n: None):
-        """All the rounds of a server, then its clients end and say what they found; what there is to say."""
+        """All the rounds of a server, then its clients end and say what they found; what there is to say.
+
+        root may be a function that says whose turn it is.
+        """
         refused = None
         self.progress()
         undisturbed = self.gap()
         for n in range(self.rounds):
             try:
-                self.round(root)
+                self.round(root() if callable(root) else root)
                 each(n)
             except Failure as e:
                 raise Failure(f"round {n + 1}: {e}") from None

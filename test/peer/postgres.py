@@ -27,7 +27,8 @@ class Cluster:
         self.run(program("initdb", BIN), "-D", data, "--auth=trust", "--no-sync", "-U", "postgres", owner=True)
         sockets = self.host if not tcp else data
         words = [program("postgres", BIN), "-D", data, "-p", str(self.port), "-k", sockets,
-                 "-c", f"listen_addresses={self.host if tcp else ''}", "-c", "shared_buffers=16MB"]
+                 "-c", f"listen_addresses={self.host if tcp else ''}", "-c", "shared_buffers=16MB",
+                 "-c", "huge_pages=off"]  # others of this machine may take them while it is away
         self.root = p.serve(["sh", "-c", script, "sh", *words] if script else words, self.owner, data, self.env)
         end = time.monotonic() + 60
         while self.run(program("pg_isready", BIN), fails=True).returncode:

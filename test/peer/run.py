@@ -20,6 +20,7 @@ from stage import play_all  # of test/scene
 
 import checkers
 import keyvalue
+import mqtt
 import postgres
 import ssh
 import streams
@@ -30,7 +31,7 @@ def play(fn, name, opts, directory):
     return fn(Peers(name, directory, opts))
 
 
-PLAYS = {name[5:]: fn for module in (checkers, keyvalue, postgres, ssh, streams, web)
+PLAYS = {name[5:]: fn for module in (checkers, keyvalue, mqtt, postgres, ssh, streams, web)
          for name, fn in vars(module).items() if name.startswith("peer_")}
 
 

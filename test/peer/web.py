@@ -1,11 +1,13 @@
-"""Plays with servers that speak HTTP: nginx, and programs in JavaScript, Java and Python."""
+"""Plays with servers that speak HTTP: nginx, haproxy, and programs in JavaScript, Java and Python."""
 import hashlib
 import os
 import random
 import re
 import shutil
 import socket
+import ssl
 import subprocess
+import sys
 import time
 
 from modes import Failure
@@ -18,9 +20,11 @@ LARGE = 100 << 20
 class Connection:
     """One that is kept open; a request is the text of its first line."""
 
-    def __init__(self, port):
+    def __init__(self, port, tls=None):
         self.sock = socket.create_connection(("127.0.0.1", port))
         self.sock.settimeout(PATIENCE_S)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock)
         self.file = self.sock.makefile("rb")
 
     def send(self, *lines):
@@ -48,14 +52,14 @@ class Connection:
         return self.file.read(self.head())
 
 
-def visitors(client, port, seed, requests):
-    """Several requests in one piece on each of some connections; requests(rng) gives one, and its answer."""
+def visitors(client, port, seed, requests, tls=None, most=5):
+    """Up to so many requests in one piece on each of some connections; requests(rng) gives one, and its answer."""
     rng = random.Random(seed)
-    connections = [Connection(port) for _ in range(KEEP_ALIVE)]
+    connections = [Connection(port, tls) for _ in range(KEEP_ALIVE)]
     first = list(connections)  # that the server has them all before the first dump
     while first or not client.stopped():
         c = first.pop() if first else rng.choice(connections)
-        asked = [requests(rng) for _ in range(rng.choice((1, 1, 5)))]
+        asked = [requests(rng) for _ in range(rng.choice((1, 1, most)))]
         at = time.monotonic()
         c.send(*(line for line, _ in asked))
         for line, want in asked:
@@ -164,8 +168,8 @@ def serve_http(p, words):
     return root, port
 
 
-def visit(p, root, port, want):
-    p.client("visitors", visitors, port, p.random.random(), one_text)
+def visit(p, root, port, want, *more):
+    p.client("visitors", visitors, port, p.random.random(), one_text, *more)
     said = p.all_rounds(root)
     p.end(root, want=want)
     return said
@@ -186,3 +190,70 @@ def peer_java(p):
     if done.returncode:
         raise Failure(f"javac: {done.stdout}")
     return visit(p, *serve_http(p, [java, "-Xmx64m", "-cp", p.dir, "Server"]), (143,))
+
+
+def peer_python(p):
+    """A thread for each connection."""
+    port = free_port()
+    root = p.serve([sys.executable, os.path.join(HERE, "server.py"), str(port)])
+    p.wait_port(port, root)
+    return visit(p, root, port, (0,))
+
+
+def peer_gunicorn(p):
+    """A master with two workers, who do not look for a second request in what they have read."""
+    shutil.copy(os.path.join(HERE, "server.py"), p.dir)
+    port = free_port()
+    root = p.serve([program("gunicorn"), "-w", "2", "-k", "gthread", "--threads", str(KEEP_ALIVE + 1), "--keep-alive", "1000",
+                    "-b", f"127.0.0.1:{port}", "server:application"], user("nobody"))
+    p.wait_port(port, root)
+    return visit(p, root, port, (0,), None, 1)
+
+
+HAPROXY = """
+global
+	nbthread 2
+defaults
+	mode http
+	timeout connect 60s
+	timeout client 60s
+	timeout server 60s
+frontend front
+	bind 127.0.0.1:{port} ssl crt {dir}/pem
+	default_backend back
+backend back
+	http-reuse never
+	server one 127.0.0.1:{behind}
+"""
+
+
+def make_certificate(directory):
+    """Its key and itself are in the file `pem`."""
+    done = subprocess.run([program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                           "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=here", "-days", "2", "-keyout",
+                           f"{directory}/key", "-out", f"{directory}/crt"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"openssl: {done.stdout}")
+    with open(f"{directory}/pem", "w", encoding="ascii") as pem:
+        for name in ("key", "crt"):
+            with open(f"{directory}/{name}", encoding="ascii") as f:
+                pem.write(f.read())
+
+
+def peer_haproxy(p):
+    """A master with its worker between clients with TLS and a server; both are outside."""
+    behind_root, behind = start_node(p)
+    port = free_port()
+    make_certificate(p.dir)
+    with open(p.file("conf"), "w", encoding="ascii") as f:
+        f.write(HAPROXY.format(dir=p.dir, port=port, behind=behind))
+    root = p.serve([program("haproxy"), "-W", "-f", p.file("conf")])
+    p.wait_port(port, root)
+    tls = ssl.create_default_context(cafile=p.file("crt"))
+    tls.check_hostname = False
+    p.client("visitors", visitors, port, p.random.random(), one_text, tls)
+    said = p.all_rounds(root)
+    p.end(root, want=(0, 143))
+    p.end(behind_root)
+    return said
