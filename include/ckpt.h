@@ -154,6 +154,7 @@ struct ckpt_restore_result {
 	pid_t pid; /* of the restored root, as its parent sees it */
 	uint32_t tasks, threads;
 	uint64_t bytes;
+	uint64_t away_ns; /* from the stop for the dump until it runs: what its peers have waited */
 	uint64_t total_ns;
 	int exit_status; /* wait(2) status of the root, unless detached */
 };

@@ -6,14 +6,14 @@
 /* A detached restore says what runs now. In the foreground stdout belongs to the program. */
 static void print_text(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
 {
-	char size[UNITS_LEN], total[UNITS_LEN];
+	char size[UNITS_LEN], total[UNITS_LEN], away[UNITS_LEN];
 
 	if (!req->detach)
 		return;
-	printf("restored pid %d%s: %u task%s, %u thread%s, %s in %s\n", r->pid,
-		req->frozen ? ", stopped until SIGCONT" : "", r->tasks, plural(r->tasks),
+	printf("restored pid %d%s: %u task%s, %u thread%s, %s in %s, %s after it was stopped\n",
+		r->pid, req->frozen ? ", stopped until SIGCONT" : "", r->tasks, plural(r->tasks),
 		r->threads, plural(r->threads), bytes_text(r->bytes, size),
-		time_text(r->total_ns, total));
+		time_text(r->total_ns, total), time_text(r->away_ns, away));
 }
 
 static int restore(struct cli *cli, const struct ckpt_restore_req *req)

@@ -75,9 +75,10 @@ static void add_status(json_t *o, int wait_status)
 
 json_t *restore_json(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
 {
-	json_t *o = json_pack("{s:o, s:i, s:I, s:I, s:I, s:I}", "crid", json_crid(r->crid), "pid",
-		(int)r->pid, "tasks", (json_int_t)r->tasks, "threads", (json_int_t)r->threads,
-		"bytes", (json_int_t)r->bytes, "total_ns", (json_int_t)r->total_ns);
+	json_t *o = json_pack("{s:o, s:i, s:I, s:I, s:I, s:I, s:I}", "crid", json_crid(r->crid),
+		"pid", (int)r->pid, "tasks", (json_int_t)r->tasks, "threads",
+		(json_int_t)r->threads, "bytes", (json_int_t)r->bytes, "away_ns",
+		(json_int_t)r->away_ns, "total_ns", (json_int_t)r->total_ns);
 
 	if (!req->detach)
 		add_status(o, r->exit_status);

@@ -51,6 +51,29 @@ static struct timens_offsets own_offsets(void)
 	return o;
 }
 
+/* Return: of the boot, owned by the caller; NULL */
+static char *boot_id_read(void)
+{
+	char *id = NULL;
+
+	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &id, NULL) < 0)
+		return NULL;
+	id[strcspn(id, "\n")] = 0;
+	return id;
+}
+
+uint64_t clocks_away_ns(const Ckpt__Manifest *m)
+{
+	_cleanup_free_ char *boot_id = boot_id_read();
+	int64_t then = (int64_t)m->created_ns, now = clock_ns(CLOCK_REALTIME);
+
+	if (boot_id && strcmp(m->boot_id, boot_id) == 0) {
+		then = (int64_t)m->boottime_ns;
+		now = clock_ns(CLOCK_BOOTTIME) - own_offsets().boottime_ns;
+	}
+	return now > then ? (uint64_t)(now - then) : 0;
+}
+
 static void warn(const struct plan *p, const struct timens_offsets *o)
 {
 	char text[UNITS_LEN];
@@ -72,13 +95,12 @@ int clocks_plan(
 {
 	const Ckpt__TimeNs *rec = model_get(p->model, &res_timens.type, pid);
 	struct timens_offsets own = own_offsets(), was = {0}, o;
-	_cleanup_free_ char *boot_id = NULL;
+	_cleanup_free_ char *boot_id = boot_id_read();
 	struct clocks_now now = {.machine = {clock_ns(CLOCK_MONOTONIC) - own.monotonic_ns,
 					 clock_ns(CLOCK_BOOTTIME) - own.boottime_ns}};
 
-	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot_id, NULL) < 0)
+	if (!boot_id)
 		return 0;
-	boot_id[strcspn(boot_id, "\n")] = 0;
 	now.boot_id = boot_id;
 	if (rec)
 		was = (struct timens_offsets){rec->monotonic_ns, rec->boottime_ns};

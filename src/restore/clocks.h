@@ -40,4 +40,11 @@ struct timens_offsets clocks_offsets(
 int clocks_plan(
 	const struct plan *p, const Ckpt__Manifest *m, pid_t pid, struct timens_offsets *ret);
 
+/**
+ * clocks_away_ns() - how long ago the tree of an image was stopped
+ * Of another boot it is what the wall clocks tell, which may have been set meanwhile.
+ * Return: ns; 0 if that lies ahead
+ */
+uint64_t clocks_away_ns(const Ckpt__Manifest *m);
+
 #endif

@@ -337,6 +337,7 @@ static int stage_run(struct restore *s)
 	if (r == 0)
 		r = run_tree(&run);
 	if (r == 0) {
+		s->ret->away_ns = clocks_away_ns(image_manifest(s->img));
 		s->ret->crid = image_manifest(s->img)->crid;
 		s->ret->pid = s->root->pid;
 		s->ret->tasks = s->tree.tree.n_tasks;

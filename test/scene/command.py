@@ -399,3 +399,32 @@ def scene_clock_reboot(s):
         seen = float(f.read())
     if not 0 <= seen < passed - 0.9:
         raise Failure(f"the clock went on by {seen:.3f} s of {passed:.3f} s, of which it was dead for 1")
+
+
+TICKS = """
+import time
+longest, at = 0, time.monotonic()
+with open("ready", "w"):
+    pass
+while not os.path.exists("stop"):
+    now = time.monotonic()
+    longest, at = max(longest, now - at), now
+with open("longest", "w") as f:
+    f.write(str(longest))
+"""
+AWAY_S, NOISE_S = 0.8, 0.3
+
+
+def scene_away(s):
+    """A restore tells how long the program did not run: as long as it finds itself."""
+    s.begin(TICKS)
+    s.save()
+    time.sleep(AWAY_S)
+    told = json.loads(s.restore("--json"))["away_ns"] / 1e9
+    with open(s.file("stop"), "w", encoding="ascii"):
+        pass
+    s.verdict(s.reap_in_time())
+    with open(s.file("longest"), encoding="ascii") as f:
+        found = float(f.read())
+    if told < AWAY_S or abs(told - found) > NOISE_S:
+        raise Failure(f"away for {told:.3f} s it says, and the program finds {found:.3f} s")

@@ -2,6 +2,7 @@
  * The offsets of a restored task's clocks: after a reboot they go on, on the same boot nothing is done.
  */
 #include <criterion/criterion.h>
+#include <time.h>
 
 #include "restore/clocks.h"
 
@@ -53,4 +54,19 @@ Test(clocks, longer_up)
 	o = clocks_offsets(&m, &had, &now);
 	cr_assert_eq(o.monotonic_ns + 90000 * S, 5100 * S);
 	cr_assert_eq(o.boottime_ns + 95000 * S, 6900 * S);
+}
+
+/* Of another boot only the wall clock knows; what lies ahead is not long ago. */
+Test(clocks, away_since_another_boot)
+{
+	Ckpt__Manifest m = manifest();
+	struct timespec now;
+	uint64_t away;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	m.created_ns = (uint64_t)(now.tv_sec - 50) * S;
+	away = clocks_away_ns(&m);
+	cr_assert(away >= 50 * S && away < 80 * S, "%llu", (unsigned long long)away);
+	m.created_ns = (uint64_t)(now.tv_sec + 50) * S;
+	cr_assert_eq(clocks_away_ns(&m), 0);
 }
