@@ -109,23 +109,20 @@ static int inject(const struct end *e, struct tcp_segment seg, bool to_peer)
 {
 	struct sockaddr_storage local, peer;
 
-	seg.from = to_peer ? &local : &peer;
-	seg.to = to_peer ? &peer : &local;
-
 	tcp_end_get(e->family, e->m->local, &local);
 	tcp_end_get(e->family, e->m->peer, &peer);
 	tcp_end_plain(&local);
 	tcp_end_plain(&peer);
+	seg.from = to_peer ? &local : &peer;
+	seg.to = to_peer ? &peer : &local;
 	return tcp_inject(local.ss_family == AF_INET6 ? e->g->inject6 : e->g->inject4, &seg);
 }
 
 static int hear(const struct end *e, uint32_t ack, bool fin)
 {
-	struct tcp_segment seg = {.seq = recv_end(e),
-		.ack = ack,
-		.window = (uint16_t)MIN(
-			e->s->snd_wnd >> (e->s->send_scale & 31), (uint32_t)UINT16_MAX),
-		.fin = fin};
+	uint32_t window = MIN(e->s->snd_wnd >> (e->s->send_scale & 31), (uint32_t)UINT16_MAX);
+	struct tcp_segment seg = {
+		.seq = recv_end(e), .ack = ack, .window = (uint16_t)window, .fin = fin};
 
 	return inject(e, seg, false);
 }
