@@ -10,19 +10,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STACK_BYTES (64 * 1024)
+#define STACK_BYTES (128UL * 1024)
 
 struct call {
 	int (*fn)(void *arg);
 	void *arg;
+	int r;
 };
 
 static int child(void *arg)
 {
-	const struct call *c = arg;
+	struct call *c = arg;
 
 	setsid();
-	c->fn(c->arg);
+	c->r = c->fn(c->arg);
 	return 0;
 }
 
@@ -44,19 +45,19 @@ static int run(int flags, struct call *c)
 			;
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	munmap(stack, STACK_BYTES);
-	return pid < 0 ? -err : 0;
+	return pid < 0 ? -err : c->r;
 }
 
 int apart(int (*fn)(void *arg), void *arg)
 {
-	struct call c = {fn, arg};
+	struct call c = {fn, arg, -ECHILD};
 
 	return run(CLONE_FILES, &c);
 }
 
 int apart_files(int (*fn)(void *arg), void *arg)
 {
-	struct call c = {fn, arg};
+	struct call c = {fn, arg, -ECHILD};
 
 	return run(0, &c);
 }

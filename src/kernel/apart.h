@@ -10,8 +10,10 @@
 
 /**
  * apart() - run fn(arg) in such a process, and wait until it has ended
- * @fn: async-signal-safe; its return value is passed over
- * Return: 0; -errno of clone(2), and nothing was done.
+ * @fn: short; a lock of libc that another thread of ours holds when we are killed is never given back, so it
+ * asks for memory at most where no other thread does. It returns 0 or -errno
+ * Return: of @fn; -ECHILD that process was killed; -errno of clone(2), and nothing was done.
+ * Source: clone(2) CLONE_VM, CLONE_VFORK.
  */
 int apart(int (*fn)(void *arg), void *arg);
 

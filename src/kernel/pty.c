@@ -380,7 +380,6 @@ int pty_status_put(
 struct peek {
 	int master, slave;
 	struct pty_queues *q;
-	int r;
 };
 
 /* Nothing there that could be seen without taking it out, and lines are not kept. */
@@ -394,8 +393,9 @@ static bool surely_empty(const struct peek *p, const struct termios2 *settings)
 	return ioctl(p->slave, FIONREAD, &waiting) == 0 && !waiting;
 }
 
-static int peek(struct peek *p)
+static int peek(void *arg)
 {
+	struct peek *p = arg;
 	struct pty_queues *q = p->q;
 	struct termios2 settings, t;
 	int packet = 0, r, back, how;
@@ -417,41 +417,32 @@ static int peek(struct peek *p)
 	return r < 0 ? r : how < 0 ? how : back;
 }
 
-static int peek_child(void *arg)
-{
-	struct peek *p = arg;
-
-	p->r = peek(p);
-	return 0;
-}
-
 int pty_queues_peek(int master, int slave, struct pty_queues *q)
 {
-	struct peek p = {.master = master, .slave = slave, .q = q, .r = -EINTR};
-	int r = apart(peek_child, &p);
+	struct peek p = {.master = master, .slave = slave, .q = q};
 
-	return r < 0 ? r : p.r;
+	return apart(peek, &p);
 }
 
 struct opening {
 	int master, flags;
 	const char *path;
-	int fd; /* or -errno */
+	int fd;
 };
 
 static int open_child(void *arg)
 {
 	struct opening *o = arg;
 
-	o->fd = ioctl(o->master, TIOCSCTTY, 0) < 0 ? -errno : open(o->path, o->flags);
-	if (o->fd == -1)
-		o->fd = -errno;
-	return 0;
+	if (ioctl(o->master, TIOCSCTTY, 0) < 0)
+		return -errno;
+	o->fd = open(o->path, o->flags);
+	return o->fd < 0 ? -errno : 0;
 }
 
 int pty_open_controlling(int master, const char *path, int flags)
 {
-	struct opening o = {.master = master, .flags = flags, .path = path, .fd = -EINTR};
+	struct opening o = {.master = master, .flags = flags, .path = path};
 	int r = apart(open_child, &o);
 
 	return r < 0 ? r : o.fd;

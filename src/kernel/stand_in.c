@@ -6,16 +6,12 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define UNCHANGED   (-1)
-#define STACK_BYTES (128UL * 1024)
+#define UNCHANGED (-1)
 
 /* A change of the effective user id clears what is in effect, not what is permitted. */
 static int raise_caps(void)
@@ -70,38 +66,4 @@ int stand_in_run(const struct stand_in *who, int (*fn)(void *arg), void *arg)
 		if (errno != EINTR)
 			return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
-}
-
-struct finish {
-	int (*fn)(void *arg);
-	void *arg;
-	int r;
-};
-
-static int finish_child(void *arg)
-{
-	struct finish *f = arg;
-
-	f->r = f->fn(f->arg);
-	return 0;
-}
-
-int stand_in_finish(int (*fn)(void *arg), void *arg)
-{
-	struct finish f = {fn, arg, -ECHILD};
-	char *stack = malloc(STACK_BYTES);
-	sigset_t all, old;
-	int child, err;
-
-	if (!stack)
-		return -ENOMEM;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
-	child = clone(finish_child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES, &f);
-	err = errno;
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	while (child > 0 && waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
-		;
-	free(stack);
-	return child < 0 ? -err : f.r;
 }

@@ -34,14 +34,4 @@ struct stand_in {
  */
 int stand_in_run(const struct stand_in *who, int (*fn)(void *arg), void *arg);
 
-/**
- * stand_in_finish() - have a function run to its end even if we are killed meanwhile
- * For what changes something for a moment and puts it back. It is run by a process that has our memory
- * and our descriptors, while the calling thread waits; it is not stopped by signals to us.
- * @fn: short; what it returns, 0 or -errno, is returned
- * Return: of @fn; -errno where there can be no such process, and @fn has not run.
- * Source: clone(2) CLONE_VM, CLONE_VFORK.
- */
-int stand_in_finish(int (*fn)(void *arg), void *arg);
-
 #endif

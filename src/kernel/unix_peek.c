@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <asm/ioctls.h>
 
-#include "kernel/stand_in.h"
+#include "kernel/apart.h"
 #include "util/fd.h"
 #include "util/vec.h"
 
@@ -175,7 +175,7 @@ static int read_stream(struct peek *p)
 
 	if (r == 0 && p->total && p->was < 0)
 		r = stream_piece(p);
-	return r == 0 && p->pos < p->total ? stand_in_finish(rest_of_stream, p) : r;
+	return r == 0 && p->pos < p->total ? apart(rest_of_stream, p) : r;
 }
 
 /* The end of a connection reads like an empty packet, again and again. */
@@ -237,7 +237,7 @@ int unix_peek(int fd, int type, struct unix_pieces *ret)
 		return -ENOMEM;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &p.was, &len) < 0)
 		p.was = -1;
-	r = type == SOCK_STREAM ? read_stream(&p) : stand_in_finish(all_packets, &p);
+	r = type == SOCK_STREAM ? read_stream(&p) : apart(all_packets, &p);
 	free(p.room);
 	free(p.control);
 	return r;

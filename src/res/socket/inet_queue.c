@@ -2,7 +2,7 @@
  * inet_queue.c - datagrams that wait in the queue of a UDP socket.
  *
  * They are looked at with MSG_PEEK, which goes from one to the next while SO_PEEK_OFF is set (Linux >= 4.10
- * for UDP); it is put back at once. An empty one is passed over when it has been peeked at before, so a
+ * for UDP); it is put back at once, even if we are killed meanwhile. An empty one is passed over when it has been peeked at before, so a
  * second dump does not see it. With each comes what the program itself would be told: to which address
  * it was sent, time to live, type of service. They come back by arriving again (kernel/udp_packet.h). What is
  * lost is told: a datagram to a group or by broadcast, which others would get as well, one of a link-local
@@ -12,10 +12,12 @@
 #include <linux/sock_diag.h>
 #include <linux/udp.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kernel/apart.h"
 #include "kernel/udp_packet.h"
 #include "res/socket/inet_parts.h"
 #include "util/cleanup.h"
@@ -135,6 +137,11 @@ static int add_message(
 	return r;
 }
 
+struct reading {
+	int fd;
+	Ckpt__Inet *m;
+};
+
 static int read_all(int fd, Ckpt__Inet *m)
 {
 	_cleanup_free_ uint8_t *buf = malloc(DATAGRAM_MAX);
@@ -155,18 +162,27 @@ static int read_all(int fd, Ckpt__Inet *m)
 	return r;
 }
 
-int inet_queue_collect(int fd, Ckpt__Inet *m)
+static int read_and_put_back(void *arg)
 {
-	int was = -1, first = 0, r;
+	const struct reading *q = arg;
+	int fd = q->fd, was = -1, first = 0, r;
 	socklen_t len = sizeof(was);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, &len) < 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &first, sizeof(first)) < 0)
 		return -errno;
-	r = read_all(fd, m);
+	r = read_all(fd, q->m);
 	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, sizeof(was)) < 0 && r == 0)
 		r = -errno;
 	return r;
+}
+
+int inet_queue_collect(int fd, Ckpt__Inet *m)
+{
+	struct pollfd in = {.fd = fd, .events = POLLIN};
+	struct reading q = {fd, m};
+
+	return poll(&in, 1, 0) > 0 && in.revents & POLLIN ? apart(read_and_put_back, &q) : 0;
 }
 
 /* ---- restore ---- */
