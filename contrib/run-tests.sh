@@ -125,6 +125,7 @@ group_lint() {
 	tried lint-layers python3 make_ lint-layers
 	tried lint-guards python3 make_ lint-guards
 	tried lint-format clang-format make_ lint-format
+	tried lint-cppcheck cppcheck make_ lint-cppcheck
 	tried lint-cross aarch64-linux-gnu-gcc make_ lint-cross
 	tried lint-shell shellcheck make_ lint-shell
 	add lint "$n_ok" "$n_bad" "$n_skip"

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,6 +27,7 @@
 
 #define MAJOR_PTS       136
 #define GENERATIONS_MAX 64
+#define OTHERS_MS       2000 /* how long another dump is waited for */
 
 static const struct look_kind kind_inside = {"pty", CKPT_SAVED, NULL, NULL};
 static const struct look_kind kind_hung_up = {"pty", CKPT_SAVED, "hung up: it will be", NULL};
@@ -130,11 +132,29 @@ static bool descends(pid_t pid, void *arg)
 	return false;
 }
 
+/*
+ * Another dump looks at it, or what a dump that was killed has left behind puts it back as it was: either will
+ * soon have it no more.
+ */
+static bool was_another_dump(pid_t pid)
+{
+	_cleanup_close_ int pidfd = pidfd_of(pid);
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+	struct stat own, st;
+	char exe[32];
+
+	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
+	return pidfd >= 0 && stat("/proc/self/exe", &own) == 0 && stat(exe, &st) == 0 &&
+	       st.st_dev == own.st_dev && st.st_ino == own.st_ino && poll(&end, 1, OTHERS_MS) > 0;
+}
+
 static int found_user(const struct pty_user *user, void *arg)
 {
 	const struct users *u = arg;
 	char how[32] = "as its controlling terminal";
 
+	if (was_another_dump(user->pid))
+		return 0;
 	if (user->fd >= 0)
 		snprintf(how, sizeof(how), "as its fd %d", user->fd);
 	return look_found(u->l, &kind_shared, "/dev/pts/%u: pid %d (%s) has it %s",
