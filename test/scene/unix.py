@@ -1,12 +1,15 @@
 """Scenes of unix sockets whose other end is not in the tree, of files that are in the way, and of tmux."""
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from harness import CONFLICT, Failure, no_children, wait_for
 from modes import Skip  # of test/e2e
+from serve import Service, as_user, ask_as
 
 REFUSED = 3
 
@@ -226,3 +229,94 @@ def scene_unix_tmux(s, rounds=20):
     tmux(s, "kill-server")
     client.stdin.close()
     client.wait(20)
+
+
+# What a user may have without any right: each kind of name, connections, what is unread. It says what is wrong.
+OF_A_USER = """
+import os, signal, socket, struct
+def sock(kind, name=None):
+    s = socket.socket(socket.AF_UNIX, kind)
+    if name: s.bind(name)
+    return s
+here = os.getcwd()
+listener = sock(socket.SOCK_STREAM, here + "/listener.sock")
+listener.listen()
+client = sock(socket.SOCK_STREAM, here + "/client.sock")
+client.connect(here + "/listener.sock")
+server = listener.accept()[0]
+client.send(b"unread")
+gone = sock(socket.SOCK_SEQPACKET, here + "/gone.sock")
+gone.listen()
+packets = sock(socket.SOCK_SEQPACKET)
+packets.connect(here + "/gone.sock")
+other = gone.accept()[0]
+gone.close()
+os.unlink("gone.sock")
+packets.send(b"one"), packets.send(b"two")
+log = sock(socket.SOCK_DGRAM, "log.sock")
+sender = sock(socket.SOCK_DGRAM)
+sender.connect("log.sock")
+sender.send(b"a line"), sender.send(b"")
+a, b = socket.socketpair()
+socket.send_fds(a, [b"with"], [log.fileno()])
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 0))
+names = [s.getsockname() for s in (listener, client, server, packets, other, log, udp)]
+peers = [s.getpeername() for s in (client, server, packets, other, sender)]
+cred = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+open("ready", "w").close()
+signal.sigwait([signal.SIGUSR1])
+wrong = []
+def check(what, got, want):
+    if got != want: wrong.append(f"{what}: {got!r}, not {want!r}")
+check("names", [s.getsockname() for s in (listener, client, server, packets, other, log, udp)], names)
+check("peers", [s.getpeername() for s in (client, server, packets, other, sender)], peers)
+check("SO_PEERCRED", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12), cred)
+check("stream", server.recv(100), b"unread")
+check("packets", [other.recv(100), other.recv(100)], [b"one", b"two"])
+check("datagrams", [log.recv(100), log.recv(100)], [b"a line", b""])
+data, fds, _, _ = socket.recv_fds(b, 100, 4)
+check("what came with a descriptor", data, b"with")
+check("the descriptor", os.fstat(fds[0]).st_ino, os.fstat(log.fileno()).st_ino)
+new = sock(socket.SOCK_STREAM)
+new.connect(here + "/listener.sock")
+listener.accept()[0].send(b"x")
+check("a new connection", new.recv(10), b"x")
+server.send(b"back")
+check("the old one", client.recv(10), b"back")
+udp.sendto(b"to itself", udp.getsockname())
+check("udp", udp.recv(100), b"to itself")
+with open("said.new", "w") as f: f.write("; ".join(wrong) or "fine")
+os.rename("said.new", "said")
+"""
+
+
+def scene_unix_user(s):
+    """Sockets of a user without any right, saved and brought back for them by the service."""
+    uid, home = 54321, tempfile.mkdtemp(prefix="ckpt-scene-")
+    os.chown(home, uid, uid)
+
+    def has(name):
+        return lambda: os.path.exists(os.path.join(home, name))
+    program = subprocess.Popen(["/usr/bin/python3", "-c", OF_A_USER], cwd=home, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                               preexec_fn=as_user(uid))
+    s.pid = program.pid
+    try:
+        wait_for("ready", 10, has("ready"))
+        with Service(s) as service:
+            saved = ask_as(service, uid, ("dump", {"pid": s.pid, "dir": home + "/image"}))
+            program.wait()
+            expect(f"it is saved: {saved}", "result" in saved[0], True)
+            back = ask_as(service, uid, ("restore", {"dir": home + "/image", "detach": True}))
+            expect(f"it is brought back: {back}", "result" in back[0], True)
+            expect("whose it is", os.stat(f"/proc/{s.pid}").st_uid, uid)
+            os.kill(s.pid, signal.SIGUSR1)
+            wait_for("what it says", 10, has("said"))
+            with open(home + "/said", encoding="ascii") as f:
+                expect("what it says", f.read(), "fine")
+    finally:
+        if os.path.exists(f"/proc/{s.pid}/cwd") and os.readlink(f"/proc/{s.pid}/cwd") == home:
+            os.kill(s.pid, signal.SIGKILL)
+        shutil.rmtree(home)

@@ -11,23 +11,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <linux/unix_diag.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "kernel/pidfd.h"
+#include "kernel/proc.h"
+#include "kernel/sock_diag.h"
 #include "proto/socket.pb-c.h"
 #include "res/file/seen.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/vec.h"
 
-#ifndef SIOCUNIXFILE
-#define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)
-#endif
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
@@ -86,6 +87,51 @@ static int collect_names(struct collect *c, const struct file_look *l, Ckpt__Uni
 	return name.len && !m->peer_name.data ? collect_oom(c) : 0;
 }
 
+/* The text that a socket was bound to, from where its process is now; of another root it is nothing to us. */
+static char *name_from(const struct collect *c, const Ckpt__UnixSock *m)
+{
+	char *text = NULL;
+	_cleanup_free_ char *dir = NULL;
+	bool absolute = m->name.data[0] == '/';
+
+	if (link_read_at(c->proc_fd, absolute ? "root" : "cwd", &dir) < 0)
+		return NULL;
+	if (absolute && strcmp(dir, "/") != 0)
+		return NULL;
+	if (asprintf(&text, "%s%s%.*s", absolute ? "" : dir, absolute ? "" : "/", (int)m->name.len,
+		    (char *)m->name.data) < 0)
+		return NULL;
+	return text;
+}
+
+/*
+ * Without the right to be led to the file it is looked for under the name. sock_diag tells the inode that the
+ * socket was bound to, which no other file gets as long as the socket is there.
+ */
+static int collect_path_by_name(struct collect *c, const struct file_look *l, Ckpt__UnixSock *m)
+{
+	const struct sock_diag_row *row = socket_diag_row(c->tree, AF_UNIX, 0, l->st.st_ino);
+	const struct unix_diag_vfs *vfs = row ? sock_diag_attr(row, UNIX_DIAG_VFS, NULL) : NULL;
+	char *name = name_from(c, m);
+	struct stat there;
+
+	if (!name || !vfs || lstat(name, &there) < 0 || !S_ISSOCK(there.st_mode) ||
+		(uint32_t)there.st_ino != vfs->udiag_vfs_ino) {
+		free(name);
+		op_warn(c->op,
+			"pid %d (%s): fd %d: the socket %.*s is not under that name, and where it is "
+			"takes CAP_NET_ADMIN to tell: it is restored without a file",
+			c->pid, c->tr->comm, l->target_fd, (int)m->name.len, (char *)m->name.data);
+		return 0;
+	}
+	free(m->path);
+	m->path = name;
+	m->file_mode = there.st_mode & 07777;
+	m->file_uid = there.st_uid;
+	m->file_gid = there.st_gid;
+	return 0;
+}
+
 /* The file of its name: as it is now, and where. */
 static int collect_path(struct collect *c, const struct file_look *l, Ckpt__UnixSock *m)
 {
@@ -95,10 +141,8 @@ static int collect_path(struct collect *c, const struct file_look *l, Ckpt__Unix
 	if (!m->name.len || !m->name.data[0])
 		return 0;
 	fd = ioctl(l->fd, SIOCUNIXFILE);
-	if (fd < 0 && errno == EPERM)
-		return op_fail(c->op, CKPT_E_PRIVILEGE, EPERM, "ioctl(SIOCUNIXFILE)",
-			"run as root, or with CAP_NET_ADMIN", "pid %d (%s): fd %d (%s)", c->pid,
-			c->tr->comm, l->target_fd, l->link);
+	if (fd < 0 && errno == EPERM) /* it takes CAP_NET_ADMIN */
+		return collect_path_by_name(c, l, m);
 	if (fd < 0)
 		return fail(c, l, errno, "ioctl(SIOCUNIXFILE)");
 	fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -13,6 +13,10 @@
 #include "proto/unixsock.pb-c.h"
 #include "res/socket/socket.h"
 
+#ifndef SIOCUNIXFILE
+#define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0) /* of linux/sockios.h, which whoever uses it includes */
+#endif
+
 #define UNIX_NAME_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct unix_queues;
@@ -64,12 +68,20 @@ struct unix_gone {
 	const ProtobufCBinaryData *name;
 };
 
+/* The file of a socket by its inode, for who may not ask for it. */
+struct unix_kept {
+	uint64_t ino;
+	int file;
+};
+
 struct unix_world {
 	struct unix_end *v; /* ascending by id */
 	size_t n;
 	bool filled, filled_late;
 	struct unix_gone *gone;
 	size_t n_gone, cap_gone;
+	struct unix_kept *kept;
+	size_t n_kept, cap_kept;
 };
 
 /** unix_end_of() - a socket of the image. Return: NULL: there is none such */
@@ -91,7 +103,8 @@ int unix_listen(struct open_ctx *o, int fd, const Ckpt__UnixCred *as, int backlo
  * @ret_file: closed by the caller when the address is not needed any more; negative: nothing
  * Return: whether it has a name.
  */
-bool unix_address(int to, const ProtobufCBinaryData *name, struct unix_addr *ret, int *ret_file);
+bool unix_address(const struct unix_world *w, int to, const ProtobufCBinaryData *name,
+	struct unix_addr *ret, int *ret_file);
 
 /**
  * unix_connect() - have connect(2) called

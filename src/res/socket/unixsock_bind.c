@@ -12,10 +12,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <linux/unix_diag.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -61,6 +64,14 @@ static int make_parents(char *path)
 	return 0;
 }
 
+/* Who has not the right to a root of his own has it in a user namespace of his own, where there are such. */
+static int own_root(void)
+{
+	if (chroot(".") == 0)
+		return 0;
+	return errno == EPERM && unshare(CLONE_NEWUSER) == 0 ? chroot(".") : -1;
+}
+
 static int bind_inside(void *arg)
 {
 	struct binding *b = arg;
@@ -72,7 +83,7 @@ static int bind_inside(void *arg)
 	for (unsigned i = 0; i < b->depth; i++)
 		if ((mkdir("d", 0700) < 0 && errno != EEXIST) || chdir("d") < 0)
 			return -errno;
-	if (b->absolute && chroot(".") < 0)
+	if (b->absolute && own_root() < 0)
 		return -errno;
 	r = make_parents(b->rel);
 	if (r == 0 && bind(b->fd, (struct sockaddr *)&b->addr.un, b->addr.len) < 0)
@@ -171,6 +182,24 @@ static int put_file(
 							   : 0;
 }
 
+/* Who may not ask a socket for its file later keeps it. Where that fails its name has to do. */
+static void keep_file(struct open_ctx *o, const struct binding *b)
+{
+	struct unix_world *w = o->plan->unix_world;
+	_cleanup_close_ int file = ioctl(b->fd, SIOCUNIXFILE);
+	char below[4 * UNIX_NAME_MAX];
+	struct stat st;
+
+	if (file >= 0 || errno != EPERM)
+		return;
+	file_below(b, below, sizeof(below));
+	file = openat(b->dir, below, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (file < 0 || fstat(b->fd, &st) < 0 ||
+		vec_reserve(&w->kept, &w->cap_kept, w->n_kept + 1, sizeof(*w->kept)) < 0)
+		return;
+	w->kept[w->n_kept++] = (struct unix_kept){st.st_ino, TAKE_FD(file)};
+}
+
 /* Without the right to a root of one's own. */
 static int bind_plainly(struct open_ctx *o, const struct binding *b, const char *path)
 {
@@ -224,6 +253,8 @@ static int bind_path(
 		return fail_path(o, errno, "mkdir", path);
 	at = b->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = at < 0 ? -errno : stand_in_run(&anybody, bind_inside, b);
+	if (r == 0)
+		keep_file(o, b);
 	if (r == -EPERM)
 		r = bind_plainly(o, b, path);
 	else if (r < 0)

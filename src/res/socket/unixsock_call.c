@@ -9,12 +9,9 @@
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "util/cleanup.h"
-
-#ifndef SIOCUNIXFILE
-#define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)
-#endif
 
 int unix_fail(struct open_ctx *o, const struct unix_end *e, int err, const char *call)
 {
@@ -53,13 +50,29 @@ int unix_listen(struct open_ctx *o, int fd, const Ckpt__UnixCred *as, int backlo
 	return r < 0 ? op_fail(o->op, CKPT_E_SYSTEM, -r, "listen", NULL, "a unix socket") : 0;
 }
 
-bool unix_address(int to, const ProtobufCBinaryData *name, struct unix_addr *ret, int *ret_file)
+/* A duplicate of what was kept of a socket's file; negative: nothing */
+static int kept(const struct unix_world *w, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	for (size_t i = 0; i < w->n_kept; i++)
+		if (w->kept[i].ino == st.st_ino)
+			return fcntl(w->kept[i].file, F_DUPFD_CLOEXEC, 0);
+	return -ENOENT;
+}
+
+bool unix_address(const struct unix_world *w, int to, const ProtobufCBinaryData *name,
+	struct unix_addr *ret, int *ret_file)
 {
 	*ret_file = -EBADF;
 	if (!name->len || !unix_addr_of(name, ret))
 		return false;
 	if (name->data[0])
 		*ret_file = ioctl(to, SIOCUNIXFILE);
+	if (name->data[0] && *ret_file < 0)
+		*ret_file = kept(w, to);
 	if (*ret_file < 0)
 		return true;
 	fcntl(*ret_file, F_SETFD, FD_CLOEXEC);
@@ -75,7 +88,7 @@ int unix_connect(struct open_ctx *o, int fd, int to, const ProtobufCBinaryData *
 	struct connect_call c = {.fd = fd};
 	int r;
 
-	if (!unix_address(to, name, &c.to, &file))
+	if (!unix_address(o->plan->unix_world, to, name, &c.to, &file))
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"a unix socket is connected to one without a name");
 	r = unix_as(o, as, call_connect, &c);

@@ -92,7 +92,7 @@ static int fill_dgram(
 	fd = from ? from->fd : e->peer >= 0 ? e->peer : other;
 	if (fd < 0)
 		return fd;
-	if (!plain && !unix_address(e->fd, &e->m->name, &to, &file))
+	if (!plain && !unix_address(w, e->fd, &e->m->name, &to, &file))
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"file %llu: a datagram to a unix socket without a name",
 			(unsigned long long)e->id);

@@ -359,7 +359,10 @@ void unixsock_done(struct plan *p)
 	}
 	for (size_t i = 0; w && i < w->n_gone; i++)
 		fd_close(w->gone[i].fd);
+	for (size_t i = 0; w && i < w->n_kept; i++)
+		fd_close(w->kept[i].file);
 	if (w) {
+		free(w->kept);
 		free(w->v);
 		free(w->gone);
 	}

@@ -28,9 +28,6 @@
 #include "util/vec.h"
 
 #define STATE_LISTEN 10 /* TCP_LISTEN */
-#ifndef SIOCUNIXFILE
-#define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)
-#endif
 
 struct known {
 	uint64_t ino, id;
@@ -204,9 +201,13 @@ static bool file_leads(const struct peers *p, const struct known *k)
 	_cleanup_close_ int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 
-	if (file < 0 || probe < 0)
+	/* who may not ask for the file goes by its name */
+	if (probe < 0 || (file < 0 && strlen(k->m->path) - 1 >= sizeof(to.sun_path) - 1))
 		return false;
-	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
+	if (file >= 0)
+		snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
+	else
+		strcpy(to.sun_path, k->m->path);
 	return connect(probe, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == EPROTOTYPE;
 }
 
