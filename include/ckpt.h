@@ -149,6 +149,13 @@ enum ckpt_cgroups {
 	CKPT_CGROUPS_IGNORE    /* all stay in the groups of the caller */
 };
 
+/** A process of a tree in a pid namespace of its own. */
+struct ckpt_outer_pid {
+	pid_t pid;       /* that it had, and sees */
+	pid_t outer_pid; /* by which the caller knows it */
+};
+
+/** Free with ckpt_restore_result_done(). */
 struct ckpt_restore_result {
 	uint64_t crid;
 	pid_t pid; /* of the restored root, as its parent sees it */
@@ -156,7 +163,9 @@ struct ckpt_restore_result {
 	uint64_t bytes;
 	uint64_t away_ns; /* from the stop for the dump until it runs: what its peers have waited */
 	uint64_t total_ns;
-	int exit_status; /* wait(2) status of the root, unless detached */
+	int exit_status;             /* wait(2) status of the root, unless detached */
+	struct ckpt_outer_pid *pids; /* with pidns: all of the tree, its root first */
+	size_t n_pids;
 };
 
 struct ckpt_restore_req {
@@ -165,6 +174,7 @@ struct ckpt_restore_req {
 	uint64_t crid;
 	bool detach;         /* don't wait for the restored root */
 	bool frozen;         /* leave every task stopped until SIGCONT */
+	bool pidns;          /* in a new pid namespace, so that the old pids need not be free */
 	const char *pidfile; /* write the root's pid here, or NULL */
 	enum ckpt_changed_files changed_files;
 	enum ckpt_cgroups cgroups;
@@ -354,6 +364,7 @@ void ckpt_dump_result_done(struct ckpt_dump_result *r);
 /** Also waits for the restored root, unless req->detach; signals that the caller gets are passed on. */
 int ckpt_restore(const struct ckpt_restore_req *req, struct ckpt_restore_result *ret,
 	struct ckpt_error *err);
+void ckpt_restore_result_done(struct ckpt_restore_result *r);
 
 /** Print the plan of a restore, task by task and step by step; starts nothing. */
 int ckpt_plan(const struct ckpt_restore_req *req, FILE *out, struct ckpt_error *err);

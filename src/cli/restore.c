@@ -10,10 +10,13 @@ static void print_text(const struct ckpt_restore_req *req, const struct ckpt_res
 
 	if (!req->detach)
 		return;
-	printf("restored pid %d%s: %u task%s, %u thread%s, %s in %s, %s after it was stopped\n",
-		r->pid, req->frozen ? ", stopped until SIGCONT" : "", r->tasks, plural(r->tasks),
+	printf("restored pid %d%s%s: %u task%s, %u thread%s, %s in %s, %s after it was stopped\n",
+		r->pid, req->pidns ? " in a pid namespace of its own" : "",
+		req->frozen ? ", stopped until SIGCONT" : "", r->tasks, plural(r->tasks),
 		r->threads, plural(r->threads), bytes_text(r->bytes, size),
 		time_text(r->total_ns, total), time_text(r->away_ns, away));
+	for (size_t i = 0; i < r->n_pids; i++)
+		printf("pid %d is %d outside\n", r->pids[i].pid, r->pids[i].outer_pid);
 }
 
 static int restore(struct cli *cli, const struct ckpt_restore_req *req)
@@ -29,6 +32,7 @@ static int restore(struct cli *cli, const struct ckpt_restore_req *req)
 		cli_json(restore_json(req, &result));
 	else
 		print_text(req, &result);
+	ckpt_restore_result_done(&result);
 	status = cli_finish(cli, 0);
 	return req->detach ? status : cli_end_as(result.exit_status);
 }

@@ -156,6 +156,7 @@ static int call_restore(struct call *c, json_t **ret, struct ckpt_error *err)
 	if (ckpt_restore(c->req, &r, err) < 0)
 		return -1;
 	*ret = restore_json(c->req, &r);
+	ckpt_restore_result_done(&r);
 	return 0;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "restore/restore.h"
 
+#include <stdlib.h>
+
 #include "ckpt.h"
 
 int ckpt_restore(
@@ -15,10 +17,19 @@ int ckpt_restore(
 	op_init(&op, &req->common);
 	r = restore_run(&op, req, &result);
 	op_done(&op, err);
-	if (r < 0)
+	if (r < 0) {
+		ckpt_restore_result_done(&result);
 		return -1;
+	}
 	*ret = result;
 	return 0;
+}
+
+void ckpt_restore_result_done(struct ckpt_restore_result *r)
+{
+	free(r->pids);
+	r->pids = NULL;
+	r->n_pids = 0;
 }
 
 int ckpt_plan(const struct ckpt_restore_req *req, FILE *out, struct ckpt_error *err)

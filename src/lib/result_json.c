@@ -73,6 +73,16 @@ static void add_status(json_t *o, int wait_status)
 		json_object_set_new(o, "signal", json_integer(WTERMSIG(wait_status)));
 }
 
+static json_t *outer_pids(const struct ckpt_restore_result *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_pids; i++)
+		json_array_append_new(list, json_pack("{s:i, s:i}", "pid", (int)r->pids[i].pid,
+						    "outer_pid", (int)r->pids[i].outer_pid));
+	return list;
+}
+
 json_t *restore_json(const struct ckpt_restore_req *req, const struct ckpt_restore_result *r)
 {
 	json_t *o = json_pack("{s:o, s:i, s:I, s:I, s:I, s:I, s:I}", "crid", json_crid(r->crid),
@@ -80,6 +90,8 @@ json_t *restore_json(const struct ckpt_restore_req *req, const struct ckpt_resto
 		(json_int_t)r->threads, "bytes", (json_int_t)r->bytes, "away_ns",
 		(json_int_t)r->away_ns, "total_ns", (json_int_t)r->total_ns);
 
+	if (r->n_pids)
+		json_object_set_new(o, "pids", outer_pids(r));
 	if (!req->detach)
 		add_status(o, r->exit_status);
 	return o;

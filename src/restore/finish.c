@@ -18,6 +18,7 @@
 #include "res/thread/regs.h"
 #include "res/thread/sud.h"
 #include "res/thread/thread.h"
+#include "restore/pidns.h"
 #include "restore/run.h"
 #include "restore/spawn.h"
 #include "restore/stops.h"
@@ -243,6 +244,20 @@ static int all_go(struct run *r)
 	return ret;
 }
 
+/* Who started this has the last word, and gives the terminal to the root. */
+static int hand_over(struct run *r)
+{
+	pid_t foreground = ctty_foreground(r->plan->model, r->tasks[0].pid);
+	int ret;
+
+	if (r->ns)
+		return pidns_ready(r->ns, r, foreground);
+	ret = hooks_call(r->hooks, HOOK_RESTORE_STOPPED);
+	if (ret == 0 && r->front->on)
+		front_root(r->front, r->tasks[0].pid, foreground);
+	return ret;
+}
+
 static void let_go(struct run_task *t)
 {
 	sleepers_done(&t->sleepers);
@@ -272,12 +287,9 @@ int run_finish(struct run *r)
 	if (ret == 0)
 		ret = fault_point(r->op, "restore.finish");
 	if (ret == 0)
-		ret = hooks_call(r->hooks, HOOK_RESTORE_STOPPED);
+		ret = hand_over(r);
 	if (ret < 0)
 		return ret;
-	if (r->front && r->front->on)
-		front_root(r->front, r->tasks[0].pid,
-			ctty_foreground(r->plan->model, r->tasks[0].pid));
 	for (size_t i = 0; i < r->tree.n; i++)
 		if (task_plan_lives(r->tasks[i].plan))
 			let_exit(&r->tasks[i]);

@@ -41,6 +41,7 @@
 #include "restore/clocks.h"
 #include "restore/front.h"
 #include "restore/open.h"
+#include "restore/pidns.h"
 #include "restore/relay.h"
 #include "restore/run.h"
 #include "util/cleanup.h"
@@ -62,7 +63,8 @@ struct restore {
 	struct tcp_plan tcp;
 	struct front front;
 	struct relay relay;
-	int pidfile; /* open while the tasks are made, or -EBADF */
+	struct pidns *ns; /* that this is done in, or NULL */
+	int pidfile;      /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
 	int oom_score_adj; /* of ours */
 	uint64_t coredump_filter;
@@ -277,7 +279,6 @@ static int stage_open(struct restore *s)
 {
 	int r;
 
-	s->plan.relay = relay_find(&s->relay, &s->plan);
 	r = open_files(&s->plan, s->img);
 	stage_say(
 		&s->stage, "%zu file%s, mapped or open", s->plan.n_files, plural(s->plan.n_files));
@@ -324,12 +325,13 @@ static int stage_run(struct restore *s)
 		.tree = s->tree,
 		.front = &s->front,
 		.hooks = hooks_now(s),
+		.ns = s->ns,
 		.frozen = s->req->frozen};
 	struct timens_offsets time;
 	char size[UNITS_LEN];
 	int r;
 
-	if (!s->req->detach)
+	if (!s->req->detach && !s->ns)
 		front_begin(&s->front, s->req->frozen, &s->relay);
 	if (clocks_plan(&s->plan, image_manifest(s->img), s->root->pid, &time))
 		run.time = &time;
@@ -339,7 +341,7 @@ static int stage_run(struct restore *s)
 	if (r == 0) {
 		s->ret->away_ns = clocks_away_ns(image_manifest(s->img));
 		s->ret->crid = image_manifest(s->img)->crid;
-		s->ret->pid = s->root->pid;
+		s->ret->pid = s->ns ? s->ns->root_outside : s->root->pid;
 		s->ret->tasks = s->tree.tree.n_tasks;
 		s->ret->threads = s->tree.n_threads;
 		s->ret->bytes = run.page_bytes;
@@ -353,30 +355,75 @@ static int stage_run(struct restore *s)
 }
 
 /* In this order, see the top of the file. */
-static const struct {
+struct stage_row {
 	const char *name;
 	int (*run)(struct restore *s);
 	bool hooks; /* only where there are any */
-} stages[] = {
+};
+
+/* What is done outside of a pid namespace, and in it. */
+static const struct stage_row first_stages[] = {
 	{"load", stage_load, false},
 	{"check", stage_check, false},
 	{"before", stage_before, true},
+};
+static const struct stage_row stages[] = {
 	{"open", stage_open, false},
 	{"plan", stage_plan, false},
 	{"run", stage_run, false},
 };
 
-static int stages_run(struct restore *s)
+static int stages_run(struct restore *s, const struct stage_row *rows, size_t n)
 {
-	int r = hooks_check(hooks_now(s));
+	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
-		if (stages[i].hooks && !hooks_any(hooks_now(s)))
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (rows[i].hooks && !hooks_any(hooks_now(s)))
 			continue;
-		s->stage = stage_begin(s->op, stages[i].name, s->root ? s->root->pid : 0);
-		r = stage_end(&s->stage, stages[i].run(s));
+		s->stage = stage_begin(s->op, rows[i].name, s->root ? s->root->pid : 0);
+		r = stage_end(&s->stage, rows[i].run(s));
 	}
 	return r;
+}
+
+/* All that is made. */
+static int make(void *arg)
+{
+	struct restore *s = arg;
+	int r = stages_run(s, stages, ARRAY_SIZE(stages));
+
+	s->pidfile = fd_close(s->pidfile);
+	ipc_made_done(&s->plan, r < 0);
+	cgroup_done(&s->plan, r < 0);
+	return r;
+}
+
+/* Hooks are programs outside, and are told the pid there. */
+static int stopped_in_pidns(void *arg)
+{
+	struct restore *s = arg;
+
+	s->ret->pid = s->ns->root_outside;
+	return hooks_call(hooks_now(s), HOOK_RESTORE_STOPPED);
+}
+
+static int make_in_pidns(struct restore *s)
+{
+	struct pidns ns = {.op = s->op,
+		.model = &s->model,
+		.root = s->root->pid,
+		.front = s->req->detach ? NULL : &s->front,
+		.relay = &s->relay,
+		.ret = s->ret,
+		.inside = make,
+		.ready = stopped_in_pidns,
+		.arg = s};
+
+	if (ns.front)
+		front_begin(ns.front, s->req->frozen, &s->relay);
+	s->ns = &ns;
+	s->plan.own_group = 0; /* that of the command has no number there */
+	return pidns_run(&ns);
 }
 
 int restore_run(
@@ -388,10 +435,13 @@ int restore_run(
 
 	model_init(&s.model);
 	tcp_plan_init(&s.tcp);
-	r = stages_run(&s);
-	fd_close(s.pidfile);
-	ipc_made_done(&s.plan, r < 0);
-	cgroup_done(&s.plan, r < 0);
+	r = hooks_check(hooks_now(&s));
+	if (r == 0)
+		r = stages_run(&s, first_stages, ARRAY_SIZE(first_stages));
+	if (r == 0)
+		s.plan.relay = relay_find(&s.relay, &s.plan);
+	if (r == 0)
+		r = req->pidns ? make_in_pidns(&s) : make(&s);
 	if (s.told)
 		hooks_after(hooks_now(&s), HOOK_AFTER_RESTORE,
 			req->frozen ? CKPT_TARGET_STOPPED : CKPT_TARGET_RUNNING);

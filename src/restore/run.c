@@ -89,7 +89,8 @@ static int make_root(struct run *r)
 		.prog = r->area.progs[root->threads[0].id],
 		.stack = r->area.first_stack,
 		.time = r->time,
-		.cgroup = cgroup_root(r->plan, task_plan_alive(root)->tid)};
+		.cgroup = cgroup_root(r->plan, task_plan_alive(root)->tid),
+		.sibling = r->ns};
 	char name[TASK_NAME_LEN];
 	int err;
 

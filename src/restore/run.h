@@ -24,6 +24,8 @@ struct run_task {
 	struct sleepers sleepers;
 };
 
+struct pidns;
+
 struct run {
 	struct ckpt_op *op;
 	const struct image *img;
@@ -36,7 +38,8 @@ struct run {
 	const struct timens_offsets *time; /* of a time namespace for them, or NULL */
 	struct front *front;               /* told of the root before it runs */
 	const struct hooks *hooks;         /* called when all are there */
-	bool frozen;                       /* leave them stopped */
+	struct pidns *ns; /* that they are made in, and that is told instead; or NULL */
+	bool frozen;      /* leave them stopped */
 	uint64_t page_bytes;
 };
 

@@ -33,11 +33,10 @@ bool spawn_is_zombie(pid_t pid)
 }
 
 /*
- * What a fork keeps of the thread that made it: its rseq area, in memory that is about to go (the
- * kernel would kill the task at its next preemption), and its alternate signal stack (which a program
- * that has ours as a library may have). In the child; nothing of libc may be called.
+ * The kernel would kill the task at its next preemption for an rseq area that is not there; a program that has
+ * ours as a library may have an alternate signal stack. Nothing of libc may be called.
  */
-static void forget_thread(void)
+void spawn_forget_thread(void)
 {
 	stack_t none = {.ss_flags = SS_DISABLE};
 
@@ -59,6 +58,10 @@ static int clone_patient(const struct spawn *s)
 	uint64_t deadline = now_ns() + ZOMBIE_NS;
 	struct timespec doze = {.tv_nsec = 1000000};
 
+	if (s->sibling) {
+		args.flags |= CLONE_PARENT;
+		args.exit_signal = 0; /* it is ours */
+	}
 	if (s->cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)s->cgroup;
@@ -68,7 +71,7 @@ static int clone_patient(const struct spawn *s)
 		int err = ret < 0 ? errno : 0;
 
 		if (ret == 0) {
-			forget_thread();
+			spawn_forget_thread();
 			arch_agent_start(s->entry, s->prog, s->stack);
 		}
 		if (err && err != EEXIST && args.flags & CLONE_INTO_CGROUP) {

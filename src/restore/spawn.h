@@ -14,7 +14,8 @@ struct spawn {
 	pid_t pid;                         /* that it must have */
 	uint64_t entry, prog, stack;       /* the agent, its program, the top of its stack */
 	const struct timens_offsets *time; /* of a time namespace of its own, or NULL */
-	int cgroup; /* directory of the group of version 2 to be born in; negative: ours */
+	int cgroup;   /* directory of the group of version 2 to be born in; negative: ours */
+	bool sibling; /* its parent is ours, which is told of its end as of ours */
 };
 
 /**
@@ -24,6 +25,12 @@ struct spawn {
  * Return: 0; -EEXIST the pid is taken; -EPERM; -errno of clone3(2) or of the time namespace.
  */
 int spawn_task(const struct spawn *s);
+
+/**
+ * spawn_forget_thread() - give up what a fork keeps of the thread that made it, in memory that is about to go
+ * In the child: its rseq area and its alternate signal stack.
+ */
+void spawn_forget_thread(void);
 
 /** spawn_is_zombie() - whether a process is dead and not reaped */
 bool spawn_is_zombie(pid_t pid);

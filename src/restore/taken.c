@@ -16,7 +16,7 @@
 #include "util/cleanup.h"
 
 #define ELSEWHERE                                                                                  \
-	"or restore where the number is free: in a new pid namespace (unshare --pid --fork)"
+	"or restore with --pidns, in a pid namespace where the number is free"
 
 static void comm_of(pid_t pid, struct proc_stat *st)
 {

@@ -1,0 +1,486 @@
+/*
+ * pidns.c - see pidns.h.
+ *
+ * Order of events, O the command, T a thread of it, I pid 1, C the coordinator:
+ *   T  own mounts; forks I by a process that ends at once, so that I is no child of O
+ *   I  mounts /proc; waits, also for the end of O
+ *   T  enters the pid namespace for its children; forks C, and ends: it takes both kinds of namespace with it
+ *   C  the stages of a restore; when all tasks are made and stopped: says who they are
+ *   O  gives the terminal away; tells I the root: from here on I stays when O ends; tells C to go on
+ *   C  lets the tasks go; tells the result; ends
+ * If C fails or dies, O kills I, and with it ends all that is in the namespace; so it does if O dies.
+ * unshare(2) and setns(2) of a pid namespace are for what the calling thread forks later.
+ */
+#include "restore/pidns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/trace.h"
+#include "kernel/pidfd.h"
+#include "kernel/pidns.h"
+#include "kernel/proc.h"
+#include "kernel/proc_children.h"
+#include "restore/pidns_numbers.h"
+#include "restore/pidns_wire.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+#include "util/str.h"
+#include "util/vec.h"
+
+#define PID_MAX_DEFAULT 32768
+#define CANCEL_MS       50
+#define END_MS          10000
+
+/* ------------------------------------------------------------------ what fails */
+
+static int fail_enter(struct pidns *ns, const char *call, int err)
+{
+	if (err == EPERM)
+		return op_fail(ns->op, CKPT_E_PRIVILEGE, err, call,
+			"run as root: --pidns takes CAP_SYS_ADMIN", "a pid namespace for the tree");
+	if (err == ENOSPC)
+		return op_fail(ns->op, CKPT_E_SPACE, err, call,
+			"raise the sysctl user.max_pid_namespaces or user.max_mnt_namespaces; deeper "
+			"than 32 they can't be nested",
+			"a pid namespace for the tree");
+	if (err == EINVAL && str_eq(call, "mount(MS_SLAVE)"))
+		return op_fail(ns->op, CKPT_E_CONFLICT, err, call,
+			"run ckpt where / is a mount point: mount --bind DIR DIR; chroot DIR",
+			"the root directory, for mounts of the tree's own");
+	return op_fail(ns->op, CKPT_E_SYSTEM, err, call,
+		err == EINVAL ? "this kernel has no pid namespaces (CONFIG_PID_NS)" : NULL,
+		"a pid namespace for the tree");
+}
+
+static int note(struct pidns *ns, const char *call, int err)
+{
+	ns->shared->call = call;
+	ns->shared->err = err;
+	return -err;
+}
+
+/* ------------------------------------------------------------------ T */
+
+static pid_t pid_max(void)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *p;
+	int max;
+
+	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/pid_max", &text, NULL) < 0)
+		return PID_MAX_DEFAULT;
+	p = text;
+	return str_int(&p, &max) < 0 ? PID_MAX_DEFAULT : max;
+}
+
+/* In the process that makes I. Which number the coordinator wishes is another for each of several. */
+static void make_init(struct pidns *ns, const struct pidns_init *init)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID) < 0) {
+		note(ns, "unshare(CLONE_NEWPID)", errno);
+		_exit(1);
+	}
+	pid = fork();
+	if (pid == 0)
+		pidns_init_main(init);
+	if (pid < 0)
+		note(ns, "fork", errno);
+	else
+		ns->shared->init = pid;
+	_exit(pid < 0);
+}
+
+static int hear_init(struct pidns *ns)
+{
+	char said = 0;
+
+	while (recv(ns->init_wire, &said, 1, 0) < 0 && errno == EINTR)
+		;
+	if (said == PIDNS_INIT_READY)
+		return 0;
+	return ns->shared->err ? -ns->shared->err : note(ns, "its init", ECHILD);
+}
+
+static int start_init(struct pidns *ns)
+{
+	_cleanup_close_ int command = pidfd_of(getpid());
+	int ends[2];
+	pid_t maker;
+
+	if (command < 0)
+		return note(ns, "pidfd_open", -command);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return note(ns, "socketpair", errno);
+	ns->init_wire = ends[0];
+	maker = fork();
+	if (maker == 0) {
+		pid_t next = pidns_number_free(ns->model, gettid(), pid_max());
+
+		make_init(ns, &(struct pidns_init){ns->shared, ends[1], command, next});
+	}
+	close(ends[1]);
+	if (maker < 0)
+		return note(ns, "fork", errno);
+	while (waitpid(maker, NULL, 0) < 0 && errno == EINTR)
+		;
+	ns->init = ns->shared->init;
+	if (!ns->init)
+		return ns->shared->err ? -ns->shared->err : note(ns, "its init", ECHILD);
+	ns->init_fd = pidfd_of(ns->init);
+	if (ns->init_fd < 0)
+		return note(ns, "its init", -ns->init_fd);
+	return hear_init(ns);
+}
+
+static void coordinator_main(struct pidns *ns) __attribute__((noreturn));
+
+static int start_coordinator(struct pidns *ns)
+{
+	if (setns(ns->init_fd, CLONE_NEWPID) < 0)
+		return note(ns, "setns", errno);
+	ns->coordinator = fork();
+	if (ns->coordinator == 0)
+		coordinator_main(ns);
+	if (ns->coordinator < 0)
+		return note(ns, "fork", errno);
+	ns->coordinator_fd = pidfd_of(ns->coordinator);
+	return ns->coordinator_fd < 0 ? note(ns, "pidfd_open", -ns->coordinator_fd) : 0;
+}
+
+static void *enter(void *arg)
+{
+	struct pidns *ns = arg;
+	const char *call;
+	int r = pidns_own_mounts(&call);
+
+	if (r < 0)
+		note(ns, call, -r);
+	if (r == 0)
+		r = start_init(ns);
+	if (r == 0)
+		r = start_coordinator(ns);
+	return (void *)(intptr_t)r;
+}
+
+/* By a thread, as what is its own now can't be taken back. */
+static int start(struct pidns *ns)
+{
+	pthread_t t;
+	sigset_t all;
+	void *ret;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &ns->mask);
+	err = pthread_create(&t, NULL, enter, ns);
+	pthread_sigmask(SIG_SETMASK, &ns->mask, NULL);
+	if (err)
+		return fail_enter(ns, "pthread_create", err);
+	pthread_join(t, &ret);
+	return (intptr_t)ret < 0 ? fail_enter(ns, ns->shared->call, ns->shared->err) : 0;
+}
+
+/* ------------------------------------------------------------------ C */
+
+static void send_log(void *arg, enum ckpt_log_level level, const char *line)
+{
+	struct pidns *ns = arg;
+
+	wire_send(ns->wire[1], &(struct wire_msg){.head = {WIRE_LOG, (int32_t)level}, .fd = -EBADF},
+		line, strlen(line));
+}
+
+static void send_progress(void *arg, const char *stage, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct pidns *ns = arg;
+
+	wire_send(ns->wire[1],
+		&(struct wire_msg){
+			.head = {WIRE_PROGRESS, 0, done_bytes, total_bytes}, .fd = -EBADF},
+		stage, strlen(stage));
+}
+
+static bool is_cancelled(void *arg)
+{
+	struct pidns *ns = arg;
+
+	return __atomic_load_n(&ns->shared->cancelled, __ATOMIC_RELAXED);
+}
+
+/* What the caller has given is the command's to call. */
+static void send_all(struct pidns *ns)
+{
+	struct ckpt_common *c = &ns->op->common;
+
+	c->log_arg = c->progress_arg = c->cancelled_arg = ns;
+	c->log = c->log ? send_log : NULL;
+	c->progress = c->progress ? send_progress : NULL;
+	c->cancelled = c->cancelled ? is_cancelled : NULL;
+}
+
+static void coordinator_main(struct pidns *ns)
+{
+	struct wire_msg m = {.head = {WIRE_DONE}, .fd = -EBADF};
+	struct ckpt_error err = {0};
+
+	fd_close(ns->wire[0]);
+	fd_close(ns->init_wire);
+	pthread_sigmask(SIG_SETMASK, &ns->mask, NULL);
+	send_all(ns);
+	if (pidns_number_used(ns->model, getpid()))
+		op_fail(ns->op, CKPT_E_CONFLICT, EEXIST, "fork",
+			"the kernel lacks CONFIG_CHECKPOINT_RESTORE, or restore without --pidns",
+			"pid %d of the tree, in its namespace: it is that of the coordinator",
+			getpid());
+	else
+		ns->inside(ns->arg);
+	op_done(ns->op, &err);
+	if (ns->op->failed)
+		wire_send_error(ns->wire[1], &err);
+	else
+		wire_send(ns->wire[1], &m, ns->ret, sizeof(*ns->ret));
+	_exit(0);
+}
+
+static int fail_alone(struct pidns *ns, int err)
+{
+	return op_fail(ns->op, CKPT_E_CANCELLED, err ? err : EPIPE, NULL, NULL,
+		"the command that started this restore has ended");
+}
+
+int pidns_ready(struct pidns *ns, const struct run *r, pid_t foreground)
+{
+	struct wire_msg m = {.head = {WIRE_FOREGROUND}, .pid = foreground, .fd = -EBADF};
+	int ret = foreground ? wire_send(ns->wire[1], &m, NULL, 0) : 0;
+
+	for (size_t i = 0; ret == 0 && i < r->tree.tree.n; i++) {
+		const struct birth *b = &r->tree.tree.v[i];
+
+		if (!b->task)
+			continue;
+		m.head.kind = WIRE_TASK;
+		m.head.n = m.pid = b->pid;
+		ret = wire_send(ns->wire[1], &m, NULL, 0);
+		if (ret < 0 && ret != -EPIPE)
+			return op_fail(ns->op, CKPT_E_SYSTEM, -ret, "sendmsg(SCM_CREDENTIALS)",
+				NULL, "pid %d: its pid outside", b->pid);
+	}
+	m = (struct wire_msg){.head = {WIRE_READY}, .fd = ns->relay->end.master};
+	if (ret == 0)
+		ret = wire_send(ns->wire[1], &m, NULL, 0);
+	if (ret == 0)
+		ret = wire_recv(ns->wire[1], &m);
+	if (ret <= 0 || m.head.kind != WIRE_GO)
+		return fail_alone(ns, -ret);
+	ns->root_outside = m.head.n;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ O */
+
+static int fail_ended(struct pidns *ns)
+{
+	siginfo_t si = {0};
+
+	if (waitid(P_PID, (id_t)ns->coordinator, &si, WEXITED | WNOWAIT) == 0 &&
+		si.si_code != CLD_EXITED)
+		return op_fail(ns->op, CKPT_E_SYSTEM, 0, NULL, NULL,
+			"the restore in its pid namespace was killed by signal %d", si.si_status);
+	return op_fail(ns->op, CKPT_E_SYSTEM, 0, NULL, NULL,
+		"the restore in its pid namespace ended without a word");
+}
+
+static int add_task(struct pidns *ns, const struct wire_msg *m)
+{
+	struct ckpt_restore_result *ret = ns->ret;
+
+	if (vec_reserve(&ret->pids, &ns->cap_pids, ret->n_pids + 1, sizeof(*ret->pids)) < 0)
+		return op_fail(ns->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the pids outside");
+	ret->pids[ret->n_pids++] = (struct ckpt_outer_pid){m->head.n, m->pid};
+	if (m->head.n == ns->root)
+		ns->root_outside = m->pid;
+	op_info(ns->op, "pid %d is %d outside", m->head.n, m->pid);
+	return 0;
+}
+
+static int stopped_answering(struct pidns *ns, const char *who, int err)
+{
+	return op_fail(ns->op, CKPT_E_SYSTEM, err, "sendmsg", NULL,
+		"the pid namespace of the tree: %s", who);
+}
+
+/* All is made: what is done before any of it runs. */
+static int take_over(struct pidns *ns, const struct wire_msg *m)
+{
+	struct wire_msg go = {.head = {WIRE_GO, ns->root_outside}, .fd = -EBADF};
+	int r;
+
+	if (ns->relay->on)
+		ns->relay->end.master = m->fd;
+	else
+		fd_close(m->fd);
+	r = ns->ready(ns->arg);
+	if (r < 0)
+		return r;
+	if (ns->front)
+		front_root(ns->front, ns->root_outside, ns->foreground);
+	if (send(ns->init_wire, &ns->root, sizeof(ns->root), MSG_NOSIGNAL) < 0)
+		return stopped_answering(ns, "its init", errno);
+	r = hear_init(ns);
+	if (r < 0)
+		return stopped_answering(ns, "its init", -r);
+	r = wire_send(ns->wire[0], &go, NULL, 0);
+	return r < 0 ? stopped_answering(ns, "the coordinator", -r) : 0;
+}
+
+static void take_result(struct pidns *ns, const struct wire_msg *m)
+{
+	struct ckpt_restore_result *ret = ns->ret, got;
+
+	memcpy(&got, m->text, MIN(m->len, sizeof(got)));
+	got.pid = ns->root_outside;
+	got.pids = ret->pids;
+	got.n_pids = ret->n_pids;
+	*ret = got;
+}
+
+/* Return: 1 that was the last; 0 there will be more; negative after op_fail() */
+static int take(struct pidns *ns, const struct wire_msg *m)
+{
+	switch ((enum wire_kind)m->head.kind) {
+	case WIRE_LOG:
+		op_log(ns->op, (enum ckpt_log_level)m->head.n, "%s", m->text);
+		return 0;
+	case WIRE_PROGRESS:
+		op_progress(ns->op, m->text, m->head.a, m->head.b);
+		return 0;
+	case WIRE_TASK:
+		return add_task(ns, m);
+	case WIRE_FOREGROUND:
+		ns->foreground = m->pid;
+		return 0;
+	case WIRE_READY:
+		return take_over(ns, m);
+	case WIRE_DONE:
+		take_result(ns, m);
+		return 1;
+	case WIRE_FAIL:
+		return wire_fail(ns->op, m);
+	case WIRE_GO:
+		break;
+	}
+	return stopped_answering(ns, "the coordinator", EBADMSG);
+}
+
+static int hear(struct pidns *ns)
+{
+	struct ckpt_common *c = &ns->op->common;
+	struct pollfd p[] = {{ns->wire[0], POLLIN, 0}, {ns->coordinator_fd, POLLIN, 0}};
+	struct wire_msg m;
+	int r = 0;
+
+	while (r == 0) {
+		p[0].revents = p[1].revents = 0;
+		poll(p, ARRAY_SIZE(p), c->cancelled ? CANCEL_MS : -1);
+		if (c->cancelled && c->cancelled(c->cancelled_arg))
+			__atomic_store_n(&ns->shared->cancelled, 1, __ATOMIC_RELAXED);
+		if (p[0].revents & POLLIN) {
+			r = wire_recv(ns->wire[0], &m);
+			r = r > 0 ? take(ns, &m) : fail_ended(ns);
+		} else if (p[0].revents || p[1].revents) {
+			r = fail_ended(ns);
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
+/* ------------------------------------------------------------------ the end of it */
+
+static void reap(pid_t pid)
+{
+	while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+}
+
+/* A root that the coordinator has not told of: init waits, in its end, until we have waited for it. */
+static void reap_children(const struct pidns *ns)
+{
+	_cleanup_close_ int proc = proc_open(0);
+	struct proc_children c = {0};
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t n = 0;
+
+	if (proc < 0 || proc_tasks(proc, &tids, &n) < 0)
+		return;
+	if (proc_children_of_all(proc, tids, n, &c) == -ENOENT)
+		proc_children_scan(getpid(), &c);
+	for (size_t i = 0; i < c.n; i++)
+		if (c.v[i] != ns->coordinator && pidns_is_inside(c.v[i], ns->init))
+			reap(c.v[i]);
+	proc_children_done(&c);
+}
+
+static void end_all(struct pidns *ns)
+{
+	struct pollfd p = {.fd = ns->init_fd, .events = POLLIN};
+
+	if (ns->init_fd < 0)
+		return;
+	pidfd_signal(ns->init_fd, SIGKILL, NULL);
+	reap(ns->coordinator);
+	reap_children(ns);
+	poll(&p, 1, END_MS);
+}
+
+static int check(struct pidns *ns)
+{
+	if (!pidns_number_used(ns->model, 1))
+		return 0;
+	return op_fail(ns->op, CKPT_E_REFUSED, 0, NULL, "restore without --pidns",
+		"pid 1 is of the tree: in a pid namespace of its own that is the number of its init");
+}
+
+int pidns_run(struct pidns *ns)
+{
+	int r = check(ns);
+
+	ns->wire[0] = ns->wire[1] = ns->init_wire = ns->init_fd = ns->coordinator_fd = -EBADF;
+	ns->shared = mmap(NULL, sizeof(*ns->shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (r == 0 && ns->shared == MAP_FAILED)
+		r = fail_enter(ns, "mmap", errno);
+	if (r == 0 && wire_pair(ns->wire) < 0)
+		r = fail_enter(ns, "socketpair", errno);
+	if (r == 0)
+		r = start(ns);
+	ns->wire[1] = fd_close(ns->wire[1]);
+	/* it goes on with the copy that it has, and writes it */
+	if (r == 0) {
+		trace_free(ns->op->trace);
+		ns->op->trace = NULL;
+		r = hear(ns);
+	}
+	if (r < 0)
+		end_all(ns);
+	else
+		reap(ns->coordinator);
+	fd_close(ns->wire[0]);
+	fd_close(ns->init_wire);
+	fd_close(ns->init_fd);
+	fd_close(ns->coordinator_fd);
+	if (ns->shared != MAP_FAILED)
+		munmap(ns->shared, sizeof(*ns->shared));
+	return r;
+}
