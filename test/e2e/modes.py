@@ -308,6 +308,29 @@ def mode_restore(t):
     t.finish()
 
 
+def pids_inside(pid):
+    """The numbers of a process in all pid namespaces, from ours inwards."""
+    with open(f"/proc/{pid}/status") as f:
+        return [int(n) for n in re.search(r"^NSpid:(.*)$", f.read(), re.M).group(1).split()]
+
+
+def mode_pidns(t):
+    """In a pid namespace of its own the victim finds what it has had; nothing of that outlives the tree."""
+    t.start()
+    t.die("A")
+    pidfile = os.path.join(t.dir, "pidfile")
+    t.ckpt("restore", "-D", t.path("A"), "-d", "--pidns", "--pidfile", pidfile)
+    inside = t.pid
+    with open(pidfile) as f:
+        t.pid = int(f.read())
+    if pids_inside(t.pid) != [t.pid, inside]:
+        raise Failure(f"pid {t.pid} is {pids_inside(t.pid)} inside, the dumped process was {inside}")
+    t.back()
+    t.undisturbed()
+    t.finish()
+    t.nothing_left()
+
+
 def mode_late(t):
     """Dumped before, and gone on: what the first dump broke off goes on in the second one's image."""
     t.start()
@@ -505,5 +528,6 @@ def mode_refuse(t):
 
 
 MODES = {"plain": mode_plain, "goon": mode_goon, "again": mode_again, "restore": mode_restore,
+         "pidns": mode_pidns,
          "late": mode_late, "fg": mode_fg, "cycle": mode_cycle, "faults": mode_faults, "kill": mode_kill,
          "slow": mode_slow, "loop": mode_loop, "refuse": mode_refuse}

@@ -1,5 +1,6 @@
 /*
  * e2e: args: self thread dead outside
+ * e2e: no pidns for outside: who is outside is not there
  *
  * Holds: pidfds: self: of the process itself, twice, one of them with a duplicate, non-blocking, and
  *        member of an epoll set; thread: of one of its threads; dead: of a child that has ended, by two

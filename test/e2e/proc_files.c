@@ -2,6 +2,8 @@
  * e2e: args: self task dir outside global net sys devices fuse ended
  * e2e: refuse for fuse: fuse, mounted again
  * e2e: refuse for ended: has ended
+ * e2e: no pidns for outside: who is outside is not there
+ * e2e: no pidns for global: /proc is another one there
  *
  * Holds: self: /proc/self/maps, half read, twice by one description, and /proc/self/status with O_PATH;
  *        task: a file of another thread; dir: /proc/self and /proc/self/fd, half read; outside: a file of

@@ -4,6 +4,7 @@
  * Shows: what CRIU asks --shell-job for "needs no option".
  * e2e: args: own inherit
  * e2e: session for inherit: inherit
+ * e2e: no pidns for inherit: the session outside has no number there
  */
 #include "victim.h"
 

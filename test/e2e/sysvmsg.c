@@ -3,6 +3,7 @@
  * e2e: options: --sysvipc
  * e2e: options for named: --sysvipc=sem:0,@key
  * e2e: gone for gone,changed,empty: yes
+ * e2e: no pidns for tree,named,changed,waiting: its users were of the outer pid namespace, and are 0 there
  *
  * Holds: a System V message queue with messages of several types and lengths, the empty one too, and
  * with a size of its own. gone, empty: it is not there any more at the restore; changed: somebody has

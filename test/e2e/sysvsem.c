@@ -4,6 +4,7 @@
  * e2e: options for named: --sysvipc=sem:@id
  * e2e: refuse for others: System V semaphores, uses them too
  * e2e: gone for gone,changed: yes
+ * e2e: no pidns for tree,named,changed,undo,undo-threads,waiting: its users were of the outer pid namespace, and are 0 there
  *
  * Holds: a set of System V semaphores with different values, one of them never used. gone: it is not
  * there any more at the restore; changed: somebody has used it meanwhile; named: it is named by its id,

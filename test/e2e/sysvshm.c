@@ -2,6 +2,7 @@
  * e2e: args: private first key gone changed removed removed-key
  * e2e: args: readonly exec twice part protected locked huge shared
  * e2e: gone for gone,changed: yes
+ * e2e: no pidns for private,key,changed,readonly,exec,twice,part,protected,locked,huge,shared: its users were of the outer pid namespace, and are 0 there
  * e2e: no cycle,faults for shared: a stranger is there, and changes it
  *
  * Holds: a segment of System V shared memory, attached in one of many ways; its size is no multiple of

@@ -2,6 +2,7 @@
  * e2e: args: shm shm-removed shm-gone sem undo undo-two msg mqueue mqueue-notify
  * e2e: options: --sysvipc
  * e2e: gone for shm-gone: yes
+ * e2e: no pidns for sem,undo,undo-two,msg: its users were of the outer pid namespace, and are 0 there
  * e2e: no cycle for undo-two: what two have to undo is lost, as the README says
  *
  * Holds: a root and three children that share an object of IPC: a segment of System V shared memory, by

@@ -139,6 +139,12 @@ static int open_outside(struct open_ctx *o, const Ckpt__Pidfd *m, const Ckpt__Fi
 	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, m->pid, open_flags(m, f));
 	struct proc_stat st;
 
+	if (o->plan->req->pidns)
+		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL,
+			"say what the descriptor shall be: --fd N=null or close",
+			"a pidfd leads to process %d (%s) outside of the tree, which is not in the pid "
+			"namespace that --pidns makes",
+			m->pid, m->comm);
 	/* asked when it is open: it can't become another one any more */
 	if (fd < 0 || proc_stat_of(m->pid, &st) < 0 || st.starttime_ticks != m->start_ticks)
 		return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL,

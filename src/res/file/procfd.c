@@ -112,8 +112,9 @@ static int fail_gone(struct open_ctx *o, const Ckpt__ProcFd *m)
 {
 	return op_fail(o->op, CKPT_E_CONFLICT, 0, NULL,
 		"say what the descriptor shall be: --fd N=null or close",
-		"%s/%s tells of a process outside of the tree that has ended since the dump",
-		m->mount, m->path);
+		"%s/%s tells of a process outside of the tree %s", m->mount, m->path,
+		o->plan->req->pidns ? "that is not in the pid namespace that --pidns makes"
+				    : "that has ended since the dump");
 }
 
 static int open_outside(struct open_ctx *o, const Ckpt__ProcFd *m, const Ckpt__File *f, int proc)
@@ -123,7 +124,8 @@ static int open_outside(struct open_ctx *o, const Ckpt__ProcFd *m, const Ckpt__F
 	struct proc_stat st;
 
 	/* asked when it is open: it can't become that of another any more */
-	if (fd < 0 || proc_stat_of(m->pid, &st) < 0 || st.starttime_ticks != m->start_ticks) {
+	if (o->plan->req->pidns || fd < 0 || proc_stat_of(m->pid, &st) < 0 ||
+		st.starttime_ticks != m->start_ticks) {
 		fd_close(fd);
 		return fail_gone(o, m);
 	}

@@ -116,6 +116,11 @@ bool ipc_user_alive(pid_t pid)
 	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
+bool ipc_user_unseen(const struct plan *p, pid_t was, pid_t now)
+{
+	return p->req->pidns && was && !now;
+}
+
 bool ipc_user_inside(const struct collect *c, pid_t pid)
 {
 	for (size_t i = 0; pid && i < c->tree->n_tasks; i++)

@@ -52,6 +52,13 @@ bool ipc_user_outside(const struct collect *c, pid_t pid);
 /** ipc_user_alive() - whether there is such a process now */
 bool ipc_user_alive(pid_t pid);
 
+/**
+ * ipc_user_unseen() - whether an object that is there may have been used since by somebody we don't see
+ * That is so in a pid namespace of its own (--pidns): the kernel says 0 of who is outside of it.
+ * @was: who had used it at the dump
+ */
+bool ipc_user_unseen(const struct plan *p, pid_t was, pid_t now);
+
 /** ipc_made_done() - forget what was made; a restore that failed takes it away again */
 void ipc_made_done(struct plan *p, bool failed);
 

@@ -295,6 +295,14 @@ static int take_queue(struct plan *p, Ckpt__SysvQueue *q, const Ckpt__SysvQueue 
 		return ipc_taken(p, SYSVIPC_MSG, WHAT, q->perm);
 	if (equal(q, now))
 		return put_owner(p, q);
+	if (ipc_user_unseen(p, q->sender_pid, now->sender_pid) ||
+		ipc_user_unseen(p, q->receiver_pid, now->receiver_pid)) {
+		op_warn(p->op,
+			WHAT " %d: who uses it outside of the pid namespace can't be seen: its "
+			     "messages stay as they are",
+			q->perm->id);
+		return 0;
+	}
 	if (other) {
 		op_warn(p->op, WHAT " %d: pid %d uses it: its messages stay as they are",
 			q->perm->id, other);

@@ -306,10 +306,24 @@ static bool was_undone(const struct plan *p, const Ckpt__SysvSemSet *s, const Ck
 	return false;
 }
 
+/* Whether somebody outside of our pid namespace may use them. */
+static bool unseen_user(
+	const struct plan *p, const Ckpt__SysvSemSet *s, const Ckpt__SysvSemSet *now)
+{
+	for (size_t i = 0; i < now->n_pids; i++)
+		if (ipc_user_unseen(p, s->pids[i], now->pids[i]))
+			return true;
+	return false;
+}
+
+static bool equal_values(const Ckpt__SysvSemSet *a, const Ckpt__SysvSemSet *b)
+{
+	return memcmp(a->values, b->values, a->n_values * sizeof(*a->values)) == 0;
+}
+
 static bool equal(const Ckpt__SysvSemSet *a, const Ckpt__SysvSemSet *b)
 {
-	return memcmp(a->values, b->values, a->n_values * sizeof(*a->values)) == 0 &&
-	       memcmp(a->pids, b->pids, a->n_pids * sizeof(*a->pids)) == 0;
+	return equal_values(a, b) && memcmp(a->pids, b->pids, a->n_pids * sizeof(*a->pids)) == 0;
 }
 
 static int take_set(struct plan *p, Ckpt__SysvSemSet *s, const Ckpt__SysvSemSet *now)
@@ -321,6 +335,15 @@ static int take_set(struct plan *p, Ckpt__SysvSemSet *s, const Ckpt__SysvSemSet 
 		return ipc_taken(p, SYSVIPC_SEM, WHAT, s->perm);
 	if (equal(s, now))
 		return put_owner(p, s);
+	if (unseen_user(p, s, now)) {
+		if (!equal_values(s, now))
+			op_warn(p->op,
+				WHAT
+				" %d: who uses them outside of the pid namespace can't be seen: "
+				"their values stay as they are, and nothing will be undone",
+				s->perm->id);
+		return 0;
+	}
 	for (size_t i = 0; i < now->n_pids; i++) {
 		if (now->pids[i] == s->pids[i] || !ipc_user_alive(now->pids[i]))
 			continue;
