@@ -15,8 +15,7 @@
 #include "kernel/proc_status.h"
 #include "util/cleanup.h"
 
-#define ELSEWHERE                                                                                  \
-	"or restore with --pidns, in a pid namespace where the number is free"
+#define ELSEWHERE "or restore with --pidns, in a pid namespace where the number is free"
 
 static void comm_of(pid_t pid, struct proc_stat *st)
 {
