@@ -39,8 +39,8 @@ static void add_control(
 int wire_send(int fd, const struct wire_msg *head, const void *text, size_t len)
 {
 	struct ucred cred = {.pid = head->pid, .uid = getuid(), .gid = getgid()};
-	struct iovec iov[] = {{(void *)&head->head, sizeof(head->head)},
-		{(void *)text, MIN(len, (size_t)WIRE_TEXT)}};
+	size_t cut = MIN(len, (size_t)WIRE_TEXT);
+	struct iovec iov[] = {{(void *)&head->head, sizeof(head->head)}, {(void *)text, cut}};
 	union control control = {0};
 	struct msghdr h = {.msg_iov = iov,
 		.msg_iovlen = 2,

@@ -63,8 +63,8 @@ struct restore {
 	struct tcp_plan tcp;
 	struct front front;
 	struct relay relay;
-	struct pidns *ns; /* that this is done in, or NULL */
-	int pidfile;      /* open while the tasks are made, or -EBADF */
+	struct pidns pidns, *ns; /* that this is done in; ns: NULL: in ours */
+	int pidfile;             /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
 	int oom_score_adj; /* of ours */
 	uint64_t coredump_filter;
@@ -409,7 +409,7 @@ static int stopped_in_pidns(void *arg)
 
 static int make_in_pidns(struct restore *s)
 {
-	struct pidns ns = {.op = s->op,
+	s->pidns = (struct pidns){.op = s->op,
 		.model = &s->model,
 		.root = s->root->pid,
 		.front = s->req->detach ? NULL : &s->front,
@@ -418,12 +418,11 @@ static int make_in_pidns(struct restore *s)
 		.inside = make,
 		.ready = stopped_in_pidns,
 		.arg = s};
-
-	if (ns.front)
-		front_begin(ns.front, s->req->frozen, &s->relay);
-	s->ns = &ns;
+	s->ns = &s->pidns;
+	if (s->ns->front)
+		front_begin(s->ns->front, s->req->frozen, &s->relay);
 	s->plan.own_group = 0; /* that of the command has no number there */
-	return pidns_run(&ns);
+	return pidns_run(s->ns);
 }
 
 int restore_run(
