@@ -1,9 +1,5 @@
 /*
- * tracees.c - seizing, holding and releasing the threads of a process.
- *
- * Rests on: PTRACE_SEIZE leaves no trace when the tracer dies; PTRACE_INTERRUPT makes an EVENT_STOP
- * on the signal path, from which the kernel restarts an interrupted system call by itself once the
- * thread is detached with its registers unchanged. Waits are never consuming (kernel/ptrace.h).
+ * tracees.c - a process in our hands: opening, holding and releasing it.
  */
 #include "inject/tracees.h"
 
@@ -15,31 +11,24 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <linux/rseq.h>
 
 #include "core/trace.h"
-#include "inject/await.h"
 #include "inject/drive.h"
 #include "inject/fragile.h"
-#include "inject/heal.h"
-#include "inject/leftover.h"
 #include "inject/rewait.h"
+#include "inject/seize.h"
 #include "inject/slack.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "kernel/proc_stat.h"
 #include "kernel/proc_vdso.h"
-#include "kernel/proc_status.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/vec.h"
-
-#define STOP_TIMEOUT_NS (10ULL * 1000000000ULL)
 
 int tracees_read(struct tracees *tr, uint64_t addr, void *buf, size_t len)
 {
@@ -62,218 +51,6 @@ struct tracee *tracees_leader(struct tracees *tr)
 		if (!tr->v[i].dead)
 			return &tr->v[i];
 	return NULL;
-}
-
-int tracee_wait_event(struct tracees *tr, struct tracee *t)
-{
-	for (;;) {
-		struct wait_status s;
-		int r = await_stop_timed(t->tid, STOP_TIMEOUT_NS, &s);
-
-		if (r < 0)
-			return r;
-		switch (s.kind) {
-		case WAIT_EVENT_STOP:
-			t->held = true;
-			return 0;
-		case WAIT_GROUP_STOP:
-			t->held = true;
-			tr->group_stopped = true;
-			return 0;
-		case WAIT_EXITED:
-		case WAIT_KILLED:
-			t->dead = true;
-			t->held = false;
-			return -ESRCH;
-		case WAIT_SIGNAL_STOP:
-			r = ptrace_cont(t->tid, s.sig);
-			break;
-		default:
-			r = ptrace_cont(t->tid, 0);
-			break;
-		}
-		if (r < 0 && r != -ESRCH)
-			return r;
-	}
-}
-
-int tracee_interrupt(struct tracees *tr, struct tracee *t)
-{
-	int r = ptrace_interrupt(t->tid);
-
-	if (r < 0)
-		return r;
-	if (t->held) {
-		t->held = false;
-		r = ptrace_cont(t->tid, 0);
-		if (r < 0)
-			return r;
-	}
-	return tracee_wait_event(tr, t);
-}
-
-/*
- * A thread stopped inside a restartable sequence would be sent to its abort handler when it goes on
- * by itself; code that we inject would make the kernel forget that. So its context is the handler.
- */
-static void rseq_abort(struct tracees *tr, struct tracee *t)
-{
-	struct rseq_cs cs;
-	uint64_t cs_addr = 0;
-
-	if (tracees_read(tr, t->rseq.address + offsetof(struct rseq, rseq_cs), &cs_addr, 8) < 0 ||
-		!cs_addr || tracees_read(tr, cs_addr, &cs, sizeof(cs)) < 0)
-		return;
-	if (arch_ip(&t->regs) - cs.start_ip < cs.post_commit_offset)
-		arch_ip_set(&t->regs, cs.abort_ip);
-}
-
-int tracee_snapshot(struct tracees *tr, struct tracee *t)
-{
-	const struct wait_seen *seen;
-	struct rseq_config rc = {0};
-	int r = arch_regs_get(t->tid, &t->regs);
-
-	if (r == 0)
-		r = leftover_leave(tr, t);
-	if (r < 0)
-		return r;
-	r = ptrace_getsigmask(t->tid, &t->sigmask);
-	if (r < 0)
-		return r;
-	ptrace_rseq_config(t->tid, &rc);
-	t->rseq = rc;
-	/* inside a system call it is in no such sequence: these may hold none */
-	if (rc.address && arch_syscall_nr(&t->regs) < 0)
-		rseq_abort(tr, t);
-	seen = wait_seen_find(tr, t->tid);
-	if (seen && arch_syscall_restarts(&t->regs) &&
-		arch_syscall_nr(&t->regs) == SYS_restart_syscall)
-		arch_syscall_nr_set(&t->regs, seen->nr);
-	t->limit_ns = 0;
-	rewait_undo(tr, &t->regs, &t->limit_ns);
-	r = heal_stop(t);
-	arch_regs_resume(&t->regs, &t->resume);
-	return r;
-}
-
-static bool known(const struct tracees *tr, size_t sorted, pid_t tid)
-{
-	size_t lo = 0, hi = sorted;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (tr->v[mid].tid == tid)
-			return true;
-		if (tr->v[mid].tid < tid)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
-static int by_tid(const void *a, const void *b)
-{
-	const struct tracee *x = a, *y = b;
-
-	return (x->tid > y->tid) - (x->tid < y->tid);
-}
-
-/* The state letter of a thread: 'Z' for a leader that has exited before its threads. */
-static char thread_state(const struct tracees *tr, pid_t tid)
-{
-	_cleanup_free_ char *text = NULL;
-	char path[64], *end;
-
-	snprintf(path, sizeof(path), "task/%d/stat", tid);
-	if (file_read_at(tr->proc_fd, path, &text, NULL) < 0)
-		return 0;
-	end = strrchr(text, ')');
-	return end && end[1] == ' ' ? end[2] : 0;
-}
-
-/* Not allowed, or somebody else has it: another dump may have been a moment faster. */
-static int refused(struct tracees *tr, pid_t tid)
-{
-	struct proc_status st = {};
-	struct proc_stat tracer = {.comm = "?"};
-	_cleanup_close_ int procfd = -EBADF;
-
-	if (proc_status_read(tr->proc_fd, tid, &st) == 0)
-		proc_status_done(&st);
-	if (!st.tracer_pid)
-		return op_fail(tr->op, CKPT_E_PRIVILEGE, EPERM, "ptrace(PTRACE_SEIZE)",
-			"run as root or as the program's owner", "pid %d (%s): thread %d", tr->pid,
-			tr->comm, tid);
-	procfd = proc_open(st.tracer_pid);
-	if (procfd >= 0)
-		proc_stat_read(procfd, 0, &tracer);
-	return op_fail(tr->op, CKPT_E_CONFLICT, EPERM, "ptrace(PTRACE_SEIZE)",
-		"wait until it is through, or end it",
-		"pid %d (%s): thread %d is traced by pid %d (%s)", tr->pid, tr->comm, tid,
-		st.tracer_pid, tracer.comm);
-}
-
-static int seize_one(struct tracees *tr, pid_t tid)
-{
-	int r = vec_reserve(&tr->v, &tr->cap, tr->n + 1, sizeof(*tr->v));
-
-	if (r < 0)
-		return op_fail(tr->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "pid %d", tr->pid);
-	r = ptrace_seize(tid, PTRACE_O_TRACESYSGOOD);
-	if (r == 0) {
-		tr->v[tr->n++] = (struct tracee){.tid = tid};
-		r = ptrace_interrupt(tid);
-		return r == -ESRCH ? 0 : r;
-	}
-	if (r == -ESRCH)
-		return 0;
-	if (r == -EPERM) {
-		char state = thread_state(tr, tid);
-
-		if (state == 'Z' && tid == tr->pid)
-			tr->leader_dead = true;
-		if (state == 'Z' || state == 'X' || state == 0)
-			return 0;
-		return refused(tr, tid);
-	}
-	return op_fail(tr->op, CKPT_E_SYSTEM, -r, "ptrace(PTRACE_SEIZE)", NULL,
-		"pid %d (%s): thread %d", tr->pid, tr->comm, tid);
-}
-
-/* One walk over the threads. Return: how many new ones were found; negative after op_fail(). */
-static int seize_pass(struct tracees *tr)
-{
-	_cleanup_free_ pid_t *tids = NULL;
-	size_t sorted = tr->n, n = 0;
-	int r = proc_tasks(tr->proc_fd, &tids, &n);
-
-	if (r < 0)
-		return op_fail(tr->op, CKPT_E_TARGET, -r, "open", NULL, "/proc/%d/task", tr->pid);
-	for (size_t i = 0; i < n; i++) {
-		if (known(tr, sorted, tids[i]))
-			continue;
-		r = seize_one(tr, tids[i]);
-		if (r < 0)
-			return r;
-	}
-	return (int)(tr->n - sorted);
-}
-
-static int hold_from(struct tracees *tr, size_t first)
-{
-	for (size_t i = first; i < tr->n; i++) {
-		int r = tracee_wait_event(tr, &tr->v[i]);
-
-		if (r == 0 || r == -ESRCH || r == -ECHILD)
-			continue;
-		return op_fail(tr->op, CKPT_E_TARGET, -r, "waitid",
-			"the thread may be in an uninterruptible wait (see /proc/PID/stack); try again",
-			"pid %d (%s): thread %d does not stop", tr->pid, tr->comm, tr->v[i].tid);
-	}
-	return 0;
 }
 
 static void tracee_done(struct tracee *t)
@@ -340,7 +117,7 @@ static int follow_leader(struct tracees *tr)
 
 	if (!tr->leader_dead)
 		return 0;
-	if (!known(tr, tr->n, tr->alive)) {
+	if (!seize_known(tr, tr->n, tr->alive)) {
 		tr->mem_fd = fd_close(tr->mem_fd);
 		tr->proc_fd = fd_close(tr->proc_fd);
 		r = open_proc(tr);
@@ -399,23 +176,6 @@ static int look_at_all(struct tracees *tr)
 				"pid %d (%s): thread %d", tr->pid, tr->comm, tr->v[i].tid);
 	}
 	return 0;
-}
-
-/* A thread that was not yet stopped may have made another: done when a walk finds nobody new. */
-static int stop_all(struct tracees *tr)
-{
-	for (size_t first = 0;;) {
-		int r = hold_from(tr, first);
-
-		if (r < 0)
-			return r;
-		if (tr->n)
-			qsort(tr->v, tr->n, sizeof(*tr->v), by_tid);
-		first = tr->n;
-		r = seize_pass(tr);
-		if (r <= 0)
-			return r;
-	}
 }
 
 static void tracees_free(struct tracees *tr)
@@ -491,7 +251,7 @@ int tracees_ask_to_stop(struct tracees *tr)
 int tracees_hold(struct tracees *tr)
 {
 	struct trace_span span = trace_begin(tr->op->trace, "stop", tr->pid, 0);
-	int r = stop_all(tr);
+	int r = seize_all(tr);
 
 	trace_end(&span);
 	if (r < 0)
