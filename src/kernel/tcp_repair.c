@@ -366,9 +366,14 @@ static int fill_queues(int fd, const struct tcp_again *a)
 	return r < 0 ? r : fill(fd, SEND_QUEUE, a->send, a->send_len);
 }
 
-static int set_windows(int fd, const struct tcp_windows *w)
+/*
+ * The peer's last word on its window may have come with bytes beyond a gap, which it sends again. By now they
+ * may be beyond our window as well: one that is closed for lack of memory (Linux >= 6.5) opens narrower.
+ */
+static int set_windows(int fd, const struct tcp_windows *w, uint32_t recv_next)
 {
-	struct tcp_repair_window k = {.snd_wl1 = w->snd_wl1,
+	bool ahead = (int32_t)(w->snd_wl1 - recv_next) > 0;
+	struct tcp_repair_window k = {.snd_wl1 = ahead ? recv_next : w->snd_wl1,
 		.snd_wnd = w->snd_wnd,
 		.max_window = w->max_window,
 		.rcv_wnd = w->rcv_wnd,
@@ -404,6 +409,6 @@ int tcp_again_make(int fd, const struct tcp_again *a, const char **ret_call)
 		r = fill_queues(fd, a);
 	*ret_call = r == 0 ? "setsockopt(TCP_REPAIR_WINDOW)" : *ret_call;
 	if (r == 0)
-		r = set_windows(fd, &a->windows);
+		r = set_windows(fd, &a->windows, a->recv_first + (uint32_t)a->recv_len);
 	return r;
 }
