@@ -181,6 +181,14 @@ $(B)/gen/syscall_names.h: $(B)/.flags
 
 $(B)/obj/src/kernel/syscall_name.o: $(B)/gen/syscall_names.h
 
+# Every field, enumerator and function of the public header, for the test that holds the options against them.
+$(B)/gen/abi_table.h: include/ckpt.h contrib/abi.py
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PYTHON) contrib/abi.py --table > $@
+
+$(B)/obj/test/unit/lib/parity.o: $(B)/gen/abi_table.h
+
 $(B)/obj/test/unit/%.o: ALL_CPPFLAGS += $(UNIT_CFLAGS)
 $(filter %.o,$(UNIT_OBJ)): | $(UNIT_PROTO_H)
 
@@ -228,7 +236,10 @@ endif
 $(B)/ckpt.1: $(B)/ckpt
 	$(Q)$< help --man > $@
 
-.PHONY: rpc-doc
+.PHONY: rpc-doc abi
+abi: $(B)/libckpt.so ## writes what libckpt exports into test/abi/libckpt.abi
+	$(Q)CC='$(CC)' $(PYTHON) contrib/abi.py $< --write
+
 rpc-doc: $(B)/ckpt ## writes the methods of the service into docs/RPC.md
 	$(Q)sed -i '/^## Methods/q' docs/RPC.md && $< help --rpc >> docs/RPC.md
 

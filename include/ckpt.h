@@ -318,18 +318,6 @@ struct ckpt_run_result {
 	uint32_t checkpoints, restarts;
 };
 
-/** Of `ckpt serve`. */
-struct ckpt_serve_req {
-	struct ckpt_common common;
-	const char *socket; /* path, or "@" and an abstract name; NULL: systemd gives one */
-	uint64_t session;   /* serve this one connection, a descriptor; 0: none */
-};
-
-/** Of `ckpt call`. */
-struct ckpt_call_req {
-	struct ckpt_common common;
-};
-
 enum ckpt_feature_state {
 	CKPT_FEATURE_ABSENT, /* the kernel, or the CPU, lacks it */
 	CKPT_FEATURE_DENIED, /* it is there, this process may not use it */

@@ -121,9 +121,6 @@ static int take_positional(
 			return too_many(cli, argv[i], err);
 		args[n++] = argv[i];
 	}
-	if (cli->verb->args == ARGS_IMAGES && n < 2 && !cli->front.help)
-		return usage_error(err, NULL, "%s: two images are needed: ckpt %s %s",
-			cli->verb->name, cli->verb->name, cli->verb->synopsis);
 	return 0;
 }
 

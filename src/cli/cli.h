@@ -43,6 +43,9 @@ typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
 cli_verb_fn cli_dump, cli_restore, cli_run_program, cli_show, cli_verify, cli_diff, cli_check,
 	cli_explain, cli_list, cli_remove, cli_gc, cli_serve, cli_call, cli_help;
 
+/** cli_find() - what runs a verb; NULL: nothing does */
+cli_verb_fn *cli_find(enum verb verb);
+
 /** cli_run() - run a command; argv[0] is the name of the verb. Return: the exit status */
 int cli_run(struct cli *cli, int argc, char **argv);
 

@@ -1,46 +1,9 @@
 /*
- * main.c - the command: one row per verb.
+ * main.c - the command: what stands before the verb.
  */
 #include "cli/client.h"
 
 #include <string.h>
-
-static const struct {
-	enum verb verb;
-	cli_verb_fn *run;
-} commands[] = {
-	{VERB_DUMP, cli_dump},
-	{VERB_RESTORE, cli_restore},
-	{VERB_SHOW, cli_show},
-	{VERB_VERIFY, cli_verify},
-	{VERB_DIFF, cli_diff},
-	{VERB_CHECK, cli_check},
-	{VERB_EXPLAIN, cli_explain},
-	{VERB_RUN, cli_run_program},
-	{VERB_LIST, cli_list},
-	{VERB_REMOVE, cli_remove},
-	{VERB_GC, cli_gc},
-	{VERB_SERVE, cli_serve},
-	{VERB_CALL, cli_call},
-	{VERB_HELP, cli_help},
-};
-
-static int unknown_verb(struct cli *cli, const char *name)
-{
-	struct ckpt_error err = {};
-
-	cli_unknown_verb(name, &err);
-	return cli_fail(cli, &err);
-}
-
-int cli_run(struct cli *cli, int argc, char **argv)
-{
-	cli->verb = verb_find(argv[0]);
-	for (size_t i = 0; cli->verb && i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (commands[i].verb == cli->verb->verb)
-			return commands[i].run(cli, argc, argv);
-	return unknown_verb(cli, argv[0]);
-}
 
 /* "--socket PATH VERB ...": a server does it. Return: how many arguments that is, 0: none */
 static int by_server(int argc, char **argv, const char **ret_socket)

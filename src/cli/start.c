@@ -65,7 +65,8 @@ static int take_image(
 	if (arg)
 		return cli_image(arg, image->dir, image->crid, err);
 	if (!dir && !*image->crid)
-		return usage_error(err, NULL, "%s: which image? ckpt %s %s", cli->verb->name,
+		return usage_error(err, NULL, "%s: %s ckpt %s %s", cli->verb->name,
+			cli->verb->args == ARGS_IMAGES ? "two images are needed:" : "which image?",
 			cli->verb->name, cli->verb->synopsis);
 	return 0;
 }

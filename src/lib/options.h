@@ -33,6 +33,20 @@ enum verb {
 	VERB_ALL = (1 << 14) - 1
 };
 
+/* Requests of verbs that are no function of the library. */
+
+/** Of `ckpt serve`. */
+struct ckpt_serve_req {
+	struct ckpt_common common;
+	const char *socket; /* path, or "@" and an abstract name; NULL: systemd gives one */
+	uint64_t session;   /* serve this one connection, a descriptor; 0: none */
+};
+
+/** Of `ckpt call`. */
+struct ckpt_call_req {
+	struct ckpt_common common;
+};
+
 /** What a positional argument of a verb is. */
 enum verb_args {
 	ARGS_NONE,
@@ -52,6 +66,8 @@ struct verb_desc {
 	const char *summary;  /* one line, no full stop */
 	const char *text;     /* a paragraph for the man page */
 	size_t req_size;      /* of the request struct, 0 if there is none */
+	/* Why it is no method of the service, or no function of the library; NULL: it is */
+	const char *no_method, *no_function;
 };
 
 /** What only a front end reads; no part of a request. */

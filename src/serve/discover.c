@@ -170,4 +170,8 @@ void discover_markdown(FILE *out)
 		for (const struct param *p = own_methods[i].params; p->name; p++)
 			print_param(out, p->name, p->type, p->required, p->help);
 	}
+	fputs("\n### Verbs that are no methods\n\n", out);
+	for (const struct verb_desc *v = verbs(); v->name; v++)
+		if (v->no_method)
+			fprintf(out, "- `%s`: %s\n", v->name, v->no_method);
 }

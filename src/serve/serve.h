@@ -15,6 +15,7 @@
 
 #include "ckpt.h"
 #include "core/op.h"
+#include "lib/options.h"
 
 /** Limits, all of them per connection unless said. */
 #define SERVE_MESSAGE_MAX     (1U << 20) /* bytes of one request, or batch of requests */

@@ -111,7 +111,6 @@ Test(args, errors)
 		{"dump 12", "dump: '12' is one argument too many; a process is named with -t PID"},
 		{"dump twelve", "dump: 'twelve' is one argument too many"},
 		{"restore a b", "restore: 'b' is one argument too many"},
-		{"diff a", "diff: two images are needed: ckpt diff [--json] A B"},
 		{"dump -vR", "option --verbose: 'R' is not a level; short options after -v stand "
 			     "alone"},
 	};
