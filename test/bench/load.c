@@ -4,7 +4,7 @@
  * KIND is mem or zero (N MiB of anonymous memory, random, or written with zeros only), threads (N in
  * all), vmas (N mappings that cannot merge), fds (N open files), tree (N processes with MIB MiB of
  * random memory each), cow (N processes that share the MIB MiB of their parent but for a few pages) or
- * tcp (N connections, each with bytes that are not read yet).
+ * tcp (N connections, each with bytes that are not read yet), unix (N unix sockets, in pairs, likewise).
  * It creates READYFILE when it stands, and at SIGUSR1 checks what it holds: exit code 0 if all is
  * there, 1 if not. A parent has its children check what they hold, too. The other ends of connections
  * are with a process that is no child any more; its number is in READYFILE.
@@ -380,6 +380,35 @@ static int tcp_check(void *held, unsigned long n)
 	return good == 2 * n;
 }
 
+/* ------------------------------------------------------------------ pairs of unix sockets */
+
+/* Each end of a pair has the number of the other to read. */
+static void *unix_make(unsigned long n)
+{
+	int *v = calloc(n + 1, sizeof(*v));
+
+	many_files();
+	for (unsigned long i = 0; v && i < n; i += 2) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, v + i))
+			die("socketpair");
+		for (int k = 0; k < 2; k++)
+			if (send(v[i + k], &(uint64_t){i + k}, 8, 0) != 8)
+				die("send");
+	}
+	return v;
+}
+
+static int unix_check(void *held, unsigned long n)
+{
+	int *v = held;
+	uint64_t x;
+
+	for (unsigned long i = 0; i + 1 < n; i++)
+		if (recv(v[i], &x, sizeof(x), MSG_DONTWAIT) != sizeof(x) || x != (i ^ 1))
+			return 0;
+	return 1;
+}
+
 /* ------------------------------------------------------------------ what there is */
 
 static void *mem_make(unsigned long n)
@@ -435,6 +464,7 @@ static const struct {
 	{"tree", tree_make, tree_is_good},
 	{"cow", cow_make, tree_is_good},
 	{"tcp", tcp_make, tcp_check},
+	{"unix", unix_make, unix_check},
 };
 
 static void say_ready(const char *path)

@@ -42,6 +42,7 @@ LOADS = [
     ("200 that share 512 MiB", "cow:512", 200, None, None),
     ("10000 connections", "tcp", 10000, 1500, 1500),
     ("1000 connections", "tcp", 1000, None, None),
+    ("2000 unix sockets", "unix", 2000, None, None),
 ]
 # Growth is measured between two rows of a kind: no worse than this times the ratio of their sizes.
 SLACK = 1.3

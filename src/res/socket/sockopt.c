@@ -10,7 +10,6 @@
 #include <linux/netlink.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <string.h>
 
 #include "util/vec.h"
@@ -81,17 +80,4 @@ int sockopt_set(int fd, const struct sockopt *row, const void *value, socklen_t 
 	if (row->set_name && setsockopt(fd, row->level, row->set_name, value, len) == 0)
 		return 0;
 	return setsockopt(fd, row->level, row->name, value, len) < 0 ? -errno : 0;
-}
-
-bool sockopt_not_connected(int fd, const struct sockopt *row)
-{
-	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-
-	(void)row;
-	if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
-		return peer.ss_family != AF_INET && peer.ss_family != AF_INET6;
-	/* one of TCP that was still shows what the connection left */
-	return poll(&p, 1, 0) < 0 || !(p.revents & POLLRDHUP);
 }

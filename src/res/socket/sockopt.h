@@ -9,18 +9,25 @@
 
 #include "res/socket/socket.h"
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72 /* Linux 5.15 */
+#endif
+
 /* The longest value of an option in the table. */
 #define SOCKOPT_VALUE_MAX 256
 
 struct sockopt {
 	int level, name;
 	enum sockopt_when when;
-	const char *text;  /* for messages: "SO_KEEPALIVE" */
-	int family, type;  /* it exists for these only; 0: any that have the level */
-	bool no_stream;    /* SOCK_STREAM can't set it */
-	int set_name;      /* setsockopt(2) by another name, such as SO_SNDBUFFORCE; 0: the same */
-	bool halved;       /* the kernel doubles what is set */
-	bool again;        /* set once more at SOCKOPT_LAST: what came between has changed it */
+	const char *text; /* for messages: "SO_KEEPALIVE" */
+	int family, type; /* it exists for these only; 0: any that have the level */
+	bool no_stream;   /* SOCK_STREAM can't set it */
+	int set_name;     /* setsockopt(2) by another name, such as SO_SNDBUFFORCE; 0: the same */
+	bool halved;      /* the kernel doubles what is set */
+	/* Of a socket of IP that is connected, or, of TCP, was, it means nothing. */
+	bool unconnected;
+	int locks;  /* of a size: the bit of SO_BUF_LOCK of who has set it; TCP lets others grow */
+	bool again; /* set once more at SOCKOPT_LAST: what came between has changed it */
 	bool after_sizes;  /* saved also where it is as usual, if a size was */
 	int with;          /* asked only where this option of the same level was saved; 0: always */
 	bool soft;         /* a machine may not be able to: its loss is told, no more */
@@ -53,9 +60,6 @@ bool sockopt_applies(const struct sockopt *row, int family, int type);
  * Return: 0; -errno.
  */
 int sockopt_set(int fd, const struct sockopt *row, const void *value, socklen_t len);
-
-/** sockopt_not_connected() - for rows: it is no socket of IP that is connected, or, of TCP, was */
-bool sockopt_not_connected(int fd, const struct sockopt *row);
 
 /**
  * sockopt_collect() - the options of a socket that a new one of its kind has not

@@ -2,10 +2,12 @@
  * sockopt_collect.c - reading the options of a socket at a dump.
  *
  * There is no call that reads more than one option. So what can be known of a kind of socket is found
- * out once: which options a new one has, by this kernel, and what they are; a system call of less than a
- * quarter of a microsecond remains for each.
+ * out once: which options a new one has, by this kernel, and what they are; and of a socket, what makes others
+ * mean nothing. A system call of less than a quarter of a microsecond remains for each.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,10 +117,68 @@ static bool is_usual(const struct usual *u, const void *value, socklen_t len)
 	return u->known && len == u->len && memcmp(value, u->value, len) == 0;
 }
 
+/* What of a socket decides about several options. */
+struct asked {
+	int fd;
+	bool tcp;
+	enum { UNKNOWN, NO, YES } connected, locks_told;
+	int locks;  /* of SO_BUF_LOCK */
+	bool sizes; /* one is saved */
+};
+
+/* A connected one of IP, or one of TCP that was and still shows what the connection left. */
+static bool is_connected(struct asked *q)
+{
+	struct pollfd p = {.fd = q->fd, .events = POLLRDHUP};
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	bool yes;
+
+	if (q->connected != UNKNOWN)
+		return q->connected == YES;
+	if (getpeername(q->fd, (struct sockaddr *)&peer, &len) == 0)
+		yes = peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
+	else
+		yes = poll(&p, 1, 0) > 0 && p.revents & POLLRDHUP;
+	q->connected = yes ? YES : NO;
+	return yes;
+}
+
+/*
+ * TCP lets a buffer grow by itself until a program sets its size; others have the size that is set. Before
+ * Linux 5.15 the kernel does not tell which, and every unusual size is taken for set.
+ */
+static bool grows(struct asked *q, int lock)
+{
+	socklen_t len = sizeof(q->locks);
+
+	if (!q->tcp)
+		return false;
+	if (q->locks_told == UNKNOWN)
+		q->locks_told =
+			getsockopt(q->fd, SOL_SOCKET, SO_BUF_LOCK, &q->locks, &len) < 0 ? NO : YES;
+	return q->locks_told == YES && !(q->locks & lock);
+}
+
+/* Whether an option need not be asked for. */
+static bool passed_over(struct asked *q, const Ckpt__Socket *m, const struct sockopt *row)
+{
+	if (row->with && !saved(m, row->level, row->with))
+		return true;
+	if (row->locks)
+		return grows(q, row->locks);
+	if (row->after_sizes && q->locks_told == YES && !q->locks)
+		return !q->sizes;
+	/* TCP has many of these, any other socket one that is mostly as usual */
+	return row->unconnected && q->tcp && is_connected(q);
+}
+
 int sockopt_collect(struct collect_tree *t, int fd, Ckpt__Socket *m)
 {
 	const struct sockopt_kind *k = kind_of(t, m);
-	bool sizes = false;
+	struct asked q = {.fd = fd,
+		.tcp = m->type == SOCK_STREAM &&
+		       (m->protocol == IPPROTO_TCP || m->protocol == IPPROTO_MPTCP)};
 	size_t cap = 0;
 	int r = k ? 0 : -ENOMEM;
 
@@ -127,14 +187,15 @@ int sockopt_collect(struct collect_tree *t, int fd, Ckpt__Socket *m)
 		uint8_t value[SOCKOPT_VALUE_MAX];
 		socklen_t len = sizeof(value);
 
-		if ((row->with && !saved(m, row->level, row->with)) ||
+		if (passed_over(&q, m, row) ||
 			getsockopt(fd, row->level, row->name, value, &len) < 0)
 			continue;
-		if (is_usual(&k->v[i], value, len) ? !(row->after_sizes && sizes)
-						   : row->own && !row->own(fd, row))
+		if (is_usual(&k->v[i], value, len) ? !(row->after_sizes && q.sizes)
+						   : (row->unconnected && is_connected(&q)) ||
+							     (row->own && !row->own(fd, row)))
 			continue;
 		r = add_option(m, &cap, row, value, len);
-		sizes |= row->halved;
+		q.sizes |= row->halved;
 	}
 	return r;
 }

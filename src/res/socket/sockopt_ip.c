@@ -20,8 +20,8 @@
 const struct sockopt sockopts_ip[] = {
 	NEW(IP_TOS, ),
 	NEW(IP_TTL, ),
-	NEW(IP_HDRINCL, ),
-	NEW(IP_NODEFRAG, ),
+	NEW(IP_HDRINCL, .type = SOCK_RAW),
+	NEW(IP_NODEFRAG, .type = SOCK_RAW),
 	/* some of them take CAP_NET_RAW */
 	NEW(IP_OPTIONS, .needs = "CAP_NET_RAW"),
 	NEW(IP_RECVOPTS, ),
@@ -33,7 +33,7 @@ const struct sockopt sockopts_ip[] = {
 	NEW(IP_RECVTTL, ),
 	NEW(IP_RECVTOS, ),
 	NEW(IP_RECVORIGDSTADDR, ),
-	NEW(IP_RECVFRAGSIZE, ),
+	NEW(IP_RECVFRAGSIZE, .no_stream = true),
 	NEW(IP_CHECKSUM, ),
 	NEW(IP_PASSSEC, ),
 	NEW(IP_MINTTL, ),

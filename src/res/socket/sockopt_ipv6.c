@@ -18,14 +18,14 @@
 
 const struct sockopt sockopts_ipv6[] = {
 	/* who is bound to an address of IPv6 has it, which means nothing once it is connected */
-	NEW(IPV6_V6ONLY, .own = sockopt_not_connected),
+	NEW(IPV6_V6ONLY, .unconnected = true),
 	NEW(IPV6_2292PKTINFO, ),
 	NEW(IPV6_2292HOPLIMIT, ),
 	NEW(IPV6_2292RTHDR, ),
 	NEW(IPV6_2292HOPOPTS, ),
 	NEW(IPV6_2292DSTOPTS, ),
-	NEW(IPV6_CHECKSUM, ),
-	NEW(IPV6_HDRINCL, ),
+	NEW(IPV6_CHECKSUM, .type = SOCK_RAW),
+	NEW(IPV6_HDRINCL, .type = SOCK_RAW),
 	NEW(IPV6_FLOWINFO, ),
 	NEW(IPV6_FLOWINFO_SEND, ),
 	NEW(IPV6_AUTOFLOWLABEL, ),

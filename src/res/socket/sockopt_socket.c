@@ -20,9 +20,6 @@
 #ifndef SO_PREFER_BUSY_POLL
 #define SO_PREFER_BUSY_POLL 69
 #endif
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
 #ifndef SO_RESERVE_MEM
 #define SO_RESERVE_MEM 73
 #endif
@@ -46,23 +43,6 @@
 #endif
 #define SNDBUF_LOCK 1 /* of SO_BUF_LOCK: who set a size is let have it */
 #define RCVBUF_LOCK 2
-
-/*
- * TCP lets a buffer grow by itself until a program sets its size; others have the size that is set. Before
- * Linux 5.15 the kernel does not tell which, and every unusual size is taken for set.
- */
-static bool size_is_own(int fd, const struct sockopt *row)
-{
-	int protocol = 0, lock = 0;
-	socklen_t len = sizeof(protocol);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0 ||
-		(protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP))
-		return true;
-	len = sizeof(lock);
-	return getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &lock, &len) < 0 ||
-	       lock & (row->name == SO_SNDBUF ? SNDBUF_LOCK : RCVBUF_LOCK);
-}
 
 /* Before Linux 6.13 it reads like SO_TIMESTAMPING, which the program will have used. */
 static bool told_apart(int fd, const struct sockopt *row)
@@ -91,14 +71,14 @@ const struct sockopt sockopts_socket[] = {
 	/* the end of TCP's repair mode takes the one away that was set before */
 	NEW(SO_REUSEADDR, .again = true),
 	NEW(SO_REUSEPORT, ),
-	NEW(SO_SNDBUF, .set_name = SO_SNDBUFFORCE, .halved = true, .own = size_is_own),
-	NEW(SO_RCVBUF, .set_name = SO_RCVBUFFORCE, .halved = true, .own = size_is_own),
+	NEW(SO_SNDBUF, .set_name = SO_SNDBUFFORCE, .halved = true, .locks = SNDBUF_LOCK),
+	NEW(SO_RCVBUF, .set_name = SO_RCVBUFFORCE, .halved = true, .locks = RCVBUF_LOCK),
 	NEW(SO_BUF_LOCK, .after_sizes = true),
 	NEW(SO_BINDTODEVICE, .needs = RAW),
 	NEW(SO_MARK, .needs = RAW),
 	NEW(SO_BROADCAST, ),
 	/* of a connected socket of IP it is the CPU that handled the last packet, and means nothing */
-	NEW(SO_INCOMING_CPU, .own = sockopt_not_connected),
+	NEW(SO_INCOMING_CPU, .unconnected = true),
 	NEW(SO_NO_CHECK, ),
 	/* IP_TOS sets it */
 	BOUND(SO_PRIORITY, .needs = RAW),

@@ -32,27 +32,26 @@
 #define MSS_SMALLEST 88 /* that can be set: TCP_MIN_MSS and MAX_TCP_WINDOW of the kernel */
 #define MSS_LARGEST  32767
 
-/* A connection's is what was agreed on; extension headers change it to what no program could set. */
+/* Extension headers change it to what no program could set. A connection's is what was agreed on. */
 static bool mss_is_own(int fd, const struct sockopt *row)
 {
 	int mss = 0;
 	socklen_t len = sizeof(mss);
 
-	return sockopt_not_connected(fd, row) &&
-	       getsockopt(fd, row->level, row->name, &mss, &len) == 0 && mss >= MSS_SMALLEST &&
+	return getsockopt(fd, row->level, row->name, &mss, &len) == 0 && mss >= MSS_SMALLEST &&
 	       mss <= MSS_LARGEST;
 }
 
 const struct sockopt sockopts_tcp[] = {
 	/* what a listener hands down, or what is asked for by a SYN */
-	NEW(TCP_MAXSEG, .own = mss_is_own),
+	NEW(TCP_MAXSEG, .unconnected = true, .own = mss_is_own),
 	NEW(TCP_SAVE_SYN, ),
 	NEW(TCP_SYNCNT, ),
-	NEW(TCP_FASTOPEN_CONNECT, .own = sockopt_not_connected),
+	NEW(TCP_FASTOPEN_CONNECT, .unconnected = true),
 	NEW(TCP_FASTOPEN_NO_COOKIE, ),
-	NEW(TCP_WINDOW_CLAMP, .own = sockopt_not_connected),
+	NEW(TCP_WINDOW_CLAMP, .unconnected = true),
 	NEW(TCP_CONGESTION, .soft = true, .needs = "CAP_NET_ADMIN, or the administrator's leave"),
-	NEW(TCP_DEFER_ACCEPT, .own = sockopt_not_connected),
+	NEW(TCP_DEFER_ACCEPT, .unconnected = true),
 	NEW(TCP_KEEPIDLE, ),
 	NEW(TCP_KEEPINTVL, ),
 	NEW(TCP_KEEPCNT, ),
@@ -65,7 +64,7 @@ const struct sockopt sockopts_tcp[] = {
 	NEW(TCP_RTO_MIN_US, .soft = true),
 	NEW(TCP_DELACK_MAX_US, .soft = true),
 	NEW(TCP_INQ, ),
-	BOUND(TCP_FASTOPEN, .own = sockopt_not_connected),
+	BOUND(TCP_FASTOPEN, .unconnected = true),
 	BOUND(TCP_NODELAY, ),
 	/* what was held back is held back again */
 	BOUND(TCP_CORK, ),
