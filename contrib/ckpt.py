@@ -1,4 +1,4 @@
-"""libckpt for Python, by ctypes: a program that checkpoints itself. No build step, no dependency.
+"""libckpt for Python, by ctypes: a program that checkpoints itself, and is told of checkpoints. No build step, no dependency.
 
     import ckpt
 
@@ -21,7 +21,8 @@ _AFTER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 class Restart(ctypes.Structure):
     """What is different after a restart: struct ckpt_restart."""
     _fields_ = [("crid", ctypes.c_uint64), ("gone_ns", ctypes.c_int64), ("host_changed", ctypes.c_bool),
-                ("boot_changed", ctypes.c_bool), ("pid_changed", ctypes.c_bool)]
+                ("boot_changed", ctypes.c_bool), ("pid_changed", ctypes.c_bool),
+                ("addresses_changed", ctypes.c_bool)]
 
 
 _RESTARTED = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(Restart))
@@ -60,7 +61,9 @@ def checkpoint(dir=None, force=False, tree=False, socket=None, command=None, wai
 
 
 def add_hooks(before=None, after=None, restarted=None):
-    """before() returns 0, or an errno for "not now"; after(crid or -errno); restarted(Restart)."""
+    """before() returns 0, or an errno for "not now"; after(crid or -errno); restarted(Restart).
+
+    For checkpoints from outside (ckpt dump -t PID) they are called by another thread."""
     hooks = _Hooks(_BEFORE(lambda _: -(before() or 0) if before else 0),
                    _AFTER(lambda _, result: after(result) if after else None),
                    _RESTARTED(lambda _, restart: restarted(restart.contents) if restarted else None), None)
@@ -69,11 +72,21 @@ def add_hooks(before=None, after=None, restarted=None):
         raise MemoryError
 
 
+def disable():
+    """Begin a section in which there is no checkpoint of this program, neither its own nor from outside."""
+    _lib.ckpt_disable()
+
+
+def enable():
+    """End it, in the same thread."""
+    _lib.ckpt_enable()
+
+
 @contextlib.contextmanager
 def disabled():
-    """A section in which this program takes no checkpoint of itself."""
-    _lib.ckpt_disable()
+    """Such a section, for `with`."""
+    disable()
     try:
         yield
     finally:
-        _lib.ckpt_enable()
+        enable()

@@ -102,6 +102,14 @@ enum ckpt_tcp {
 	CKPT_TCP_RESET     /* at a restore both ends find it reset */
 };
 
+/* Who is told before a checkpoint, and asked whether it is ready; see docs/NOTIFY.md. */
+enum ckpt_notify {
+	CKPT_NOTIFY_LIBCKPT = 0, /* programs with libckpt: functions that they have registered */
+	CKPT_NOTIFY_ASK,         /* all that take the signal, too; each has to answer */
+	CKPT_NOTIFY_TELL,        /* likewise; who has not answered in time is saved all the same */
+	CKPT_NOTIFY_NONE
+};
+
 struct ckpt_dump_req {
 	struct ckpt_common common;
 	pid_t pid;
@@ -124,6 +132,9 @@ struct ckpt_dump_req {
 	 * executables that are called there, or NULL. One that fails ends the dump, but the last */
 	const char *const *hooks;
 	uint64_t hook_limit_s; /* for each call; 0: 30 */
+	enum ckpt_notify notify;
+	const char *notify_signals; /* "CKPT,THAW"; NULL: SIGRTMAX-2 and SIGRTMAX-1 */
+	uint64_t notify_wait_ms;    /* how long all together may take to be ready; 0: 10000 */
 };
 
 struct ckpt_dump_result {
@@ -183,6 +194,8 @@ struct ckpt_restore_req {
 	const char *const
 		*tcp_map; /* "OLD=NEW": sockets of TCP get another local address; a list, or NULL */
 	bool json;        /* of ckpt_plan(): one JSON object instead of the text for people */
+	bool notify; /* who was told of the checkpoint is told anyway; this tells all that take THAW */
+	const char *notify_signals; /* as of a dump */
 	/* Unless detached: called when the tree runs, before it is waited for; may be NULL. */
 	void (*started)(void *arg, const struct ckpt_restore_result *result);
 	void *started_arg;
@@ -397,7 +410,10 @@ struct ckpt_self {
  */
 int64_t ckpt_checkpoint(const struct ckpt_self *opts);
 
-/** ckpt_disable() - begin a section in which this program takes no checkpoint of itself; waits for one under way */
+/**
+ * ckpt_disable() - begin a section in which there is no checkpoint of this program; waits for one under way
+ * One from outside waits for its end as long as it is told to (--notify-wait), and then fails.
+ */
 void ckpt_disable(void);
 
 /** ckpt_enable() - end it; by the same thread */
@@ -408,9 +424,13 @@ struct ckpt_restart {
 	uint64_t crid;   /* of the checkpoint */
 	int64_t gone_ns; /* since it was taken, by CLOCK_REALTIME */
 	bool host_changed, boot_changed, pid_changed;
+	bool addresses_changed; /* those of the network interfaces, but for loopback */
 };
 
-/** Called by the thread that calls ckpt_checkpoint(); each may be NULL. */
+/**
+ * Called by the thread that calls ckpt_checkpoint(), and for a checkpoint from outside by a thread that is begun
+ * with the first of them; each may be NULL. See docs/NOTIFY.md.
+ */
 struct ckpt_hooks {
 	int (*before)(
 		void *arg); /* 0; or "not now": what ckpt_checkpoint() returns, such as -EAGAIN */
@@ -419,7 +439,7 @@ struct ckpt_hooks {
 	void *arg;
 };
 
-/** ckpt_hooks_add() - have functions called; not from within one. Return: 0; -ENOMEM */
+/** ckpt_hooks_add() - have functions called; not from within one. Return: 0; -ENOMEM; -EAGAIN: no thread */
 int ckpt_hooks_add(const struct ckpt_hooks *h);
 
 /**

@@ -4,12 +4,13 @@
  *   before     hooks, if there are any
  *   preflight  from /proc alone: what can't be saved is refused, all of it, before anything is touched
  *   open       the image's files: a full disk or a taken directory is found before the stop
+ *   tell       programs that wish to know, which may say "not now"
  *   seize      every thread of every process of the tree stops where it is
  *   collect    kernel -> model
  *   pages      memory -> page files
  *   stopped    hooks again
  *   commit     one rename; from here on the image exists
- *   let go     the tree goes on, stays stopped, or dies: commit first, kill last
+ *   let go     the tree goes on, stays stopped, or dies: commit first, kill last; who was told is told again
  *
  * Whatever fails, the tree goes on unharmed and no image is left.
  */
@@ -28,6 +29,7 @@
 #include "core/hook.h"
 #include "core/stage.h"
 #include "dump/collect.h"
+#include "dump/notify.h"
 #include "dump/pages.h"
 #include "dump/preflight.h"
 #include "dump/tree.h"
@@ -67,7 +69,8 @@ struct dump {
 	struct fdpolicy policy;
 	struct tcp_hold tcp;
 	struct hooks hooks;
-	bool told;          /* the first of them have been called, so the last will be */
+	bool told; /* the first of them have been called, so the last will be */
+	struct notify notify;
 	struct stage stage; /* the one that runs */
 	unsigned workers;
 	uint64_t monotonic_ns, boottime_ns, realtime_ns; /* at the stop */
@@ -97,6 +100,8 @@ static void collect_init(struct dump *d)
 		.sysvipc = d->req->sysvipc,
 		.policy = &d->policy,
 		.tcp = &d->tcp,
+		.told = d->notify.told,
+		.n_told = d->notify.n_told,
 		.refused = preflight_refused};
 }
 
@@ -117,6 +122,8 @@ static int stage_preflight(struct dump *d)
 		stage_say(&d->stage, "pid %d (%s): %zu thing%s to save, %zu will be different",
 			d->req->pid, report.r.comm, report.r.saved + report.r.warned,
 			plural(report.r.saved + report.r.warned), report.r.warned);
+	if (r == 0)
+		r = notify_find(&d->notify, &report);
 	preflight_done(&report);
 	return r;
 }
@@ -126,7 +133,6 @@ static int choose_place(struct dump *d)
 {
 	if (d->ret->dir)
 		return 0;
-	d->ret->crid = d->req->crid ? d->req->crid : image_crid_new();
 	if (!d->req->dir)
 		return image_store_dir(d->op, d->ret->crid, &d->ret->dir);
 	d->ret->dir = strdup(d->req->dir);
@@ -146,6 +152,11 @@ static const struct hooks *hooks_now(struct dump *d)
 		.threads = d->ret->threads,
 		.bytes = d->ret->bytes};
 	return &d->hooks;
+}
+
+static bool has_hooks(const struct dump *d)
+{
+	return d->req->hooks && *d->req->hooks;
 }
 
 static int stage_before(struct dump *d)
@@ -173,6 +184,22 @@ static int stage_open(struct dump *d)
 	req.dir = d->ret->dir;
 	stage_say(&d->stage, "image %s", req.dir);
 	return image_writer_open(d->op, &req, &d->writer);
+}
+
+static int stage_tell(struct dump *d)
+{
+	int r = notify_before(&d->notify);
+
+	d->collect.told = d->notify.told;
+	d->collect.n_told = d->notify.n_told;
+	stage_say(&d->stage, "%zu process%s ready", d->notify.n_told,
+		d->notify.n_told == 1 ? " is" : "es are");
+	return r;
+}
+
+static bool tells(const struct dump *d)
+{
+	return d->notify.n;
 }
 
 /* The clocks of the machine, should we be in a time namespace. */
@@ -365,6 +392,8 @@ static int let_go(struct dump *d, int r)
 			op_target(d->op, CKPT_TARGET_STOPPED);
 	}
 	tcp_hold_done(&d->tcp);
+	if (r < 0 || !dies)
+		notify_after(&d->notify, r < 0 ? ECANCELED : 0);
 	if (stopped_at)
 		d->ret->stopped_ns = now_ns() - stopped_at;
 	stage_say(&d->stage, "the tree %s",
@@ -378,16 +407,17 @@ static int let_go(struct dump *d, int r)
 static const struct {
 	const char *name;
 	int (*run)(struct dump *d);
-	bool hooks; /* only where there are any */
+	bool (*needed)(const struct dump *d); /* NULL: always */
 } stages[] = {
-	{"before", stage_before, true},
-	{"preflight", stage_preflight, false},
-	{"open", stage_open, false},
-	{"seize", stage_seize, false},
-	{"collect", stage_collect, false},
-	{"pages", stage_pages, false},
-	{"stopped", stage_stopped, true},
-	{"commit", stage_commit, false},
+	{"before", stage_before, has_hooks},
+	{"preflight", stage_preflight, NULL},
+	{"open", stage_open, NULL},
+	{"tell", stage_tell, tells},
+	{"seize", stage_seize, NULL},
+	{"collect", stage_collect, NULL},
+	{"pages", stage_pages, NULL},
+	{"stopped", stage_stopped, has_hooks},
+	{"commit", stage_commit, NULL},
 };
 
 static int stages_run(struct dump *d)
@@ -395,7 +425,7 @@ static int stages_run(struct dump *d)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(stages); i++) {
-		if (stages[i].hooks && !hooks_any(hooks_now(d)))
+		if (stages[i].needed && !stages[i].needed(d))
 			continue;
 		d->stage = stage_begin(d->op, stages[i].name, d->req->pid);
 		r = stage_end(&d->stage, stages[i].run(d));
@@ -413,6 +443,8 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	tcp_locks_clean(op, 0);
 	tcp_hold_init(&d.tcp, !req->leave_running && !req->leave_stopped, req->tcp);
 	d.policy.unix_outside = req->unix_outside;
+	ret->crid = req->crid ? req->crid : image_crid_new();
+	d.notify = (struct notify){.op = op, .req = req, .crid = ret->crid};
 	collect_init(&d);
 	if (r == 0)
 		r = stages_run(&d);
@@ -421,6 +453,7 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 	collect_done(&d.collect);
 	image_writer_abort(d.writer);
 	model_done(&d.model);
+	notify_done(&d.notify);
 	fdpolicy_done(&d.policy);
 	ret->total_ns = now_ns() - start;
 	if (d.told)

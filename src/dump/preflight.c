@@ -178,6 +178,18 @@ static int look_generations(struct look *l)
 	return r;
 }
 
+static int note_pids(struct look *l)
+{
+	struct preflight_report *p = l->report;
+
+	p->pids = calloc(l->tree->n + 1, sizeof(*p->pids));
+	if (!p->pids)
+		return look_fail(l, ENOMEM, "preflight");
+	for (size_t i = 0; i < l->tree->n; i++)
+		p->pids[p->n_pids++] = l->tree->v[i].pid;
+	return 0;
+}
+
 static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool deep,
 	struct preflight_report *ret)
 {
@@ -201,6 +213,8 @@ static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool 
 		r = look_terminals(&l);
 	if (r == 0)
 		r = look_unix_socks(&l);
+	if (r == 0)
+		r = note_pids(&l);
 	free(tree.v);
 	free(tree.pipes);
 	free(tree.unix_socks);
@@ -334,5 +348,7 @@ void ckpt_explain_result_done(struct ckpt_explain_result *r)
 void preflight_done(struct preflight_report *report)
 {
 	ckpt_explain_result_done(&report->r);
-	report->cap = 0;
+	free(report->pids);
+	free(report->listeners);
+	*report = (struct preflight_report){};
 }

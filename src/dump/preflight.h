@@ -14,15 +14,27 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "core/op.h"
 
 struct fdpolicy;
 
+/* A thread of libckpt, see notify_page.h. */
+struct preflight_listener {
+	pid_t pid, tid;
+	uintptr_t page;
+};
+
 struct preflight_report {
 	struct ckpt_explain_result r; /* items; saved ones are only counted unless deep */
 	size_t cap;
 	bool deep;
+	pid_t *pids; /* of all that were looked at */
+	size_t n_pids;
+	struct preflight_listener *listeners;
+	size_t n_listeners, cap_listeners;
 };
 
 /**

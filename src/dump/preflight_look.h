@@ -74,6 +74,7 @@ struct look {
 	struct look_tree *tree;
 	pid_t pid, parent; /* parent: 0 for the root */
 	bool gone;         /* it has ended; no reason to fail, unless it is the root */
+	bool marked;       /* it may have a thread of libckpt */
 	char comm[64];
 	pid_t tid;  /* a thread that is alive: pid, unless its first thread has ended */
 	int procfd; /* /proc/TID */

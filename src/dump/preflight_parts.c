@@ -79,6 +79,9 @@ static int take_report(struct look *l, struct preflight_report *from)
 	if (!to->r.comm)
 		to->r.comm = TAKE_PTR(from->r.comm);
 	from->r.n = 0;
+	if (append(&to->listeners, &to->n_listeners, &to->cap_listeners, from->listeners,
+		    from->n_listeners, sizeof(*to->listeners)) < 0)
+		r = look_fail(l, ENOMEM, "preflight");
 	for (size_t i = 0; i < n; i++) {
 		struct ckpt_explain_item *item = &from->r.items[i];
 

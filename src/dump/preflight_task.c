@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "dump/notify_page.h"
 #include "dump/vfork.h"
 #include "kernel/cgroup.h"
 #include "kernel/pidfd.h"
@@ -120,6 +121,7 @@ int look_task(struct look *l)
 	if (r < 0)
 		return look_fail(l, r, "read /proc/PID/status");
 	r = 0;
+	l->marked = status.sig_caught & 1ULL << (NOTIFY_MARK - 1);
 	if (status.tgid != l->pid)
 		r = op_fail(l->op, CKPT_E_TARGET, 0, NULL, "name the process, not a thread",
 			"%d (%s) is a thread of process %d", l->pid, l->comm, status.tgid);
@@ -206,6 +208,28 @@ static int look_deep_thread(struct look *l, pid_t tid)
 	return tracer ? found_tracer(l, tid, tracer) : 0;
 }
 
+/* A thread of libckpt, which is never the first one, has a name that says where its page is. */
+static int look_listener(struct look *l, pid_t tid)
+{
+	struct preflight_report *p = l->report;
+	_cleanup_free_ char *name = NULL;
+	const char *text;
+	uint64_t page;
+
+	if (tid == l->pid ||
+		file_read_at(l->procfd, proc_task_path(tid, "comm").s, &name, NULL) < 0)
+		return 0;
+	text = str_startswith(name, NOTIFY_THREAD);
+	if (!text || str_u64(&text, 16, &page) < 0 || *text != '\n')
+		return 0;
+	if (vec_reserve(&p->listeners, &p->cap_listeners, p->n_listeners + 1,
+		    sizeof(*p->listeners)) < 0)
+		return look_fail(l, ENOMEM, "preflight");
+	p->listeners[p->n_listeners++] =
+		(struct preflight_listener){l->pid, tid, page << NOTIFY_PAGE_BITS};
+	return 0;
+}
+
 int look_threads(struct look *l)
 {
 	_cleanup_free_ pid_t *tids = NULL;
@@ -219,6 +243,8 @@ int look_threads(struct look *l)
 		r = look_shared(l, tids, n);
 	for (size_t i = 0; i < n && r >= 0 && l->report->deep; i++)
 		r = look_deep_thread(l, tids[i]);
+	for (size_t i = 0; i < n && r >= 0 && l->marked; i++)
+		r = look_listener(l, tids[i]);
 	if (r < 0)
 		return r;
 	return look_found(l, &kind_threads, "%zu thread%s", n, n == 1 ? "" : "s");

@@ -30,5 +30,7 @@ int ckpt_explain(
 		return -1;
 	}
 	*ret = report.r;
+	report.r = (struct ckpt_explain_result){}; /* that is the caller's now */
+	preflight_done(&report);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "lib/rows.h"
 #include "res/file/fdpolicy.h"
 #include "res/ipc/wish.h"
+#include "res/thread/notify.h"
 
 COMMON_FIRST(ckpt_dump_req);
 COMMON_FIRST(ckpt_explain_req);
@@ -20,6 +21,14 @@ const struct option_name names_tcp[] = {
 	{"keep", CKPT_TCP_KEEP},
 	{"close", CKPT_TCP_CLOSE},
 	{"reset", CKPT_TCP_RESET},
+	{NULL, 0},
+};
+
+static const struct option_name names_notify[] = {
+	{"libckpt", CKPT_NOTIFY_LIBCKPT},
+	{"ask", CKPT_NOTIFY_ASK},
+	{"tell", CKPT_NOTIFY_TELL},
+	{"none", CKPT_NOTIFY_NONE},
 	{NULL, 0},
 };
 
@@ -125,6 +134,31 @@ const struct option_row rows_dump[] = {
 		.metavar = "TIME",
 		.dflt = "30s",
 		.help = "a hook that takes longer has failed"},
+	{.verbs = VERB_DUMP,
+		.name = "notify",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_dump_req, notify),
+		.names = names_notify,
+		.metavar = "HOW",
+		.implied = "ask",
+		.dflt = "libckpt: those with functions that libckpt calls",
+		.help = "tell programs that take a signal, and ask them; or tell, libckpt, none"},
+	{.verbs = VERB_DUMP,
+		.name = "notify-signals",
+		STR(ckpt_dump_req, notify_signals),
+		.metavar = "CKPT,THAW",
+		.check = notify_signals_wrong,
+		.dflt = "RTMAX-2,RTMAX-1",
+		.help = "the signals before it, and after it or after a restart"},
+	{.verbs = VERB_DUMP,
+		.name = "notify-wait",
+		.type = OPT_U64,
+		.offset = offsetof(struct ckpt_dump_req, notify_wait_ms),
+		.min = 1,
+		.max = UINT32_MAX,
+		.metavar = "MS",
+		.dflt = "10000",
+		.help = "milliseconds that programs may take to be ready"},
 	{.verbs = VERB_EXPLAIN,
 		.name = "pid",
 		.letter = 't',

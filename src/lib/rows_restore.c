@@ -5,6 +5,7 @@
 #include "lib/rows.h"
 #include "res/file/fdpolicy.h"
 #include "res/socket/tcp.h"
+#include "res/thread/notify.h"
 
 COMMON_FIRST(ckpt_restore_req);
 
@@ -107,6 +108,18 @@ const struct option_row rows_restore[] = {
 		STR(ckpt_restore_req, policy),
 		.metavar = "FILE",
 		.help = "read such wishes from FILE: 'fd PID:N=WHAT', 'resource KIND=HOW' a line"},
+	{.verbs = VERB_RESTORE,
+		.name = "notify",
+		FLAG(ckpt_restore_req, notify),
+		.dflt = "those that were told of the checkpoint",
+		.help = "tell all programs that take the signal that they are back"},
+	{.verbs = VERB_RESTORE,
+		.name = "notify-signals",
+		STR(ckpt_restore_req, notify_signals),
+		.metavar = "CKPT,THAW",
+		.check = notify_signals_wrong,
+		.dflt = "RTMAX-2,RTMAX-1",
+		.help = "the signals of --notify"},
 	{.verbs = VERB_RESTORE,
 		.name = "new-ptys",
 		FLAG(ckpt_restore_req, new_ptys),

@@ -32,6 +32,7 @@
 
 #include "ckpt.h"
 #include "image/image.h"
+#include "lib/callbacks.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/str.h"
@@ -40,19 +41,6 @@
 #define SPAWN_STACK  65536
 #define SESSION_FD   3
 #define LINE_MAX_LEN (1U << 20)
-
-/* What a restored program compares. */
-struct place {
-	struct timespec at; /* CLOCK_REALTIME */
-	struct utsname host;
-	char boot_id[40];
-	pid_t pid;
-};
-
-static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-static pthread_rwlock_t sections = PTHREAD_RWLOCK_INITIALIZER;
-static struct ckpt_hooks *hooks;
-static size_t n_hooks, cap_hooks;
 
 /* ------------------------------------------------------------------ the connection */
 
@@ -222,99 +210,6 @@ static int answer(int fd, char **ret_text)
 	}
 }
 
-/* ------------------------------------------------------------------ who is told */
-
-int ckpt_hooks_add(const struct ckpt_hooks *h)
-{
-	int r;
-
-	pthread_mutex_lock(&one_at_a_time);
-	r = vec_reserve(&hooks, &cap_hooks, n_hooks + 1, sizeof(*hooks));
-	if (r == 0)
-		hooks[n_hooks++] = *h;
-	pthread_mutex_unlock(&one_at_a_time);
-	return r;
-}
-
-/* Those that were told are told of a failure, too. */
-static int tell_before(void)
-{
-	for (size_t i = 0; i < n_hooks; i++) {
-		int r = hooks[i].before ? hooks[i].before(hooks[i].arg) : 0;
-
-		if (r == 0)
-			continue;
-		while (i-- > 0)
-			if (hooks[i].after)
-				hooks[i].after(hooks[i].arg, r < 0 ? r : -EAGAIN);
-		return r < 0 ? r : -EAGAIN;
-	}
-	return 0;
-}
-
-/* The last one first, as they may build on each other. */
-static void tell_after(int64_t result)
-{
-	for (size_t i = n_hooks; i-- > 0;)
-		if (hooks[i].after)
-			hooks[i].after(hooks[i].arg, result);
-}
-
-static void place_read(struct place *p)
-{
-	_cleanup_free_ char *boot = NULL;
-
-	*p = (struct place){.pid = getpid()};
-	clock_gettime(CLOCK_REALTIME, &p->at);
-	uname(&p->host);
-	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot, NULL) == 0)
-		snprintf(p->boot_id, sizeof(p->boot_id), "%.36s", boot);
-}
-
-static void tell_restart(const struct place *then, uint64_t crid)
-{
-	struct ckpt_restart r = {.crid = crid};
-	struct place now;
-
-	place_read(&now);
-	r.gone_ns = (now.at.tv_sec - then->at.tv_sec) * 1000000000LL +
-		    (now.at.tv_nsec - then->at.tv_nsec);
-	r.host_changed = strcmp(now.host.nodename, then->host.nodename) != 0;
-	r.boot_changed = strcmp(now.boot_id, then->boot_id) != 0;
-	r.pid_changed = now.pid != then->pid;
-	for (size_t i = n_hooks; i-- > 0;)
-		if (hooks[i].restarted)
-			hooks[i].restarted(hooks[i].arg, &r);
-}
-
-/* ------------------------------------------------------------------ sections without a checkpoint */
-
-void ckpt_disable(void)
-{
-	pthread_rwlock_rdlock(&sections);
-}
-
-void ckpt_enable(void)
-{
-	pthread_rwlock_unlock(&sections);
-}
-
-/* Until nobody is in such a section. */
-static int sections_wait(unsigned ms)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
-	return -(ms ? pthread_rwlock_clockwrlock(&sections, CLOCK_MONOTONIC, &until)
-		    : pthread_rwlock_wrlock(&sections));
-}
-
 /* ------------------------------------------------------------------ the call */
 
 static bool has_children(void)
@@ -341,31 +236,39 @@ static int64_t take(const struct ckpt_self *o, uint64_t crid, const struct place
 		r = answer(fd, o->ret_error);
 	prctl(PR_SET_PTRACER, 0, 0, 0, 0);
 	if (r == 0)
-		tell_restart(then, crid);
+		callbacks_restarted(then, crid);
 	return r == 1 ? (int64_t)crid : r;
+}
+
+static int64_t take_entered(const struct ckpt_self *o)
+{
+	uint64_t crid = image_crid_new();
+	struct place now;
+	int64_t result;
+
+	place_read(&now);
+	listen_self(crid);
+	result = take(o, crid, &now);
+	listen_self(0);
+	if (result)
+		callbacks_after(result);
+	return result;
 }
 
 int64_t ckpt_checkpoint(const struct ckpt_self *opts)
 {
 	static const struct ckpt_self none;
 	const struct ckpt_self *o = opts ? opts : &none;
-	struct place now;
 	int64_t result;
 
 	if (!o->tree && has_children())
 		return -ECHILD;
-	pthread_mutex_lock(&one_at_a_time);
-	result = sections_wait(o->wait_ms);
-	if (result == 0) {
-		result = tell_before();
-		if (result == 0) {
-			place_read(&now);
-			result = take(o, image_crid_new(), &now);
-			if (result)
-				tell_after(result);
-		}
-		pthread_rwlock_unlock(&sections);
-	}
-	pthread_mutex_unlock(&one_at_a_time);
+	result = callbacks_enter(o->wait_ms);
+	if (result < 0)
+		return result;
+	result = callbacks_before();
+	if (result == 0)
+		result = take_entered(o);
+	callbacks_leave();
 	return result;
 }

@@ -74,6 +74,7 @@ static const struct res *const table[] = {
 	&res_personality,
 	&res_pendingshared,
 	&res_pending,
+	&res_notify, /* behind what was pending before */
 	&res_sched,
 	&res_seccomp,
 	&res_creds,

@@ -44,6 +44,7 @@ struct unix_world;
 struct sock_diag;
 struct sockopt_kind;
 struct inet_groups;
+struct notify_told;
 
 /* What the tasks of a tree have in common while they are collected. */
 struct collect_tree {
@@ -56,7 +57,9 @@ struct collect_tree {
 
 	struct collect *tasks; /* parents before children; of a zombie nothing but its pid is set */
 	size_t n_tasks;
-	size_t n_stopped; /* of them, by SIGSTOP or the like */
+	size_t n_stopped;               /* of them, by SIGSTOP or the like */
+	const struct notify_told *told; /* see res/thread/notify.h; borrowed */
+	size_t n_told;
 
 	struct page_want *wants;
 	size_t n_wants, cap_wants;

@@ -36,6 +36,7 @@
 #include "res/registry.h"
 #include "res/socket/tcp.h"
 #include "res/task/task.h"
+#include "res/thread/notify.h"
 #include "res/thread/thread.h"
 #include "restore/check.h"
 #include "restore/clocks.h"
@@ -189,6 +190,9 @@ static int stage_load(struct restore *s)
 	r = vdso_host_read(&s->vdso);
 	if (r < 0)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");
+	r = notify_all(s->op, s->req, &s->model, image_manifest(s->img)->crid);
+	if (r < 0)
+		return r;
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
 	say_image(s, dir);

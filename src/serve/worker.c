@@ -115,7 +115,8 @@ static int check_paths(const struct call *c, struct ckpt_error *err)
 	while (r == 0 && (row = option_next(c->verb->verb, &pos))) {
 		const void *field = (const char *)c->req + row->offset;
 
-		if (row->home == HOME_REQ && row->type == OPT_STRING)
+		/* what has a syntax of its own is no path */
+		if (row->home == HOME_REQ && row->type == OPT_STRING && !row->check)
 			r = check_path(row, *(const char *const *)field, err);
 		if (row->home != HOME_REQ || row->type != OPT_STRINGS || !row->path)
 			continue;

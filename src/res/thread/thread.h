@@ -8,7 +8,7 @@
 
 extern const struct res res_regs, res_userptrs, res_sigaltstack, res_threadname, res_personality;
 extern const struct res res_pending, res_pendingshared, res_sched, res_seccomp, res_creds,
-	res_pdeathsig, res_sud;
+	res_pdeathsig, res_sud, res_notify;
 
 /** creds_own(), sched_own() - the record of the calling thread; caller frees; NULL: not known */
 ProtobufCMessage *creds_own(void);

@@ -205,12 +205,20 @@ Test(parity, each_field_is_an_option)
 static const char *sample(const struct option_row *row)
 {
 	static const char *const lists[][2] = {{"sysvipc", "sem:7"}, {"fd", "1=close"},
-		{"resource", "socket=close"}, {"tcp-map", "10.0.0.1=10.0.0.2"}, {"hook", "/x"}};
+		{"resource", "socket=close"}, {"tcp-map", "10.0.0.1=10.0.0.2"}, {"hook", "/x"},
+		{"notify-signals", "40,41"}};
 	static char number[24];
 
 	switch (row->type) {
 	case OPT_STRING:
-		return "/some/path";
+		if (!row->check)
+			return "/some/path";
+		__attribute__((fallthrough));
+	case OPT_STRINGS:
+		for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+			if (strcmp(lists[i][0], row->name) == 0)
+				return lists[i][1];
+		cr_assert_fail("--%s: name a value for it here", row->name);
 	case OPT_SIGNAL:
 		return "USR1";
 	case OPT_LEVEL:
@@ -220,11 +228,6 @@ static const char *sample(const struct option_row *row)
 			if (n->value)
 				return n->name;
 		return NULL;
-	case OPT_STRINGS:
-		for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-			if (strcmp(lists[i][0], row->name) == 0)
-				return lists[i][1];
-		cr_assert_fail("--%s: name a value for it here", row->name);
 	default:
 		snprintf(number, sizeof(number), "%llu", (unsigned long long)row->min);
 		return number;
