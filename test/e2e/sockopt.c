@@ -1,14 +1,12 @@
 /*
- * e2e: args: socket ip ipv6 udp raw packet netlink unix tcp sizes stamps filter
+ * e2e: args: socket ip ipv6 udp udplite raw packet netlink unix
  *
  * Holds: sockets with each of the options that socket(7), ip(7), ipv6(7), udp(7), raw(7), packet(7) and
  *        netlink(7) name, at a value that a new socket has not, each option in a socket of its own and all that go
- *        together in one. sizes: buffers of a set size, and one that may grow again. stamps: the four kinds of
- *        time stamps, old and new. filter: a classic filter, and one that is locked.
- * Shows: "socket options of SOL_SOCKET, IP, IPv6 all round-tripped by a table; classic filters".
+ *        together in one.
+ * Shows: "socket options of SOL_SOCKET, IP, IPv6 all round-tripped by a table".
  */
-#include "inet.h"
-#include <linux/filter.h>
+#include "sockopt.h"
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 #include <linux/if_ether.h>
@@ -17,68 +15,6 @@
 #include <linux/net_tstamp.h>
 #include <linux/netlink.h>
 #include <linux/udp.h>
-#include <sys/time.h>
-
-/* One option: what is set, and what is told of it, which is not always the same. */
-struct opt {
-	const char *name;
-	int level, opt;
-	size_t len;
-	const void *value;
-	int told; /* of an int; 0: what was set */
-	int only; /* a type of socket; 0: any */
-};
-
-#define INT(level, opt, n)                                                                         \
-	{                                                                                          \
-#opt, level, opt, 4, &(const int){n }, 0, 0                                        \
-	}
-#define TOLD(level, opt, n, told)                                                                  \
-	{                                                                                          \
-#opt, level, opt, 4, &(const int){n }, told, 0                                     \
-	}
-#define ANY(level, opt, type, ...)                                                                 \
-	{                                                                                          \
-#opt, level, opt, sizeof(type), &(const type)__VA_ARGS__, 0, 0                     \
-	}
-#define TEXT(level, opt, text)                                                                     \
-	{                                                                                          \
-#opt, level, opt, sizeof(text), text, 0, 0                                         \
-	}
-
-struct bytes8 {
-	unsigned char b[8];
-};
-
-static const struct opt sock_opts[] = {
-	INT(SOL_SOCKET, SO_DEBUG, 1),
-	INT(SOL_SOCKET, SO_REUSEADDR, 1),
-	INT(SOL_SOCKET, SO_REUSEPORT, 1),
-	INT(SOL_SOCKET, SO_DONTROUTE, 1),
-	INT(SOL_SOCKET, SO_BROADCAST, 1),
-	INT(SOL_SOCKET, SO_KEEPALIVE, 1),
-	INT(SOL_SOCKET, SO_OOBINLINE, 1),
-	INT(SOL_SOCKET, SO_NO_CHECK, 1),
-	INT(SOL_SOCKET, SO_PRIORITY, 5),
-	INT(SOL_SOCKET, SO_RCVLOWAT, 7),
-	INT(SOL_SOCKET, SO_MARK, 0x77),
-	INT(SOL_SOCKET, SO_RXQ_OVFL, 1),
-	INT(SOL_SOCKET, SO_PEEK_OFF, 0x10),
-	INT(SOL_SOCKET, SO_NOFCS, 1),
-	INT(SOL_SOCKET, SO_SELECT_ERR_QUEUE, 1),
-	INT(SOL_SOCKET, SO_BUSY_POLL, 50),
-	INT(SOL_SOCKET, 69 /* SO_PREFER_BUSY_POLL */, 1),
-	INT(SOL_SOCKET, SO_INCOMING_CPU, 1),
-	INT(SOL_SOCKET, SO_ZEROCOPY, 1),
-	INT(SOL_SOCKET, 75 /* SO_RCVMARK */, 1),
-	INT(SOL_SOCKET, 82 /* SO_RCVPRIORITY */, 1),
-	ANY(SOL_SOCKET, SO_LINGER, struct linger, {1, 9}),
-	ANY(SOL_SOCKET, SO_RCVTIMEO, struct timeval, {2, 500000}),
-	ANY(SOL_SOCKET, SO_SNDTIMEO, struct timeval, {3, 500000}),
-	ANY(SOL_SOCKET, SO_MAX_PACING_RATE, unsigned long, {10000000000}),
-	ANY(SOL_SOCKET, SO_TXTIME, struct bytes8, {{11, 0, 0, 0, 1, 0, 0, 0}}), /* CLOCK_TAI */
-	TEXT(SOL_SOCKET, SO_BINDTODEVICE, "lo"),
-};
 
 static const struct opt ip_opts[] = {
 	INT(IPPROTO_IP, IP_TOS, 0x10), INT(IPPROTO_IP, IP_TTL, 33), INT(IPPROTO_IP, IP_RECVOPTS, 1),
@@ -145,6 +81,11 @@ static const struct opt udp_opts[] = {
 	INT(IPPROTO_UDP, 104 /* UDP_GRO */, 1),
 };
 
+static const struct opt udplite_opts[] = {
+	INT(IPPROTO_UDP, 10 /* UDPLITE_SEND_CSCOV */, 20),
+	INT(IPPROTO_UDP, 11 /* UDPLITE_RECV_CSCOV */, 12),
+};
+
 static const struct opt raw_opts[] = {
 	INT(IPPROTO_IP, IP_HDRINCL, 1),
 	INT(IPPROTO_IP, IP_NODEFRAG, 1),
@@ -181,113 +122,6 @@ static const struct opt unix_opts[] = {
 	TOLD(SOL_SOCKET, 83 /* SO_PASSRIGHTS */, 0, -1),
 };
 
-#define SOCKETS_MAX 400
-
-struct value {
-	socklen_t len;
-	unsigned char bytes[256];
-};
-
-static struct {
-	int fd;
-	const struct opt *opt;
-	struct value was;
-} held[SOCKETS_MAX];
-static int n_held;
-
-static struct value told(int fd, const struct opt *o)
-{
-	struct value v = {.len = sizeof(v.bytes)};
-
-	CHECK(getsockopt(fd, o->level, o->opt, v.bytes, &v.len) == 0, "%s: %s", o->name,
-		strerror(errno));
-	return v;
-}
-
-/* The kernel has understood what was meant. */
-static void hold(int fd, const struct opt *o)
-{
-	int n;
-
-	CHECK(n_held < SOCKETS_MAX, "too many sockets");
-	held[n_held].fd = fd;
-	held[n_held].opt = o;
-	held[n_held].was = told(fd, o);
-	memcpy(&n, held[n_held].was.bytes, sizeof(n));
-	if (o->len == 4 && held[n_held].was.len == 4 && o->told)
-		CHECK(n == (o->told < 0 ? 0 : o->told), "%s: set to %d, told %d", o->name,
-			*(const int *)o->value, n);
-	else
-		CHECK(!memcmp(held[n_held].was.bytes, o->value, o->len), "%s is not what was set",
-			o->name);
-	n_held++;
-}
-
-/* Older kernels take some options that they do not tell. */
-static bool readable(int fd, const struct opt *o)
-{
-	struct value v = {.len = sizeof(v.bytes)};
-
-	return getsockopt(fd, o->level, o->opt, v.bytes, &v.len) == 0 || errno != ENOPROTOOPT;
-}
-
-/* Each in a socket of its own, where this kernel and this kind of socket have it. Return: how many. */
-static int hold_each(const struct opt *opts, size_t n, int family, int type, int protocol)
-{
-	int some = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		int fd = socket(family, type, protocol);
-
-		if (fd < 0)
-			return 0;
-		if (setsockopt(fd, opts[i].level, opts[i].opt, opts[i].value, opts[i].len) < 0) {
-			CHECK(errno == ENOPROTOOPT || errno == EOPNOTSUPP || errno == EINVAL,
-				"%s: %s", opts[i].name, strerror(errno));
-			close(fd);
-			continue;
-		}
-		if (!readable(fd, &opts[i])) {
-			close(fd);
-			continue;
-		}
-		hold(fd, &opts[i]);
-		some++;
-	}
-	return some;
-}
-
-/* All of them in one. */
-static void hold_all(const struct opt *opts, size_t n, int family, int type, int protocol)
-{
-	int fd = MUST(socket(family, type, protocol));
-	bool set[64] = {false};
-
-	for (size_t i = 0; i < n; i++)
-		set[i] =
-			setsockopt(fd, opts[i].level, opts[i].opt, opts[i].value, opts[i].len) == 0;
-	for (size_t i = 0; i < n; i++)
-		if (set[i] && readable(fd, &opts[i]))
-			hold(fd, &opts[i]);
-}
-
-#define COUNT(a) (sizeof(a) / sizeof(*(a)))
-
-static void wait_and_look(void)
-{
-	victim_ready();
-	victim_wait();
-	for (int i = 0; i < n_held; i++) {
-		struct value now = told(held[i].fd, held[i].opt);
-
-		CHECK(now.len == held[i].was.len && !memcmp(now.bytes, held[i].was.bytes, now.len),
-			"socket %d: %s: %u bytes %02x%02x%02x%02x, were %u bytes %02x%02x%02x%02x",
-			held[i].fd, held[i].opt->name, now.len, now.bytes[0], now.bytes[1],
-			now.bytes[2], now.bytes[3], held[i].was.len, held[i].was.bytes[0],
-			held[i].was.bytes[1], held[i].was.bytes[2], held[i].was.bytes[3]);
-	}
-}
-
 static void socket_level(void)
 {
 	CHECK(hold_each(sock_opts, COUNT(sock_opts), AF_INET, SOCK_DGRAM, 0) > 20, "too few");
@@ -321,6 +155,14 @@ static void udp_level(void)
 	CHECK(hold_each(udp_opts, COUNT(udp_opts), AF_INET, SOCK_DGRAM, 0) > 3, "too few");
 	if (inet_has_v6())
 		hold_each(udp_opts, COUNT(udp_opts), AF_INET6, SOCK_DGRAM, 0);
+	wait_and_look();
+}
+
+static void udplite_level(void)
+{
+	if (!hold_each(udplite_opts, COUNT(udplite_opts), AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE))
+		SKIP("no UDP-Lite");
+	hold_all(udplite_opts, COUNT(udplite_opts), AF_INET6, SOCK_DGRAM, IPPROTO_UDPLITE);
 	wait_and_look();
 }
 
@@ -365,141 +207,6 @@ static void unix_level(void)
 	wait_and_look();
 }
 
-static void tcp_level(void)
-{
-	hold_all(sock_opts, COUNT(sock_opts), AF_INET, SOCK_STREAM, 0);
-	hold_all(ip_opts, COUNT(ip_opts), AF_INET, SOCK_STREAM, 0);
-	if (inet_has_v6())
-		hold_all(ipv6_opts, COUNT(ipv6_opts), AF_INET6, SOCK_STREAM, 0);
-	wait_and_look();
-}
-
-#define SO_BUF_LOCK_NUMBER 72
-
-static void sizes(void)
-{
-	static const int wanted[] = {4096, 50001, 100000, 3000000};
-	int fd[4], grows = MUST(socket(AF_INET, SOCK_DGRAM, 0)), snd[4], rcv[4], lock, at;
-
-	for (int i = 0; i < 4; i++) {
-		fd[i] = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-		inet_set(fd[i], SOL_SOCKET, SO_SNDBUFFORCE, wanted[i]);
-		if (i)
-			inet_set(fd[i], SOL_SOCKET, SO_RCVBUFFORCE, wanted[3 - i]);
-		snd[i] = inet_get(fd[i], SOL_SOCKET, SO_SNDBUF);
-		rcv[i] = inet_get(fd[i], SOL_SOCKET, SO_RCVBUF);
-		CHECK(i == 0 || snd[i] == 2 * wanted[i], "the size was not taken");
-	}
-	inet_set(grows, SOL_SOCKET, SO_RCVBUF, 30000);
-	at = 0;
-	lock = setsockopt(grows, SOL_SOCKET, SO_BUF_LOCK_NUMBER, &at, sizeof(at));
-	victim_ready();
-	victim_wait();
-	for (int i = 0; i < 4; i++) {
-		CHECK(inet_get(fd[i], SOL_SOCKET, SO_SNDBUF) == snd[i],
-			"socket %d: SO_SNDBUF %d, was %d", i,
-			inet_get(fd[i], SOL_SOCKET, SO_SNDBUF), snd[i]);
-		CHECK(inet_get(fd[i], SOL_SOCKET, SO_RCVBUF) == rcv[i],
-			"socket %d: SO_RCVBUF %d, was %d", i,
-			inet_get(fd[i], SOL_SOCKET, SO_RCVBUF), rcv[i]);
-	}
-	CHECK(inet_get(grows, SOL_SOCKET, SO_RCVBUF) == 60000, "SO_RCVBUF: expected 60000, got %d",
-		inet_get(grows, SOL_SOCKET, SO_RCVBUF));
-	if (lock < 0)
-		return;
-	CHECK(inet_get(grows, SOL_SOCKET, SO_BUF_LOCK_NUMBER) == 0, "it may not grow any more");
-	CHECK(inet_get(fd[0], SOL_SOCKET, SO_BUF_LOCK_NUMBER) == 1, "another lock: %d",
-		inet_get(fd[0], SOL_SOCKET, SO_BUF_LOCK_NUMBER));
-	CHECK(inet_get(fd[1], SOL_SOCKET, SO_BUF_LOCK_NUMBER) == 3, "another lock: %d",
-		inet_get(fd[1], SOL_SOCKET, SO_BUF_LOCK_NUMBER));
-}
-
-static void stamps(void)
-{
-	static const int names[] = {
-		SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_OLD, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW};
-	int fd[6], was[6][4], tx = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-
-	for (int i = 0; i < 6; i++) {
-		fd[i] = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-		if (i < 4)
-			inet_set(fd[i], SOL_SOCKET, names[i], 1);
-		if (i >= 3)
-			inet_set(fd[i], SOL_SOCKET,
-				i == 5 ? SO_TIMESTAMPING_NEW : SO_TIMESTAMPING_OLD, tx);
-		for (int k = 0; k < 4; k++)
-			was[i][k] = inet_get(fd[i], SOL_SOCKET, names[k]);
-	}
-	CHECK(was[0][0] && was[1][1] && was[2][2], "a time stamp was not taken");
-	victim_ready();
-	victim_wait();
-	for (int i = 0; i < 6; i++) {
-		for (int k = 0; k < 4; k++)
-			CHECK(inet_get(fd[i], SOL_SOCKET, names[k]) == was[i][k],
-				"socket %d: time stamps %d: was %d", i, names[k], was[i][k]);
-		CHECK(inet_get(fd[i], SOL_SOCKET, SO_TIMESTAMPING_OLD) == (i >= 3 ? tx : 0),
-			"socket %d: SO_TIMESTAMPING is %#x", i,
-			inet_get(fd[i], SOL_SOCKET, SO_TIMESTAMPING_OLD));
-	}
-}
-
-/* What was sent just now may take a moment. */
-static ssize_t take(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	char buf[64];
-
-	poll(&p, 1, 2000);
-	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-}
-
-/* Lets in what is longer than 20 bytes with its header of 8. */
-static void filter(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
-		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 20, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0xffff),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-	struct sock_fprog p = {sizeof(code) / sizeof(*code), code};
-	int fd[3], none = 0;
-
-	for (int i = 0; i < 3; i++) {
-		fd[i] = inet_bound(SOCK_DGRAM, 0, "127.0.0.1", 0);
-		inet_connect(fd[i], "127.0.0.1", inet_port(fd[i]));
-		/* what is there before the filter is not asked by it */
-		CHECK(send(fd[i], "first", 5, 0) == 5, "send: %s", strerror(errno));
-		if (i)
-			MUST(setsockopt(fd[i], SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)));
-		if (i == 2)
-			inet_set(fd[i], SOL_SOCKET, SO_LOCK_FILTER, 1);
-	}
-	victim_ready();
-	victim_wait();
-	for (int i = 0; i < 3; i++) {
-		struct sock_filter got[8];
-		socklen_t n = 8;
-
-		CHECK(take(fd[i]) == 5, "the first is not there");
-		CHECK(send(fd[i], "short", 5, 0) == 5 &&
-				send(fd[i], "one that is long", 16, 0) == 16,
-			"send: %s", strerror(errno));
-		if (!i)
-			CHECK(take(fd[i]) == 5, "it has a filter now");
-		CHECK(take(fd[i]) == 16, "not the long one");
-		MUST(getsockopt(fd[i], SOL_SOCKET, SO_GET_FILTER, got, &n));
-		CHECK(n == (i ? 4 : 0) && (!i || !memcmp(got, code, sizeof(code))),
-			"socket %d: another filter, of %u instructions", i, n);
-		CHECK(inet_get(fd[i], SOL_SOCKET, SO_LOCK_FILTER) == (i == 2),
-			"socket %d: the lock", i);
-	}
-	CHECK(setsockopt(fd[2], SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) == -1 &&
-			errno == EPERM,
-		"a locked filter comes off");
-	MUST(setsockopt(fd[1], SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)));
-}
-
 int main(int argc, char **argv)
 {
 	static const struct victim_case cases[] = {
@@ -507,14 +214,11 @@ int main(int argc, char **argv)
 		{"ip", ip_level},
 		{"ipv6", ipv6_level},
 		{"udp", udp_level},
+		{"udplite", udplite_level},
 		{"raw", raw_level},
 		{"packet", packet_level},
 		{"netlink", netlink_level},
 		{"unix", unix_level},
-		{"tcp", tcp_level},
-		{"sizes", sizes},
-		{"stamps", stamps},
-		{"filter", filter},
 	};
 
 	return victim_cases(argc, argv, cases, COUNT(cases));
