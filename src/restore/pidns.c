@@ -50,8 +50,10 @@ static int fail_enter(struct pidns *ns, const char *call, int err)
 			"run as root: --pidns takes CAP_SYS_ADMIN", "a pid namespace for the tree");
 	if (err == ENOSPC)
 		return op_fail(ns->op, CKPT_E_SPACE, err, call,
-			"raise the sysctl user.max_pid_namespaces or user.max_mnt_namespaces; deeper "
-			"than 32 they can't be nested",
+			str_eq(call, "unshare(CLONE_NEWNS)")
+				? "raise the sysctl user.max_mnt_namespaces"
+				: "raise the sysctl user.max_pid_namespaces; deeper than 32 they "
+				  "can't be nested",
 			"a pid namespace for the tree");
 	if (err == EINVAL && str_eq(call, "mount(MS_SLAVE)"))
 		return op_fail(ns->op, CKPT_E_CONFLICT, err, call,

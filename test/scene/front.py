@@ -147,10 +147,17 @@ class Job:
             raise Failure(f"the job: expected {want}, got {status_text(status)}")
 
 
-def job_control(s):
-    job = Job(s)
-    wait_for("the restored program", 20, lambda: os.path.exists(s.file("pidfile")) and
-             os.path.getsize(s.file("pidfile")) > 0)
+def read_pidfile(s):
+    """The pid of what is restored, as soon as it is."""
+    path = s.file("pidfile")
+    wait_for("the restored program", 20, lambda: os.path.exists(path) and os.path.getsize(path) > 0)
+    with open(path, encoding="ascii") as f:
+        return int(f.read())
+
+
+def job_control(s, *more):
+    job = Job(s, [CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile"), *more])
+    s.pid = read_pidfile(s)
     time.sleep(0.1)
     job.key(b"\x03")
     expect(s, "INT")
