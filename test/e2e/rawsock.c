@@ -42,7 +42,8 @@ static void raw(void)
 	char buf[2000];
 	ssize_t got = -1;
 
-	snprintf(own, sizeof(own), "127.%d.%d.%d", 64 + (mark >> 16), mark >> 8 & 255, mark & 255);
+	snprintf(own, sizeof(own), "127.%d.%d.%d", 64 + (mark >> 16 & 63), mark >> 8 & 255,
+		mark & 255);
 	snprintf(stranger, sizeof(stranger), "127.0.%d.%d", mark >> 8 & 255, mark & 255);
 	lo = inet_of(own, 0);
 	fd[n++] = inet_bound(SOCK_RAW, PROTOCOL, own, 1);
