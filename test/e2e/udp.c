@@ -1,5 +1,5 @@
 /*
- * e2e: args: plain queue queue6 empty wildcard multicast reuseport lite shut gro many
+ * e2e: args: plain queue queue6 empty seen wildcard multicast reuseport lite shut gro many
  * e2e: no again,late,faults for empty: an empty datagram that was peeked at is hidden from the next dump
  *
  * Holds: plain: UDP sockets that are new, bound to an address, to any, connected, connected from any
@@ -162,6 +162,28 @@ static void empty(void)
 	expect_datagram(to, "x", 1, "127.0.0.1", inet_port(a));
 	expect_datagram(to, "", 0, "127.0.0.1", inet_port(a));
 	expect_empty(to);
+}
+
+/* The program has looked at the first itself, from which on the kernel passes it over. */
+static void seen(void)
+{
+	int a = inet_bound(SOCK_DGRAM, 0, "127.0.0.1", 0), to[2];
+
+	for (int i = 0; i < 2; i++) {
+		to[i] = inet_bound(SOCK_DGRAM, 0, "127.0.0.1", 0);
+		send_to(a, "", 0, "127.0.0.1", inet_port(to[i]));
+		if (i)
+			send_to(a, "x", 1, "127.0.0.1", inet_port(to[i]));
+		CHECK(recv(to[i], (char[1]){0}, 1, MSG_PEEK) == 0, "it is not empty");
+	}
+	victim_ready();
+	victim_wait();
+	for (int i = 0; i < 2; i++) {
+		expect_datagram(to[i], "", 0, "127.0.0.1", inet_port(a));
+		if (i)
+			expect_datagram(to[i], "x", 1, "127.0.0.1", inet_port(a));
+		expect_empty(to[i]);
+	}
 }
 
 struct told {
@@ -457,6 +479,7 @@ int main(int argc, char **argv)
 		{"queue", queue},
 		{"queue6", queue6},
 		{"empty", empty},
+		{"seen", seen},
 		{"wildcard", wildcard},
 		{"multicast", multicast},
 		{"reuseport", reuseport},

@@ -2,8 +2,8 @@
  * inet_queue.c - datagrams that wait in the queue of a UDP socket.
  *
  * They are looked at with MSG_PEEK, which goes from one to the next while SO_PEEK_OFF is set (Linux >= 4.10
- * for UDP); it is put back at once, even if we are killed meanwhile. An empty one is passed over when it has been peeked at before, so a
- * second dump does not see it. With each comes what the program itself would be told: to which address
+ * for UDP); it is put back at once, even if we are killed meanwhile. An empty one that has been peeked at before
+ * is passed over then, so behind the first a second dump does not see it. With each comes what the program itself would be told: to which address
  * it was sent, time to live, type of service. They come back by arriving again (kernel/udp_packet.h). What is
  * lost is told: a datagram to a group or by broadcast, which others would get as well, one of a link-local
  * sender, whose interface would be another, and what a socket that is bound to a device can't be sent.
@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "kernel/apart.h"
@@ -142,36 +143,45 @@ struct reading {
 	Ckpt__Inet *m;
 };
 
-static int read_all(int fd, Ckpt__Inet *m)
+static int read_one(int fd, Ckpt__Inet *m, size_t *cap, uint8_t *buf)
 {
-	_cleanup_free_ uint8_t *buf = malloc(DATAGRAM_MAX);
 	uint8_t control[CONTROL_MAX] __attribute__((aligned(8)));
+	struct iovec iov = {buf, DATAGRAM_MAX};
+	union inet_addr from;
+	struct msghdr h;
+	ssize_t n = peek(fd, &h, &iov, &from, control);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n > DATAGRAM_MAX ? -EMSGSIZE : add_message(m, cap, &h, buf, (size_t)n);
+}
+
+/* @hidden: the first one has no bytes: found by a look from no position alone, and by no other then */
+static int read_all(int fd, bool hidden, Ckpt__Inet *m)
+{
+	int none = -1, start = 0;
+	_cleanup_free_ uint8_t *buf = malloc(DATAGRAM_MAX);
 	size_t cap = 0;
 	int r = buf ? 0 : -ENOMEM;
 
-	while (r == 0) {
-		struct iovec iov = {buf, DATAGRAM_MAX};
-		union inet_addr from;
-		struct msghdr h;
-		ssize_t n = peek(fd, &h, &iov, &from, control);
-
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		r = (size_t)n > DATAGRAM_MAX ? -EMSGSIZE : add_message(m, &cap, &h, buf, n);
-	}
-	return r;
+	if (hidden && setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &none, sizeof(none)) == 0 && r == 0)
+		r = read_one(fd, m, &cap, buf);
+	if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof(start)) < 0)
+		r = -errno;
+	while (r == 0)
+		r = read_one(fd, m, &cap, buf);
+	return r == -EAGAIN ? 0 : r;
 }
 
 static int read_and_put_back(void *arg)
 {
 	const struct reading *q = arg;
-	int fd = q->fd, was = -1, first = 0, r;
+	int fd = q->fd, was = -1, bytes = -1, r;
 	socklen_t len = sizeof(was);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, &len) < 0 ||
-		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &first, sizeof(first)) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, &len) < 0)
 		return -errno;
-	r = read_all(fd, q->m);
+	r = read_all(fd, ioctl(fd, FIONREAD, &bytes) == 0 && !bytes, q->m);
 	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, sizeof(was)) < 0 && r == 0)
 		r = -errno;
 	return r;
