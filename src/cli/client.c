@@ -5,12 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "kernel/sock.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 
@@ -29,21 +28,11 @@ static int fail(
 
 static int connect_to(const char *path, struct ckpt_error *err)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	size_t len = strlen(path);
+	int fd = sock_unix_connect(path);
 
-	if (fd < 0)
-		return fail(err, path, "socket", errno, NULL);
-	if (len >= sizeof(a.sun_path))
-		return fail(err, path, "connect", ENAMETOOLONG, NULL);
-	memcpy(a.sun_path, path, len);
-	if (*path == '@')
-		a.sun_path[0] = '\0';
-	if (connect(fd, (const void *)&a,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (*path != '@'))) < 0)
-		return fail(err, path, "connect", errno, "is 'ckpt serve' running there?");
-	return TAKE_FD(fd);
+	return fd < 0 ? fail(err, path, "connect", -fd,
+				fd == -ENAMETOOLONG ? NULL : "is 'ckpt serve' running there?")
+		      : fd;
 }
 
 static int send_request(int fd, json_t *request, const int *fds, size_t n_fds)

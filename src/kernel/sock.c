@@ -96,3 +96,29 @@ uint64_t sock_own_netns(void)
 
 	return fd < 0 ? 0 : netns_of(fd);
 }
+
+int sock_unix_address(const char *name, struct sockaddr_un *ret, socklen_t *ret_len)
+{
+	size_t len = strlen(name);
+
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (len >= sizeof(ret->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(ret->sun_path, name, len);
+	if (*name == '@')
+		ret->sun_path[0] = '\0';
+	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (*name != '@'));
+	return 0;
+}
+
+int sock_unix_connect(const char *name)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un a;
+	socklen_t len = 0;
+	int r = fd < 0 ? -errno : sock_unix_address(name, &a, &len);
+
+	if (r == 0 && connect(fd, (const void *)&a, len) < 0)
+		r = -errno;
+	return r < 0 ? r : TAKE_FD(fd);
+}

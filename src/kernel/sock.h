@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 /* What a socket is. */
 struct sock_look {
@@ -48,5 +50,16 @@ static inline bool sock_foreign(const struct sock_look *s, uint64_t own)
 {
 	return s->netns && own && s->netns != own;
 }
+
+/**
+ * sock_unix_address() - the address of a unix socket as users name it
+ * @name: a path, or '@' and an abstract name
+ * Return: 0; -ENAMETOOLONG.
+ * Source: unix(7); an abstract name is as long as the address says, and has no NUL at its end.
+ */
+int sock_unix_address(const char *name, struct sockaddr_un *ret, socklen_t *ret_len);
+
+/** sock_unix_connect() - a stream socket connected there. Return: owned by the caller; -ENAMETOOLONG; -errno */
+int sock_unix_connect(const char *name);
 
 #endif

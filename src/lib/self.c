@@ -16,7 +16,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -32,6 +30,7 @@
 
 #include "ckpt.h"
 #include "image/image.h"
+#include "kernel/sock.h"
 #include "lib/callbacks.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -109,23 +108,6 @@ static int session_start(const char *command)
 	}
 	munmap(s.stack, (size_t)2 * SPAWN_STACK);
 	return r < 0 ? r : ends[0];
-}
-
-static int service_connect(const char *path)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	size_t len = strlen(path);
-
-	if (fd < 0)
-		return -errno;
-	if (len >= sizeof(a.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(a.sun_path, path, len);
-	if (*path == '@')
-		a.sun_path[0] = '\0';
-	len += offsetof(struct sockaddr_un, sun_path) + (*path != '@');
-	return connect(fd, (const void *)&a, (socklen_t)len) < 0 ? -errno : TAKE_FD(fd);
 }
 
 /* ------------------------------------------------------------------ the request, and the answer */
@@ -224,7 +206,7 @@ static int64_t take(const struct ckpt_self *o, uint64_t crid, const struct place
 {
 	const char *path = o->socket ? o->socket : secure_getenv("CKPT_SOCKET");
 	const char *command = o->command ? o->command : "ckpt";
-	_cleanup_close_ int fd = path ? service_connect(path) : session_start(command);
+	_cleanup_close_ int fd = path ? sock_unix_connect(path) : session_start(command);
 	int r;
 
 	if (fd < 0)

@@ -8,16 +8,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/sock.h"
 #include "serve/rights.h"
 #include "serve/serve.h"
 #include "util/cleanup.h"
@@ -43,45 +42,33 @@ struct server {
 
 /* ------------------------------------------------------------------ the socket */
 
-static int address(
-	struct ckpt_op *op, const char *path, struct sockaddr_un *ret, socklen_t *ret_len)
-{
-	size_t len = strlen(path);
-
-	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (len >= sizeof(ret->sun_path))
-		return op_fail(op, CKPT_E_USAGE, ENAMETOOLONG, "bind", "choose a shorter name",
-			"socket %s", path);
-	memcpy(ret->sun_path, path, len);
-	if (*path == '@')
-		ret->sun_path[0] = '\0';
-	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (*path != '@'));
-	return 0;
-}
-
 /* The socket of a server that is not there any more: nobody answers. */
-static bool is_left_over(const struct sockaddr_un *a, socklen_t len)
+static bool is_left_over(const char *path)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct stat st;
+	int fd;
 
-	return lstat(a->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && fd >= 0 &&
-	       connect(fd, (const void *)a, len) < 0 && errno == ECONNREFUSED;
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = sock_unix_connect(path);
+	fd_close(fd);
+	return fd == -ECONNREFUSED;
 }
 
 static int listen_at(struct server *s, const char *path)
 {
 	struct sockaddr_un a;
 	socklen_t len = 0;
-	int r = address(s->op, path, &a, &len);
+	int r = sock_unix_address(path, &a, &len);
 	mode_t mask;
 
 	if (r < 0)
-		return r;
+		return op_fail(s->op, CKPT_E_USAGE, -r, "bind", "choose a shorter name",
+			"socket %s", path);
 	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->listener < 0)
 		return op_fail_errno(s->op, errno, "socket", "socket %s", path);
-	if (*path != '@' && is_left_over(&a, len))
+	if (*path != '@' && is_left_over(path))
 		unlink(path);
 	mask = umask(geteuid() ? 0177 : 0111); /* a user's own service is that user's */
 	r = bind(s->listener, (const void *)&a, len) < 0 ? -errno : 0;
