@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -75,6 +76,24 @@ static inline int pidfd_signal(int pidfd, int sig, const siginfo_t *info)
 static inline int pidfd_free_memory(int pidfd)
 {
 	return syscall(SYS_process_mrelease, pidfd, 0) < 0 ? -errno : 0;
+}
+
+/**
+ * pidfd_exit_status() - how a process has ended, whoever its parent is
+ * @ret: as of wait(2); untouched on failure
+ * Return: 0; -EAGAIN it has not been waited for; -ENOTTY, -EINVAL before Linux 6.15; -errno.
+ * Source: ioctl PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux fs/pidfs.c.
+ */
+static inline int pidfd_exit_status(int pidfd, int *ret)
+{
+	struct pidfd_info_ckpt info = {.mask = PIDFD_INFO_EXIT};
+
+	if (ioctl(pidfd, PIDFD_GET_INFO, &info) < 0)
+		return -errno;
+	if (!(info.mask & PIDFD_INFO_EXIT))
+		return -EAGAIN;
+	*ret = info.exit_code;
+	return 0;
 }
 
 #endif

@@ -33,6 +33,19 @@
 #define SYS_mseal 462 /* 6.10 */
 #endif
 
+/* ioctl(2) of a pidfd; what is known of the process's end: 6.15 */
+struct pidfd_info_ckpt {
+	uint64_t mask, cgroupid;
+	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+	int32_t exit_code;
+};
+#ifndef PIDFD_GET_INFO
+#define PIDFD_GET_INFO _IOWR(0xFF, 11, struct pidfd_info_ckpt)
+#endif
+#ifndef PIDFD_INFO_EXIT
+#define PIDFD_INFO_EXIT (1UL << 3)
+#endif
+
 /* madvise(2) */
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* 6.13 */

@@ -64,8 +64,7 @@ json_t *dump_json(const struct ckpt_dump_req *req, const struct ckpt_dump_result
 						      : CKPT_TARGET_GONE));
 }
 
-/* How a program has ended. */
-static void add_status(json_t *o, int wait_status)
+void json_add_status(json_t *o, int wait_status)
 {
 	if (WIFEXITED(wait_status))
 		json_object_set_new(o, "exit_code", json_integer(WEXITSTATUS(wait_status)));
@@ -93,7 +92,7 @@ json_t *restore_json(const struct ckpt_restore_req *req, const struct ckpt_resto
 	if (r->n_pids)
 		json_object_set_new(o, "pids", outer_pids(r));
 	if (!req->detach)
-		add_status(o, r->exit_status);
+		json_add_status(o, r->exit_status);
 	return o;
 }
 
@@ -183,6 +182,6 @@ json_t *run_json(const struct ckpt_run_result *r)
 	json_t *o = json_pack("{s:I, s:I}", "checkpoints", (json_int_t)r->checkpoints, "restarts",
 		(json_int_t)r->restarts);
 
-	add_status(o, r->exit_status);
+	json_add_status(o, r->exit_status);
 	return o;
 }

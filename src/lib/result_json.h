@@ -11,6 +11,9 @@
 
 #include "ckpt.h"
 
+/** json_add_status() - how a program has ended: exit_code or signal, of a status as of wait(2) */
+void json_add_status(json_t *o, int wait_status);
+
 /** json_text() - a string, also where it is no UTF-8: each wrong byte becomes "\\xHH"; NULL gives null */
 json_t *json_text(const char *text);
 

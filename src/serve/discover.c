@@ -25,8 +25,8 @@ static const struct {
 	{"cancel", "ends an operation that this connection has begun; its reply is then an error",
 		"object", {{"id", "string", "of the request", true}}},
 	{"wait",
-		"answers when a process has ended; with its exit_code or signal where this connection has "
-		"restored it and did not detach it",
+		"answers when a process has ended; with its exit_code or signal where it is of the caller's user, or "
+		"the caller is root, and the kernel still tells it (6.15 or newer always)",
 		"object", {{"pid", "integer", "the process", true}}},
 	{"command",
 		"runs a command as the command line would; the descriptors that come along are its standard "

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from harness import CKPT, HERE, Failure, proc_state, wait_for
+from harness import CKPT, HERE, Failure, no_children, proc_state, wait_for
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib"))
 from ckpt_client import Client, Error  # noqa: E402
@@ -231,6 +231,62 @@ def scene_serve_detached(s):
         os.unlink(s.file("ready"))
 
 
+def scene_serve_wait(s):
+    """A wait is told how a process ended, whoever has restored it, where that is the caller's business."""
+    for detach in False, True:
+        s.begin(COUNTER)
+        with Service(s) as service, service.client() as c, service.client() as other:
+            c.dump(pid=s.pid, dir=s.image, force=True)
+            s.reap_in_time()
+            c.restore(dir=s.image, detach=detach)
+            waiting = [client.begin("wait", pid=s.pid) for client in (c, other, other)]
+            user = subprocess.Popen(["/usr/bin/python3", "-c", ASK_WAIT % (CONTRIB, service.path, s.pid)], cwd="/",
+                                    stdout=subprocess.PIPE, preexec_fn=as_user(54321))
+            user.stdout.readline()
+            os.kill(s.pid, signal.SIGRTMAX - 1)
+            wait_for("its end", 10, lambda: proc_state(s.pid) in (None, "Z"))
+            no_children()  # the parent of what was restored detached
+            want = {"pid": s.pid, "exit_code": 7}
+            for client, number in zip((c, other, other), waiting):
+                got = client.finish(number)
+                expect({k: got[k] for k in ("pid", "exit_code") if k in got}, want, f"the answer, detach={detach}")
+            expect(json.loads(user.stdout.read()), {"pid": s.pid}, "what another user is told")
+            user.wait()
+            fails(OPERATION - TARGET, c.wait, "no such process", pid=4194304)
+            for bad in 0, -1, 2 ** 32 + 1, "1", None:
+                fails(PARAMS, c.wait, "pid", pid=bad)
+        os.unlink(s.file("ready"))
+
+
+def scene_serve_restore_cut(s):
+    """A restore whose caller goes away in the middle leaves all of the tree, or nothing of it."""
+    rng = random.Random(int(os.environ.get("CKPT_SEED", "1")))
+    s.begin(TREE)
+    tree = [int(n) for n in open(s.file("tree"), encoding="ascii").read().split()]
+    with Service(s) as service:
+        with service.client() as c:
+            c.dump(pid=s.pid, dir=s.image)
+        wait_for("the tree to die", 10, lambda: all(proc_state(p) in (None, "Z") for p in tree))
+        s.reap_in_time()
+        no_children()
+        for n in range(8):
+            c = service.client()
+            c.begin("restore", dir=s.image)
+            time.sleep(rng.random() * (0.02 if n < 4 else 0.1))
+            c.close()
+            wait_for("the end of its worker", 10, lambda: not others_than(service.proc.pid, tree))
+            alive = [p for p in tree if proc_state(p) not in (None, "Z")]
+            if alive and alive != tree:
+                raise Failure(f"of the tree {tree} only {alive} are left")
+            if alive:
+                before = os.stat(s.file("count")).st_mtime_ns
+                wait_for("the tree to run", 10, lambda b=before: os.stat(s.file("count")).st_mtime_ns > b)
+                for p in tree:
+                    os.kill(p, signal.SIGKILL)
+                wait_for("the tree to die", 10, lambda: all(proc_state(p) in (None, "Z") for p in tree))
+                no_children()
+
+
 # 600 MiB that take a while to be saved.
 LARGE = """
 block = bytearray(os.urandom(1 << 20)) * 600
@@ -249,6 +305,7 @@ def scene_serve_cancel(s):
             c.begin("dump", pid=s.pid, dir=s.image)
             time.sleep(0.05)
         with service.client() as c:
+            wait_for("the end of that dump", 10, lambda: len(others_than(service.proc.pid, ())) <= 1)  # the session of this one
             begun = c.begin("dump", pid=s.pid, dir=s.image)
             time.sleep(0.02)
             c.begin("cancel", id=begun)
@@ -256,6 +313,54 @@ def scene_serve_cancel(s):
             counts_on(s)
             wait_for("no image", 10, lambda: not os.path.exists(s.image) or not os.listdir(s.image))
             c.dump(pid=s.pid, dir=s.image, leave_running=True)
+
+
+CONTRIB = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
+ASK_WAIT = """
+import json, sys
+sys.path.insert(0, %r)
+from ckpt_client import Client
+with Client(%r, timeout=30) as c:
+    begun = c.begin("wait", pid=%d)
+    print("begun", c.ping(), flush=True)
+    print(json.dumps(c.finish(begun)))
+"""
+
+# Three processes, one of which counts.
+TREE = """
+import time
+def count():
+    n = 0
+    while True:
+        n += 1
+        with open("count", "w") as f:
+            f.write(str(n))
+        time.sleep(0.005)
+block = bytearray(os.urandom(1 << 20)) * 60
+pids = [os.getpid()]
+for child in (count, lambda: time.sleep(1000)):
+    pid = os.fork()
+    if pid == 0:
+        child()
+    pids.append(pid)
+with open("tree", "w") as f:
+    f.write(" ".join(map(str, pids)))
+with open("ready", "w"):
+    pass
+while True:
+    time.sleep(1)
+"""
+
+
+def others_than(pid, tree):
+    """The descendants of a process that are not of the tree: sessions and workers."""
+    out = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, check=False, text=True).stdout
+    rows = [(int(r[0]), int(r[1])) for r in (line.split() for line in out.splitlines()) if not r[2].startswith("Z")]
+    found, grown = {pid}, True
+    while grown:
+        more = {p for p, parent in rows if parent in found and p not in tree} - found
+        found, grown = found | more, bool(more)
+    return found - {pid}
 
 
 def as_user(uid):
@@ -391,6 +496,48 @@ def scene_serve_garbage(s):
             out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(service.proc.pid)], stdout=subprocess.PIPE, check=False)
             return not out.stdout.split()
         wait_for("all sessions to end", 20, alone)
+
+
+CROWD = """
+import socket
+all = []
+for n in range(80):
+    c = socket.socket(socket.AF_UNIX)
+    c.settimeout(10)
+    c.connect("\\0%s")
+    all.append(c)
+    try:
+        c.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\\n')
+        if b"pong" not in c.recv(100):
+            break
+    except OSError:
+        break
+print(n, flush=True)
+input()
+"""
+
+
+def scene_serve_crowd(s):
+    """A user who opens all connections that it can get takes none from others; they come back when it goes."""
+    def crowd(uid):
+        p = subprocess.Popen(["/usr/bin/python3", "-c", CROWD % service.path[1:]], stdin=subprocess.PIPE, cwd="/",
+                             stdout=subprocess.PIPE, preexec_fn=as_user(uid))
+        return p, int(p.stdout.readline())
+    with Service(s) as service:
+        one, n = crowd(54321)
+        expect(n, 64, "the connections of one user")
+        two, n = crowd(54322)
+        expect(n, 64, "the connections of another")
+        with service.client() as c:
+            expect(c.ping(), "pong", "the answer to root")
+        for p in one, two:
+            p.communicate(b"\n")
+
+        def free():
+            p, got = crowd(54321)
+            p.communicate(b"\n")
+            return got == 64
+        wait_for("the connections to be free again", 10, free)
 
 
 IDLE = "import time\nwhile True:\n    time.sleep(0.01)\n"
