@@ -20,6 +20,8 @@
  *
  *			meta nfproto ipv4 meta l4proto tcp ip daddr A tcp dport P tcp flags & (syn | ack) == syn drop
  *
+ * or, if the whole of it is locked, that without the flags, and in chain out the same for the other direction.
+ *
  * A connection stands in a set as the side that is locked sees it: its own address first.
  */
 #include "kernel/netlock.h"
@@ -293,9 +295,18 @@ static void first_in(struct nl_msg *m, uint32_t base, uint32_t offset, uint32_t 
 	payload(m, &reg, base, offset, len);
 }
 
-static void listener(struct nft_batch *b, const char *name, const struct netlock_conn *c)
+static void begins(struct nl_msg *m)
 {
-	static const uint8_t any[16], syn = TH_SYN;
+	static const uint8_t syn = TH_SYN;
+
+	first_in(m, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, 1);
+	masked(m, TH_SYN | TH_ACK);
+	is(m, &syn, sizeof(syn));
+}
+
+static void listener(struct nft_batch *b, const char *name, const struct netlock_conn *c, bool out)
+{
+	static const uint8_t any[16];
 	const struct family *f = &families[c->family == AF_INET6];
 	struct nl_msg *m =
 		nft_msg(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_INET, MSG_ROOM);
@@ -304,19 +315,18 @@ static void listener(struct nft_batch *b, const char *name, const struct netlock
 	if (!m)
 		return;
 	nla_put_string(m, NFTA_RULE_TABLE, name);
-	nla_put_string(m, NFTA_RULE_CHAIN, "in");
+	nla_put_string(m, NFTA_RULE_CHAIN, out ? "out" : "in");
 	list = nla_nest_start(m, NFTA_RULE_EXPRESSIONS);
 	if (memcmp(c->local, any, f->addr_len) != 0) {
 		meta_is(m, NFT_META_NFPROTO, (uint8_t)f->nfproto);
-		first_in(m, NFT_PAYLOAD_NETWORK_HEADER, f->daddr, f->addr_len);
+		first_in(m, NFT_PAYLOAD_NETWORK_HEADER, out ? f->saddr : f->daddr, f->addr_len);
 		is(m, c->local, f->addr_len);
 	}
 	meta_is(m, NFT_META_L4PROTO, IPPROTO_TCP);
-	first_in(m, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+	first_in(m, NFT_PAYLOAD_TRANSPORT_HEADER, out ? 0 : 2, 2);
 	is(m, &c->local_port, sizeof(c->local_port));
-	first_in(m, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, 1);
-	masked(m, TH_SYN | TH_ACK);
-	is(m, &syn, sizeof(syn));
+	if (!c->whole)
+		begins(m);
 	verdict(m, NF_DROP);
 	nla_nest_end(m, list);
 }
@@ -405,8 +415,11 @@ void netlock_build(struct nft_batch *b, const struct netlock_table *t, const str
 		rule(b, t->name, f, id, true);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (!v[i].peer_port)
-			listener(b, t->name, &v[i]);
+		if (!v[i].peer_port) {
+			listener(b, t->name, &v[i], false);
+			if (v[i].whole)
+				listener(b, t->name, &v[i], true);
+		}
 	nft_end(b);
 }
 

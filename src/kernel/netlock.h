@@ -19,12 +19,13 @@
 
 /*
  * A connection, as packets have it. Without a peer (port 0) a socket that listens: packets that begin
- * a connection with it are lost; an address of zeros is any.
+ * a connection with it are lost, or all to and from its port; an address of zeros is any.
  */
 struct netlock_conn {
 	int family; /* AF_INET or AF_INET6; AF_INET also where an AF_INET6 socket speaks IPv4 */
 	uint8_t local[16], peer[16];
 	uint16_t local_port, peer_port; /* network order */
+	bool whole;                     /* of a socket that listens: all packets */
 };
 
 /*

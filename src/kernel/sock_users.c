@@ -59,7 +59,14 @@ size_t sock_users_of(pid_t pid, struct sock_user *v, size_t n)
 	return found;
 }
 
-int sock_users(struct sock_user *v, size_t n)
+static int by_pid(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int sock_users_but(struct sock_user *v, size_t n, const pid_t *but, size_t n_but)
 {
 	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_free_ int *pids = NULL;
@@ -69,6 +76,12 @@ int sock_users(struct sock_user *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		v[i].pid = 0;
 	for (size_t i = 0; r == 0 && left && i < n_pids; i++)
-		left -= sock_users_of(pids[i], v, n);
+		if (!n_but || !bsearch(&pids[i], but, n_but, sizeof(*but), by_pid))
+			left -= sock_users_of(pids[i], v, n);
 	return r;
+}
+
+int sock_users(struct sock_user *v, size_t n)
+{
+	return sock_users_but(v, n, NULL, 0);
 }

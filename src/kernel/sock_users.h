@@ -24,6 +24,9 @@ struct sock_user {
  */
 int sock_users(struct sock_user *v, size_t n);
 
+/** sock_users_but() - the same, but nobody of some processes is looked at. @pids: ascending */
+int sock_users_but(struct sock_user *v, size_t n, const pid_t *pids, size_t n_pids);
+
 /** sock_users_of() - the same in one process. Return: how many more it has. */
 size_t sock_users_of(pid_t pid, struct sock_user *v, size_t n);
 

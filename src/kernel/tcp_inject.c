@@ -16,12 +16,15 @@
 
 #include "kernel/netlock.h"
 #include "util/cleanup.h"
+#include "util/vec.h"
 
 #ifndef IPV6_HDRINCL
 #define IPV6_HDRINCL 36
 #endif
 
-#define HOPS 64
+/* A socket may want packets that nobody has forwarded (IP_MINTTL). */
+#define HOPS        255
+#define OPTIONS_MAX 40
 
 int tcp_inject_open(int family)
 {
@@ -46,10 +49,15 @@ static uint32_t sum_of(const void *p, size_t len)
 
 	for (size_t i = 0; i + 1 < len; i += 2)
 		sum += (uint32_t)b[i] << 8 | b[i + 1];
-	return sum;
+	return len % 2 ? sum + ((uint32_t)b[len - 1] << 8) : sum;
 }
 
-/* @sum: of the addresses */
+static size_t segment_len(const struct tcp_segment *s)
+{
+	return sizeof(struct tcphdr) + s->options_len + s->len;
+}
+
+/* An urgent pointer of 0 is the first byte for either reading of the standard (tcp_stdurg). @sum: of the addresses */
 static struct tcphdr header_of(
 	const struct tcp_segment *s, uint32_t sum, in_port_t from, in_port_t to)
 {
@@ -57,20 +65,28 @@ static struct tcphdr header_of(
 		.th_dport = to,
 		.th_seq = htonl(s->seq),
 		.th_ack = htonl(s->ack),
-		.th_off = sizeof(h) / 4,
-		.th_flags = TH_ACK | (s->fin ? TH_FIN : 0) | (s->rst ? TH_RST : 0),
+		.th_off = (uint8_t)((sizeof(h) + s->options_len) / 4) & 15,
+		.th_flags = (s->syn ? TH_SYN : TH_ACK) | (s->fin ? TH_FIN : 0) |
+			    (s->rst ? TH_RST : 0) | (s->urg ? TH_URG : 0),
 		.th_win = htons(s->window)};
 
-	sum += IPPROTO_TCP + sizeof(h) + sum_of(&h, sizeof(h));
+	sum += IPPROTO_TCP + (uint32_t)segment_len(s) + sum_of(&h, sizeof(h)) +
+	       sum_of(s->options, s->options_len) + sum_of(s->data, s->len);
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
 	h.th_sum = htons((uint16_t)~sum);
 	return h;
 }
 
-static int send_packet(int fd, const void *p, size_t len, const void *to, socklen_t to_len)
+/* @p: both headers */
+static int send_packet(
+	int fd, const struct tcp_segment *s, void *p, size_t len, void *to, socklen_t to_len)
 {
-	return sendto(fd, p, len, MSG_DONTWAIT, to, to_len) < 0 ? -errno : 0;
+	struct iovec iov[] = {
+		{p, len}, {(void *)s->options, s->options_len}, {(void *)s->data, s->len}};
+	struct msghdr m = {.msg_name = to, .msg_namelen = to_len, .msg_iov = iov, .msg_iovlen = 3};
+
+	return sendmsg(fd, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 static int inject4(int fd, const struct tcp_segment *s)
@@ -82,7 +98,7 @@ static int inject4(int fd, const struct tcp_segment *s)
 		struct tcphdr tcp;
 	} p = {.ip = {.ip_v = 4,
 		       .ip_hl = sizeof(p.ip) / 4,
-		       .ip_len = htons(sizeof(p)),
+		       .ip_len = htons((uint16_t)(sizeof(p.ip) + segment_len(s))),
 		       .ip_off = htons(IP_DF),
 		       .ip_ttl = HOPS,
 		       .ip_p = IPPROTO_TCP,
@@ -91,7 +107,7 @@ static int inject4(int fd, const struct tcp_segment *s)
 
 	p.tcp = header_of(s, sum_of(&from->sin_addr, 4) + sum_of(&to->sin_addr, 4), from->sin_port,
 		to->sin_port);
-	return send_packet(fd, &p, sizeof(p), &dst, sizeof(dst));
+	return send_packet(fd, s, &p, sizeof(p), &dst, sizeof(dst));
 }
 
 static int inject6(int fd, const struct tcp_segment *s)
@@ -106,15 +122,57 @@ static int inject6(int fd, const struct tcp_segment *s)
 	} p = {.ip = {.ip6_src = from->sin6_addr, .ip6_dst = to->sin6_addr}};
 
 	p.ip.ip6_vfc = 6 << 4;
-	p.ip.ip6_plen = htons(sizeof(p.tcp));
+	p.ip.ip6_plen = htons((uint16_t)segment_len(s));
 	p.ip.ip6_nxt = IPPROTO_TCP;
 	p.ip.ip6_hlim = HOPS;
 	p.tcp = header_of(s, sum_of(&from->sin6_addr, 16) + sum_of(&to->sin6_addr, 16),
 		from->sin6_port, to->sin6_port);
-	return send_packet(fd, &p, sizeof(p), &dst, sizeof(dst));
+	return send_packet(fd, s, &p, sizeof(p), &dst, sizeof(dst));
 }
 
 int tcp_inject(int fd, const struct tcp_segment *s)
 {
+	if (s->options_len > OPTIONS_MAX || s->options_len % 4 || s->len > TCP_INJECT_DATA)
+		return -EINVAL;
 	return s->to->ss_family == AF_INET6 ? inject6(fd, s) : inject4(fd, s);
+}
+
+int tcp_inject_data(int fd, struct tcp_segment *s, const uint8_t *data, size_t len)
+{
+	size_t most = TCP_INJECT_DATA;
+
+	while (len) {
+		int r;
+
+		s->data = data;
+		s->len = MIN(len, most);
+		r = tcp_inject(fd, s);
+		if (r == -EMSGSIZE && most > TCP_INJECT_DATA_SMALL) {
+			most = TCP_INJECT_DATA_SMALL;
+			continue;
+		}
+		if (r < 0)
+			return r;
+		s->seq += (uint32_t)s->len;
+		s->urg = false;
+		data += s->len;
+		len -= s->len;
+	}
+	s->data = NULL;
+	s->len = 0;
+	return 0;
+}
+
+void tcp_plain_addr(struct sockaddr_storage *a)
+{
+	struct sockaddr_in6 in6;
+	struct sockaddr_in *in = (void *)a;
+
+	memcpy(&in6, a, sizeof(in6));
+	if (a->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+		return;
+	memset(a, 0, sizeof(*a));
+	in->sin_family = AF_INET;
+	in->sin_port = in6.sin6_port;
+	memcpy(&in->sin_addr, &in6.sin6_addr.s6_addr[12], sizeof(in->sin_addr));
 }

@@ -2,13 +2,15 @@
  * tcp_inject.h - a segment to a socket of this machine, as if it came from its peer.
  *
  * Repair mode makes connections that are established. What an end has been told besides, that its peer
- * will send no more, or that its own end was heard, it is told again by a segment like the one that
- * it got then. It goes out through the loopback device and is taken in there: nobody else sees it.
+ * will send no more, that its own end was heard, that a byte is urgent, or that somebody connects, it is told
+ * again by a segment like the one that it got then. It goes out through the loopback device and is taken in
+ * there: nobody else sees it.
  */
 #ifndef CKPT_KERNEL_TCP_INJECT_H
 #define CKPT_KERNEL_TCP_INJECT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -17,7 +19,18 @@ struct tcp_segment {
 	uint32_t seq, ack;
 	uint16_t window; /* as in the header: scaled down */
 	bool fin, rst;
+	bool syn; /* nothing is acknowledged */
+	bool urg; /* its first byte is urgent */
+	const uint8_t *options;
+	size_t options_len; /* a multiple of 4, 40 at most */
+	const uint8_t *data;
+	size_t len;
 };
+
+/* Of data in one segment: what is allocated for it in the kernel is used well. */
+#define TCP_INJECT_DATA 15000U
+/* Where the loopback device has been made to take less than that. */
+#define TCP_INJECT_DATA_SMALL 1200U
 
 /**
  * tcp_inject_open() - a socket to send such segments through
@@ -32,5 +45,15 @@ int tcp_inject_open(int family);
  * Return: 0; -errno
  */
 int tcp_inject(int fd, const struct tcp_segment *s);
+
+/**
+ * tcp_inject_data() - send data as segments like @s, whose seq is that of the first byte; async-signal-safe
+ * @s: seq becomes that of the byte behind the last; urg ends with the first segment
+ * Return: 0; -errno
+ */
+int tcp_inject_data(int fd, struct tcp_segment *s, const uint8_t *data, size_t len);
+
+/** tcp_plain_addr() - an IPv4 address that is written as one of IPv6 becomes one of IPv4, as in packets */
+void tcp_plain_addr(struct sockaddr_storage *a);
 
 #endif

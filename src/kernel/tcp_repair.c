@@ -22,11 +22,6 @@
 /* net/tcp_states.h */
 enum { TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LAST_ACK = 9, TCP_CLOSING = 11 };
 
-/* enum in the kernel, not in its headers for users */
-#define NO_QUEUE   0
-#define RECV_QUEUE 1
-#define SEND_QUEUE 2
-
 /* TCP's numbers of the options of a SYN */
 #define OPTION_MSS       2
 #define OPTION_WINDOW    3
@@ -133,7 +128,7 @@ static bool fin_received(int state)
 static int look_recv(struct tcp_state *s, uint8_t *to, size_t room)
 {
 	uint32_t before;
-	int r = read_seq(s->fd, RECV_QUEUE, &s->recv_seq);
+	int r = read_seq(s->fd, TCP_QUEUE_RECV, &s->recv_seq);
 
 	do {
 		ssize_t n = 0;
@@ -167,7 +162,7 @@ static int read_recv(struct tcp_state *s, uint8_t *to, size_t room)
 
 static int read_send(struct tcp_state *s, uint8_t *to, size_t room)
 {
-	int r = read_seq(s->fd, SEND_QUEUE, &s->send_seq);
+	int r = read_seq(s->fd, TCP_QUEUE_SEND, &s->send_seq);
 	ssize_t n = r == 0 && waiting(s->fd, SIOCOUTQ) ? peek(s->fd, to, room) : r;
 
 	if (n < 0)
@@ -212,7 +207,7 @@ static void sock_set(int fd, int name, int value)
 }
 
 /* Apart. Where a peek begins is of TCP, too, since Linux 6.9. */
-static int read_one(struct tcp_state *s, uint8_t *to, size_t room)
+int tcp_state_read(struct tcp_state *s, uint8_t *to, size_t room)
 {
 	int reuse = 0, peek_off = -1, r = sock_get(s->fd, SO_REUSEADDR, &reuse);
 
@@ -239,7 +234,7 @@ static int read_all(void *arg)
 	for (size_t i = 0; i < s->n; i++) {
 		struct tcp_state *t = &s->v[i];
 
-		t->err = read_one(t, s->arena + used, s->arena_size - used);
+		t->err = tcp_state_read(t, s->arena + used, s->arena_size - used);
 		if (t->err == 0)
 			used += t->recv_len + t->send_len;
 	}
@@ -313,7 +308,7 @@ int tcp_room(int fd, int option, size_t bytes)
 		       : 0;
 }
 
-static int set_seq(int fd, int queue, uint32_t seq)
+int tcp_seq_set(int fd, int queue, uint32_t seq)
 {
 	int r = set_int(fd, TCP_REPAIR_QUEUE, queue);
 
@@ -360,10 +355,10 @@ static int fill_queues(int fd, const struct tcp_again *a)
 	if (a->recv_len)
 		r = tcp_room(fd, SO_RCVBUF, 2 * a->recv_len + SEND_CHUNK);
 	if (r == 0)
-		r = fill(fd, RECV_QUEUE, a->recv, a->recv_len);
+		r = fill(fd, TCP_QUEUE_RECV, a->recv, a->recv_len);
 	if (r == 0 && a->send_len)
 		r = tcp_room(fd, SO_SNDBUF, 2 * a->send_len + SEND_CHUNK);
-	return r < 0 ? r : fill(fd, SEND_QUEUE, a->send, a->send_len);
+	return r < 0 ? r : fill(fd, TCP_QUEUE_SEND, a->send, a->send_len);
 }
 
 /*
@@ -390,9 +385,9 @@ int tcp_again_make(int fd, const struct tcp_again *a, const char **ret_call)
 	r = tcp_repair(fd, TCP_REPAIR_ON);
 	*ret_call = r == 0 ? "setsockopt(TCP_QUEUE_SEQ)" : *ret_call;
 	if (r == 0)
-		r = set_seq(fd, SEND_QUEUE, a->send_first);
+		r = tcp_seq_set(fd, TCP_QUEUE_SEND, a->send_first);
 	if (r == 0)
-		r = set_seq(fd, RECV_QUEUE, a->recv_first);
+		r = tcp_seq_set(fd, TCP_QUEUE_RECV, a->recv_first);
 	*ret_call = r == 0 ? "bind" : *ret_call;
 	if (r == 0 && bind(fd, a->local, a->len) < 0)
 		r = -errno;

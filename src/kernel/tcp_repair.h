@@ -19,6 +19,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+/* Values of TCP_REPAIR_QUEUE: an enum in the kernel, not in its headers for users */
+#define TCP_QUEUE_RECV 1
+#define TCP_QUEUE_SEND 2
+
 /* TCP_REPAIR_WINDOW */
 struct tcp_windows {
 	uint32_t snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup;
@@ -55,6 +59,17 @@ struct tcp_states {
 int tcp_states_read(struct tcp_states *s);
 
 void tcp_states_done(struct tcp_states *s);
+
+/**
+ * tcp_state_read() - read the state of one, apart; async-signal-safe
+ * @s: fd is set
+ * @to, @room: for its queues; more room than they need
+ * Return: 0; -EFAULT: no room; -ENOMSG: there is urgent data; -errno
+ */
+int tcp_state_read(struct tcp_state *s, uint8_t *to, size_t room);
+
+/** tcp_seq_set() - in repair mode, before it is connected. @queue: TCP_QUEUE_*. Return: 0; -errno */
+int tcp_seq_set(int fd, int queue, uint32_t seq);
 
 /* A connection to be made again. */
 struct tcp_again {

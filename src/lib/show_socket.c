@@ -124,6 +124,8 @@ static void put_tcp(const void *msg, FILE *out)
 	put_end(m->local, " ", out);
 	put_end(m->peer, " -> ", out);
 	fputs(tcp_kind(m), out);
+	if (m->n_waiting)
+		fprintf(out, ", %zu not accepted yet", m->n_waiting);
 	if (m->state)
 		fprintf(out, ", %zu bytes unread, %zu to send", m->state->received.len,
 			m->state->to_send.len);

@@ -177,18 +177,16 @@ static int hold(struct tcp_hold *h, uint64_t id, int fd)
 }
 
 /* Where that can't be, nobody looks after connections that wait there. */
-static int hold_listener(struct tcp_hold *h, int fd)
+static int hold_listener(struct tcp_hold *h, uint64_t id, int fd)
 {
 	int copy;
 
-	if (!h->dies)
-		return 0;
 	if (vec_reserve(&h->listeners, &h->cap_listeners, h->n_listeners + 1,
 		    sizeof(*h->listeners)) < 0)
 		return -ENOMEM;
 	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (copy >= 0)
-		h->listeners[h->n_listeners++] = copy;
+		h->listeners[h->n_listeners++] = (struct tcp_held){.id = id, .fd = copy};
 	return 0;
 }
 
@@ -278,7 +276,7 @@ static int collect_kind(struct collect *c, uint64_t id, const struct file_look *
 		return r;
 	switch (m->kind) {
 	case CKPT__TCP__KIND__LISTENING:
-		return hold_listener(c->tree->tcp, l->fd) < 0 ? collect_oom(c) : 0;
+		return hold_listener(c->tree->tcp, id, l->fd) < 0 ? collect_oom(c) : 0;
 	case CKPT__TCP__KIND__CONNECTED:
 	case CKPT__TCP__KIND__CONNECTING:
 		return collect_connection(c, id, l, &info, m);
@@ -314,7 +312,9 @@ static const struct file_ops ops = {.match = match,
 
 /* What packets change that come and go when the program is not looking. */
 static const char *const volatile_fields[] = {"state.timestamp", "state.snd_wl1", "state.snd_wnd",
-	"state.max_window", "state.rcv_wnd", "state.rcv_wup", NULL};
+	"state.max_window", "state.rcv_wnd", "state.rcv_wup", "waiting.state.timestamp",
+	"waiting.state.snd_wl1", "waiting.state.snd_wnd", "waiting.state.max_window",
+	"waiting.state.rcv_wnd", "waiting.state.rcv_wup", NULL};
 
 const struct res res_tcp = {
 	.type = {"tcp", SCOPE_FILE, &ckpt__tcp__descriptor, volatile_fields},

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "kernel/netlock.h"
+#include "kernel/tcp_repair.h"
 #include "res/socket/socket.h"
 
 struct Ckpt__Tcp;
@@ -56,6 +57,7 @@ struct tcp_held {
 	uint64_t id;
 	int fd;     /* our duplicate */
 	bool reset; /* its peer is told when the program is dead */
+	size_t taken; /* of a socket that listens: connections in its record that nobody has accepted */
 };
 
 struct tcp_hold {
@@ -65,9 +67,11 @@ struct tcp_hold {
 	bool dies;         /* the dump ends the program: all is held until then */
 	enum ckpt_tcp how; /* what is to become of those whose peer is not in the tree */
 
-	int *listeners; /* duplicates of those that listen */
+	struct tcp_held *listeners; /* those that listen */
 	size_t n_listeners, cap_listeners;
-	unsigned int unaccepted; /* connections that wait there: they would be reset */
+	struct tcp_lock ports; /* of these, while connections are taken out of them */
+	unsigned int
+		unaccepted; /* connections that wait there and are not taken: they would be reset */
 };
 
 /** tcp_hold_init() - hold nothing */
@@ -91,9 +95,6 @@ int tcp_end_set(const struct sockaddr_storage *a, struct Ckpt__TcpEnd **ret);
 /** tcp_end_get() - the address of a message; NULL: any. Return: its length; 0: it is none */
 socklen_t tcp_end_get(int family, const struct Ckpt__TcpEnd *m, struct sockaddr_storage *ret);
 
-/** tcp_end_plain() - an IPv4 address that is written as one of IPv6 becomes one of IPv4, as in packets */
-void tcp_end_plain(struct sockaddr_storage *a);
-
 /**
  * tcp_collect_unread() - the state of a connection that has ended: what was received
  * A look at no more than is there does not come to the error behind it.
@@ -104,11 +105,21 @@ int tcp_collect_unread(int fd, struct Ckpt__Tcp *m);
 /** tcp_lock_add() - a connection to be locked, or behind them a socket that listens. Return: 0; -EINVAL: it is none; -ENOMEM */
 int tcp_lock_add(struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
 
+/** tcp_lock_waiting() - the same of all that nobody has accepted of a socket that listens */
+int tcp_lock_waiting(struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
+
 /** tcp_lock_sort() - all have been added */
 void tcp_lock_sort(struct tcp_lock *l);
 
 /** tcp_inside() - whether the other end of a connection is among those of a sorted lock, too */
 bool tcp_inside(const struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
+
+/**
+ * tcp_lock_try() - lock them
+ * @suffix: of the name, for a second one at the same time; "" or "-ports"
+ * Return: 0; -errno
+ */
+int tcp_lock_try(struct tcp_lock *l, const char *suffix);
 
 /** tcp_lock_take() - lock them; where that can't be it is warned of */
 void tcp_lock_take(struct ckpt_op *op, struct tcp_lock *l);
@@ -153,6 +164,7 @@ struct tcp_plan {
 	char name[NETLOCK_NAME_LEN]; /* of the image's */
 	bool mapped;                 /* addresses are those that the user wishes */
 	uint64_t away_ns;            /* since the dump */
+	bool same_clock; /* of TCP's time stamps: it is still the machine's same start */
 };
 
 void tcp_plan_init(struct tcp_plan *p);
@@ -172,6 +184,28 @@ const char *tcp_map_wrong(const char *text);
 
 /** tcp_map() - give all sockets the addresses that the user wishes. Return: 0; negative after op_fail() */
 int tcp_map(struct open_ctx *o);
+
+/** tcp_state_keep() - what was read of a connection becomes its record. Return: 0; -ENOMEM */
+int tcp_state_keep(const struct tcp_state *t, struct Ckpt__TcpState *m);
+
+/**
+ * tcp_backlog_collect() - read what nobody has accepted yet; what was found is in the records of what listens
+ * The lock on its ports is there until tcp_lock_done(&t->tcp->ports).
+ * Return: 0; negative after op_fail().
+ */
+int tcp_backlog_collect(struct collect_tree *t);
+
+struct tcp_backlog_go {
+	const struct plan *p;
+	int inject4, inject6;
+};
+
+/**
+ * tcp_backlog_go() - put what nobody had accepted into a socket that listens again; behind the lock; async-signal-safe
+ * @family, @m: of the socket
+ * Return: 0; -errno: some are missing
+ */
+int tcp_backlog_go(const struct tcp_backlog_go *g, int fd, int family, const struct Ckpt__Tcp *m);
 
 /* File operations, and the resource's go(): see tcp_finish.c, tcp_open.c, tcp_go.c. */
 int tcp_finish(struct collect_tree *t);

@@ -52,17 +52,3 @@ socklen_t tcp_end_get(int family, const Ckpt__TcpEnd *m, struct sockaddr_storage
 	in6->sin6_flowinfo = m->flow;
 	return sizeof(*in6);
 }
-
-void tcp_end_plain(struct sockaddr_storage *a)
-{
-	struct sockaddr_in6 in6;
-	struct sockaddr_in *in = (void *)a;
-
-	memcpy(&in6, a, sizeof(in6));
-	if (a->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
-		return;
-	memset(a, 0, sizeof(*a));
-	in->sin_family = AF_INET;
-	in->sin_port = in6.sin6_port;
-	memcpy(&in->sin_addr, &in6.sin6_addr.s6_addr[12], sizeof(in->sin_addr));
-}

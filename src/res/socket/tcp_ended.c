@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kernel/tcp_backlog.h"
 #include "kernel/tcp_repair.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
@@ -18,33 +19,6 @@
 #include "util/fd.h"
 
 #define ROOM_SPARE (64UL * 1024)
-
-/* The loopback address of a family, with a port that is free. Return: its length */
-static socklen_t loopback(int family, struct sockaddr_storage *ret)
-{
-	struct sockaddr_in *in = (void *)ret;
-	struct sockaddr_in6 *in6 = (void *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->ss_family = (sa_family_t)family;
-	if (family == AF_INET6)
-		in6->sin6_addr = in6addr_loopback;
-	else
-		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return family == AF_INET6 ? sizeof(*in6) : sizeof(*in);
-}
-
-/* A socket that listens at such an address. Return: owned by the caller; -errno */
-static int listener(int family, struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-	_cleanup_close_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*ret_len = loopback(family, ret);
-	if (fd < 0 || bind(fd, (struct sockaddr *)ret, *ret_len) < 0 || listen(fd, 1) < 0 ||
-		getsockname(fd, (struct sockaddr *)ret, ret_len) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
 
 /* The new socket is refused; it keeps the error. */
 static int refuse(int fd, struct sockaddr_storage *at, socklen_t len, int *l)
@@ -100,7 +74,7 @@ int tcp_ended_open(struct open_ctx *o, const Ckpt__Tcp *m, int fd)
 			"a connection that has ended has no state");
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0)
 		return tcp_open_fail(o, m, errno, "getsockopt");
-	l = listener(family, &at, &len);
+	l = tcp_loopback_listen(family, &at, &len);
 	if (l < 0)
 		r = l;
 	else if (m->error == CKPT__TCP__ERROR__CONNECTION_REFUSED)

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "kernel/sock_diag.h"
+#include "kernel/tcp_backlog.h"
 #include "kernel/tcp_repair.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
@@ -106,7 +107,7 @@ static int keep_broken(const struct tcp_state *t, Ckpt__Tcp *m)
 }
 
 /* Sequence numbers of the queues' first bytes: a FIN stands behind the last. */
-static int keep_state(const struct tcp_state *t, Ckpt__TcpState *m)
+int tcp_state_keep(const struct tcp_state *t, Ckpt__TcpState *m)
 {
 	keep_ends(t->state, m);
 	m->recv_seq = t->recv_seq - (uint32_t)t->recv_len - m->fin_received;
@@ -146,7 +147,7 @@ static int keep_states(struct collect_tree *t, const struct tcp_states *s)
 				"pid %d (%s): fd %d: its connection", f->of->pid, f->of->tr->comm,
 				f->target_fd);
 		if ((s->v[i].state == TCP_IS_CLOSE ? keep_broken(&s->v[i], m)
-						   : keep_state(&s->v[i], m->state)) < 0)
+						   : tcp_state_keep(&s->v[i], m->state)) < 0)
 			return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL,
 				"the queues of a connection");
 	}
@@ -183,6 +184,13 @@ static int lock_add_all(struct collect_tree *t)
 			return op_fail(
 				t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%zu connections", h->n);
 	}
+	for (size_t i = 0; i < h->n_listeners; i++) {
+		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->listeners[i].id);
+		const Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->listeners[i].id);
+
+		if (tcp_lock_waiting(&h->lock, s->family, m) < 0)
+			return op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "a lock");
+	}
 	tcp_lock_sort(&h->lock);
 	return 0;
 }
@@ -198,6 +206,22 @@ static int end_one(struct tcp_hold *h, size_t i, Ckpt__Tcp *m)
 	m->kind = CKPT__TCP__KIND__ENDED;
 	m->error = h->how == CKPT_TCP_RESET ? CKPT__TCP__ERROR__RESET : CKPT__TCP__ERROR__NONE;
 	return tcp_collect_unread(h->v[i].fd, m);
+}
+
+/* The kernel resets them when the program dies. */
+static size_t forget_waiting(struct collect_tree *t, const struct tcp_held *l)
+{
+	const Ckpt__Socket *s = model_get(t->model, &res_socket.type, l->id);
+	Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, l->id);
+	size_t kept = 0, n = m->n_waiting;
+
+	for (size_t i = 0; i < n; i++)
+		if (tcp_inside(&t->tcp->lock, s->family, m->waiting[i]))
+			m->waiting[kept++] = m->waiting[i];
+		else
+			protobuf_c_message_free_unpacked(&m->waiting[i]->base, NULL);
+	m->n_waiting = kept;
+	return n - kept;
 }
 
 /* Those whose peer is not in the tree, if they are not to be kept. */
@@ -221,6 +245,8 @@ static int end_outside(struct collect_tree *t)
 		else
 			fd_close(h->v[i].fd);
 	}
+	for (size_t i = 0; i < h->n_listeners; i++)
+		ended += forget_waiting(t, &h->listeners[i]);
 	h->n = r < 0 ? h->n : kept;
 	if (r == 0)
 		op_info(t->op, "%zu connections to other programs are not kept", ended);
@@ -297,14 +323,21 @@ static void count_unaccepted(struct collect_tree *t)
 		socket_diag_row(t, AF_INET6, IPPROTO_TCP, 0);
 	}
 	for (size_t i = 0; i < h->n_listeners; i++) {
-		struct tcp_info info = {0};
-		socklen_t len = sizeof(info);
+		const struct tcp_held *l = &h->listeners[i];
+		int n = tcp_backlog_count(l->fd);
 
-		if (getsockopt(h->listeners[i], IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-			info.tcpi_state == TCP_IS_LISTEN)
-			h->unaccepted +=
-				info.tcpi_unacked + half_open(t->diag, port_of(h->listeners[i]));
+		if (n >= 0)
+			h->unaccepted += (unsigned int)MAX(n - (int)l->taken, 0) +
+					 half_open(t->diag, port_of(l->fd));
 	}
+}
+
+static bool any_waiting(const struct tcp_hold *h)
+{
+	for (size_t i = 0; i < h->n_listeners; i++)
+		if (tcp_backlog_count(h->listeners[i].fd) > 0)
+			return true;
+	return false;
 }
 
 /* Who goes on is locked only while we look: its peers have to wait for every packet that is lost. */
@@ -316,8 +349,13 @@ int tcp_finish(struct collect_tree *t)
 	if (!h->n && !h->n_listeners)
 		return 0;
 	r = find_peers(t);
+	if (r == 0 && any_waiting(h))
+		r = lock_add_all(t); /* to tell whose other end is here */
+	if (r == 0 && any_waiting(h))
+		r = tcp_backlog_collect(t);
 	if (r == 0)
 		r = lock(t);
+	tcp_lock_done(&h->ports);
 	if (r == 0 && h->n)
 		r = read_states(t);
 	if (r == 0 && h->dies)

@@ -28,8 +28,6 @@
 #define SO_RCVBUFFORCE 33
 #endif
 
-#define SEND_QUEUE 2
-
 struct going {
 	const struct plan *p;
 	struct nft_batch own, lasting; /* the ends of both locks */
@@ -111,8 +109,8 @@ static int inject(const struct end *e, struct tcp_segment seg, bool to_peer)
 
 	tcp_end_get(e->family, e->m->local, &local);
 	tcp_end_get(e->family, e->m->peer, &peer);
-	tcp_end_plain(&local);
-	tcp_end_plain(&peer);
+	tcp_plain_addr(&local);
+	tcp_plain_addr(&peer);
 	seg.from = to_peer ? &local : &peer;
 	seg.to = to_peer ? &peer : &local;
 	return tcp_inject(local.ss_family == AF_INET6 ? e->g->inject6 : e->g->inject4, &seg);
@@ -135,7 +133,7 @@ static int hear_end(const struct end *e)
 /* Its own end was acknowledged: nothing has to be sent. Still in repair mode. */
 static int end_acked(const struct end *e)
 {
-	int queue = SEND_QUEUE;
+	int queue = TCP_QUEUE_SEND;
 
 	if (setsockopt(e->fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) < 0 ||
 		shutdown(e->fd, SHUT_WR) < 0)
@@ -255,6 +253,30 @@ static void unlock(struct going *g)
 	nft_send(nft, &g->lasting); /* there is none, if the dump has let the program go on */
 }
 
+static void note(struct going *g, const struct model_rec *rec, int r)
+{
+	if (r < 0 && g->r == 0) {
+		g->r = r;
+		g->failed = (const void *)rec->msg;
+	}
+}
+
+/* What nobody had accepted. */
+static void wait_again(struct going *g)
+{
+	const struct tcp_backlog_go b = {g->p, g->inject4, g->inject6};
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
+		const Ckpt__Socket *s = model_get(g->p->model, &res_socket.type, rec->owner);
+		int fd = plan_fd(g->p, rec->owner);
+
+		if (fd >= 0)
+			note(g, rec, tcp_backlog_go(&b, fd, s->family, (const void *)rec->msg));
+	}
+}
+
 /* Apart: the locks go and all connections go on. */
 static int go(void *arg)
 {
@@ -262,15 +284,13 @@ static int go(void *arg)
 	const struct model_rec *rec;
 	size_t pos = 0;
 
+	wait_again(g);
 	unlock(g);
 	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
 		int fd = plan_fd(g->p, rec->owner);
-		int r = fd >= 0 ? go_one(g, rec, fd) : 0;
 
-		if (r < 0 && g->r == 0) {
-			g->r = r;
-			g->failed = (const void *)rec->msg;
-		}
+		if (fd >= 0)
+			note(g, rec, go_one(g, rec, fd));
 	}
 	return 0;
 }
@@ -285,8 +305,9 @@ static int open_inject(struct going *g)
 	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
 		const Ckpt__Tcp *m = (const void *)rec->msg;
 
-		any |= m->state &&
-		       (m->state->fin_received || m->state->fin_acked || g->how != CKPT_TCP_KEEP);
+		any |= m->n_waiting > 0 ||
+		       (m->state && (m->state->fin_received || m->state->fin_acked ||
+					    g->how != CKPT_TCP_KEEP));
 	}
 	if (!any)
 		return 0;
@@ -295,7 +316,7 @@ static int open_inject(struct going *g)
 	if (g->inject4 == -EPERM)
 		return op_fail(g->p->op, CKPT_E_PRIVILEGE, EPERM, "socket",
 			"run as root: this takes CAP_NET_RAW",
-			"connections that are half closed, or to be closed");
+			"connections that are half closed, not accepted yet, or to be closed");
 	return 0;
 }
 

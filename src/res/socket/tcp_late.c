@@ -46,17 +46,18 @@ void tcp_late(const struct plan *p)
 	struct tcp_hasten h = {.four = -EBADF, .six = -EBADF};
 	const struct model_rec *rec;
 	size_t pos = 0;
+	int r = 0;
 
-	while ((rec = model_next(p->model, &res_tcp.type, &pos))) {
+	while (r != -EPERM && (rec = model_next(p->model, &res_tcp.type, &pos))) {
 		const Ckpt__Socket *s = model_get(p->model, &res_socket.type, rec->owner);
 		const Ckpt__Tcp *m = (const void *)rec->msg;
-		int r;
 
-		if (m->kind != CKPT__TCP__KIND__CONNECTED || plan_fd(p, rec->owner) < 0)
+		if (plan_fd(p, rec->owner) < 0)
 			continue;
-		r = hasten(&h, s->family, m, times);
-		if (r == -EPERM)
-			break;
+		if (m->kind == CKPT__TCP__KIND__CONNECTED)
+			r = hasten(&h, s->family, m, times);
+		for (size_t i = 0; i < m->n_waiting; i++)
+			r = hasten(&h, s->family, m->waiting[i], times);
 	}
 	fd_close(h.four);
 	fd_close(h.six);

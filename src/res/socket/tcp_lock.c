@@ -12,6 +12,7 @@
 
 #include "kernel/apart.h"
 #include "kernel/nft.h"
+#include "kernel/tcp_inject.h"
 #include "kernel/tcp_repair.h"
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
@@ -29,7 +30,7 @@ static void end_of(struct sockaddr_storage *a, int *family, uint8_t addr[16], ui
 	const struct sockaddr_in *in = (const void *)a;
 	const struct sockaddr_in6 *in6 = (const void *)a;
 
-	tcp_end_plain(a);
+	tcp_plain_addr(a);
 	*family = a->ss_family;
 	*port = a->ss_family == AF_INET6 ? in6->sin6_port : in->sin_port;
 	memcpy(addr, a->ss_family == AF_INET6 ? (const void *)&in6->sin6_addr : &in->sin_addr,
@@ -91,7 +92,16 @@ bool tcp_inside(const struct tcp_lock *l, int family, const Ckpt__Tcp *m)
 	return bsearch(&other, l->v, l->n, sizeof(*l->v), by_bytes);
 }
 
-static int take(struct tcp_lock *l)
+int tcp_lock_waiting(struct tcp_lock *l, int family, const Ckpt__Tcp *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < m->n_waiting && r == 0; i++)
+		r = tcp_lock_add(l, family, m->waiting[i]);
+	return r;
+}
+
+int tcp_lock_try(struct tcp_lock *l, const char *suffix)
 {
 	struct netlock_table t = {.name = l->name, .comment = "of a ckpt that runs", .owned = true};
 	int r;
@@ -99,7 +109,7 @@ static int take(struct tcp_lock *l)
 	l->nft = nft_open();
 	if (l->nft < 0)
 		return l->nft;
-	snprintf(l->name, sizeof(l->name), TCP_LOCK_PREFIX "pid-%d", getpid());
+	snprintf(l->name, sizeof(l->name), TCP_LOCK_PREFIX "pid-%d%s", getpid(), suffix);
 	r = netlock_put(l->nft, &t, l->v, l->n);
 	if (r != -EOPNOTSUPP)
 		return r;
@@ -109,7 +119,7 @@ static int take(struct tcp_lock *l)
 
 void tcp_lock_take(struct ckpt_op *op, struct tcp_lock *l)
 {
-	int r = l->n ? take(l) : 0;
+	int r = l->n ? tcp_lock_try(l, "") : 0;
 
 	if (r == 0)
 		return;
@@ -136,7 +146,8 @@ void tcp_lock_done(struct tcp_lock *l)
 
 void tcp_hold_init(struct tcp_hold *h, bool dies, enum ckpt_tcp how)
 {
-	*h = (struct tcp_hold){.dies = dies, .how = how, .lock = {.nft = -EBADF}};
+	*h = (struct tcp_hold){
+		.dies = dies, .how = how, .lock = {.nft = -EBADF}, .ports = {.nft = -EBADF}};
 }
 
 void tcp_hold_done(struct tcp_hold *h)
@@ -147,7 +158,8 @@ void tcp_hold_done(struct tcp_hold *h)
 	h->v = NULL;
 	h->n = h->cap = 0;
 	for (size_t i = 0; i < h->n_listeners; i++)
-		fd_close(h->listeners[i]); /* before the lock on them goes */
+		fd_close(h->listeners[i].fd); /* before the lock on them goes */
+	tcp_lock_done(&h->ports);
 	tcp_lock_done(&h->lock);
 	free(h->listeners);
 	h->listeners = NULL;
@@ -191,7 +203,7 @@ int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const c
 	struct nft_batch batch;
 	int r;
 
-	if (!h->n)
+	if (!h->n && h->lock.n == h->lock.listeners)
 		return 0;
 	tcp_lock_name(crid, name, sizeof(name));
 	tcp_lock_comment(dir, comment);
@@ -205,7 +217,7 @@ int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const c
 	if (r == 0)
 		r = s.r;
 	if (r < 0)
-		return op_fail(
-			op, CKPT_E_SYSTEM, -r, "nftables", NULL, "locking %zu connections", h->n);
+		return op_fail(op, CKPT_E_SYSTEM, -r, "nftables", NULL, "locking %zu connections",
+			h->lock.n - h->lock.listeners);
 	return 0; /* ours stays as well: what listens is there until the program has ended */
 }

@@ -105,9 +105,20 @@ static int add_all(struct open_ctx *o, struct tcp_lock *l)
 
 		if (s && m->local && m->peer)
 			r = tcp_lock_add(l, s->family, m);
+		if (s && r == 0)
+			r = tcp_lock_waiting(l, s->family, m);
 	}
 	tcp_lock_sort(l);
 	return r == -EINVAL ? 0 : r;
+}
+
+/* Of a socket, or of a connection that nobody has accepted. */
+static int map_both(const struct tcp_lock *all, const char *const *map, int family, Ckpt__Tcp *m)
+{
+	bool inside = tcp_inside(all, family, m);
+	int r = map_by_all(map, m->local);
+
+	return r >= 0 && inside ? map_by_all(map, m->peer) : r;
 }
 
 int tcp_map(struct open_ctx *o)
@@ -125,11 +136,10 @@ int tcp_map(struct open_ctx *o)
 	while (r >= 0 && (rec = model_next(o->model, &res_tcp.type, &pos))) {
 		const Ckpt__Socket *s = model_get(o->model, &res_socket.type, rec->owner);
 		Ckpt__Tcp *m = (void *)rec->msg;
-		bool inside = s && tcp_inside(&all, s->family, m);
 
-		r = map_by_all(map, m->local);
-		if (r >= 0 && inside)
-			r = map_by_all(map, m->peer);
+		r = map_both(&all, map, s ? s->family : AF_UNSPEC, m);
+		for (size_t i = 0; r >= 0 && i < m->n_waiting; i++)
+			r = map_both(&all, map, s ? s->family : AF_UNSPEC, m->waiting[i]);
 	}
 	tcp_lock_done(&all);
 	return r < 0 ? op_fail(o->op, CKPT_E_SPACE, -r, NULL, NULL, "--tcp-map") : 0;

@@ -7,6 +7,7 @@
  * restore that fails leaves the lock and sends nothing: it can be tried again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
 #include "util/cleanup.h"
+#include "util/fd.h"
 #include "util/vec.h"
 
 #define ROOM_SPARE (64UL * 1024)
@@ -117,9 +119,32 @@ int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 
 /* ---- then ---- */
 
+static bool state_ok(const Ckpt__Tcp *m)
+{
+	const Ckpt__TcpState *s = m->state;
+
+	return m->local && m->peer && s && s->unsent_bytes <= s->to_send.len &&
+	       s->send_scale <= UINT8_MAX && s->recv_scale <= UINT8_MAX;
+}
+
+static bool waiting_ok(const Ckpt__Tcp *l, int family)
+{
+	struct sockaddr_storage a;
+
+	for (size_t i = 0; i < l->n_waiting; i++) {
+		const Ckpt__Tcp *m = l->waiting[i];
+
+		if (!state_ok(m) || m->kind != CKPT__TCP__KIND__CONNECTED ||
+			!tcp_end_get(family, m->local, &a) || !tcp_end_get(family, m->peer, &a))
+			return false;
+	}
+	return true;
+}
+
 static int listen_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd)
 {
-	(void)id;
+	if (!waiting_ok(m, socket_record(o, id)->family))
+		return fail_image(o, id);
 	return listen(fd, (int)MIN(m->backlog, (uint32_t)INT32_MAX)) < 0
 		       ? tcp_open_fail(o, m, errno, "listen")
 		       : 0;
@@ -130,14 +155,6 @@ static int connect_later(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, in
 {
 	(void)fd;
 	return m->peer ? 0 : fail_image(o, id);
-}
-
-static bool state_ok(const Ckpt__Tcp *m)
-{
-	const Ckpt__TcpState *s = m->state;
-
-	return m->local && m->peer && s && s->unsent_bytes <= s->to_send.len &&
-	       s->send_scale <= UINT8_MAX && s->recv_scale <= UINT8_MAX;
 }
 
 static int connect_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd)
@@ -202,6 +219,17 @@ static int each(struct open_ctx *o, Ckpt__Tcp__Kind kind,
 	return r;
 }
 
+/* What TCP's time stamps count from is another with each start of the machine, and for each pair of addresses. */
+static bool same_clock(const struct open_ctx *o)
+{
+	_cleanup_free_ char *now = NULL;
+	const char *then = image_manifest(o->image)->boot_id;
+
+	return !o->req->tcp_map &&
+	       file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &now, NULL) == 0 && then &&
+	       *then && strncmp(now, then, strlen(then)) == 0;
+}
+
 /* A lock that stays is there, or the image was made by a dump that let the program go on. */
 static int lock_all(struct open_ctx *o)
 {
@@ -211,6 +239,7 @@ static int lock_all(struct open_ctx *o)
 	int r = 0;
 
 	o->plan->tcp->away_ns = tcp_away_ns(image_manifest(o->image)->created_ns);
+	o->plan->tcp->same_clock = same_clock(o);
 	tcp_lock_name(
 		image_manifest(o->image)->crid, o->plan->tcp->name, sizeof(o->plan->tcp->name));
 	while (r == 0 && (rec = model_next(o->model, &res_tcp.type, &pos))) {
@@ -223,6 +252,8 @@ static int lock_all(struct open_ctx *o)
 			    m->kind == CKPT__TCP__KIND__CONNECTING) &&
 			plan_fd(o->plan, rec->owner) >= 0)
 			r = tcp_lock_add(l, s->family, m);
+		else if (m->kind == CKPT__TCP__KIND__LISTENING && plan_fd(o->plan, rec->owner) >= 0)
+			r = tcp_lock_waiting(l, s->family, m);
 		if (r < 0)
 			return r == -EINVAL ? fail_image(o, rec->owner)
 					    : op_fail(o->op, CKPT_E_SPACE, ENOMEM, NULL, NULL,

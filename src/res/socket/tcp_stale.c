@@ -99,7 +99,7 @@ static void look(const char *name, bool owned, const char *comment, void *arg)
 	if (!rest || owned || strlen(name) >= NETLOCK_NAME_LEN)
 		return;
 	rest = pid ? pid : rest;
-	if (str_u64(&rest, 10, &n) < 0 || *rest)
+	if (str_u64(&rest, 10, &n) < 0 || (*rest && !(pid && str_eq(rest, "-ports"))))
 		return;
 	stale = pid ? kill((pid_t)n, 0) < 0 && errno == ESRCH : lasting_is_stale(c, n, comment);
 	if (!stale || vec_reserve(&c->names, &c->cap, c->n + 1, sizeof(*c->names)) < 0)
