@@ -40,7 +40,8 @@
 #define AGAIN_MAX_NS    (400 * NS_PER_MS)
 #define SILENT_NS       (1000 * NS_PER_MS) /* after no answer by signals */
 #define THAW_NS         (200 * NS_PER_MS)  /* to wait for THAW again */
-#define REARM_NS        (200 * NS_PER_MS)  /* to take CKPT again */
+#define REST_NS         (5 * NS_PER_MS)
+#define REARM_NS        (200 * NS_PER_MS) /* to take CKPT again */
 
 struct notified {
 	pid_t pid, tid; /* tid: of libckpt's thread; 0: told by the two signals */
@@ -56,6 +57,7 @@ struct notified {
 	int said; /* errno of its last "not now"; 0: nothing */
 	enum notify_doing doing;
 	uint64_t again_ns; /* when it is asked next */
+	uint64_t rest_ns;  /* until when it may come to rest, when it has answered; 0: it has not */
 	uint64_t rearm_ns; /* until when it may take CKPT again; 0: it takes it */
 };
 
@@ -232,6 +234,20 @@ static void look_page(struct notify *n, struct notified *e)
 	op_info(n->op, "pid %d (%s) says: not now: %s", e->pid, e->comm, strerror(e->said));
 }
 
+/*
+ * Who has answered may still be on the way back to where it waits. An interpreter that runs handlers between its own
+ * instructions would then be about to sleep, and would hear of THAW only when it wakes.
+ */
+static void come_to_rest(struct notified *e, char state)
+{
+	uint64_t now = now_ns();
+
+	if (!e->rest_ns)
+		e->rest_ns = now + REST_NS;
+	e->ready = state != 'R' || now >= e->rest_ns;
+	e->again_ns = UINT64_MAX;
+}
+
 static void look_signals(struct notify *n, struct notified *e)
 {
 	uint64_t bit = 1ULL << (n->ckpt - 1);
@@ -244,7 +260,7 @@ static void look_signals(struct notify *n, struct notified *e)
 	if (st.state == 'Z' || st.state == 'X')
 		forget(e);
 	else if (st.sig_ignored & bit)
-		e->ready = true;
+		come_to_rest(e, st.state);
 	else if (!(st.sig_caught & bit) && !(st.shd_pending & bit) &&
 		 sig_fate_read(e->proc_fd, n->ckpt) == SIG_FATE_DEFAULT)
 		forget(e); /* it is another program now */

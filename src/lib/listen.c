@@ -35,10 +35,6 @@ static union {
 	char bytes[PAGE_BYTES];
 } shown __attribute__((aligned(PAGE_BYTES)));
 
-static pthread_mutex_t beginning = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t forks = PTHREAD_ONCE_INIT;
-static bool listening; /* under beginning */
-
 /* A question, and by whom. */
 struct question {
 	pid_t asker;
@@ -46,10 +42,16 @@ struct question {
 	int ask; /* negative; what came of it is not */
 };
 
+static pthread_mutex_t beginning = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t forks = PTHREAD_ONCE_INIT;
+static bool listening;       /* under beginning */
+static struct question next; /* came while another one was under way; of the thread alone */
+
 static void forked(void)
 {
 	pthread_mutex_init(&beginning, NULL);
 	listening = false;
+	next.ask = 0;
 	shown.page = (struct notify_page){};
 }
 
@@ -85,15 +87,24 @@ static bool lives(pid_t asker)
 	return kill(asker, 0) == 0 || errno != ESRCH;
 }
 
-/* What became of a question. Return: si_errno; or -1: nothing yet. @last: whoever asked has ended */
+/*
+ * What became of a question. Another one may come meanwhile: then who asked this one is dead, most likely, and
+ * the other waits.
+ * Return: si_errno; or -1: nothing yet
+ */
 static int outcome(const struct question *q, int seconds)
 {
 	struct question said;
 
 	while (hear(seconds, &said)) {
-		if (said.crid == q->crid && said.ask >= 0)
+		if (said.ask < 0) {
+			next = said;
+			return -1;
+		}
+		if (said.crid == q->crid)
 			return said.ask;
-		seconds = 0; /* of another time, or of another asker, who will ask again */
+		if (said.crid == next.crid)
+			next.ask = 0;
 	}
 	return -1;
 }
@@ -171,9 +182,15 @@ static void *listen_main(void *arg)
 	shown.page.magic = NOTIFY_MAGIC;
 	prctl(PR_SET_NAME, name);
 	sem_post(arg);
-	for (;;)
-		if (hear(-1, &q) && q.ask < 0)
+	for (;;) {
+		if (next.ask < 0)
+			q = next;
+		else if (!hear(-1, &q))
+			continue;
+		next.ask = 0;
+		if (q.ask < 0)
 			serve(&q);
+	}
 	return NULL;
 }
 

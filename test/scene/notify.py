@@ -52,7 +52,7 @@ signal.signal(THAW, on_thaw)
 signal.signal(CKPT, on_ckpt)
 ready()
 while True:
-    time.sleep(1000)
+    time.sleep(0.05)  # a handler waits for the interpreter
 """
 
 SHELL = """#!/bin/bash
