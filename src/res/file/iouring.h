@@ -1,11 +1,13 @@
 /*
- * iouring.h - between the two halves of the resource iouring: dump and restore.
+ * iouring.h - between the parts of the resource iouring.
  */
 #ifndef CKPT_RES_FILE_IOURING_H
 #define CKPT_RES_FILE_IOURING_H
 
 #include "res/file/files.h"
 #include "util/vec.h"
+
+struct Ckpt__IoUring;
 
 #define IOURING_RINGS_BYTES (4UL << 20) /* room for the rings; the requests lie behind it */
 #define IOURING_SQE_BYTES   64
@@ -27,6 +29,45 @@ static inline uint64_t iouring_list_at(uint32_t cq_entries)
 {
 	return ALIGN_UP(IOURING_CQES_AT + (uint64_t)cq_entries * IOURING_CQE_BYTES, 64);
 }
+
+#define IOURING_CLOSE_IT "let the program close it"
+
+/* What fdinfo tells of a ring; free with iouring_info_done(). */
+struct iouring_info {
+	struct iouring_head head; /* of it the counters and masks */
+	uint32_t taken, completed;
+	bool thread, polls, overflows, persons;
+	/* whose entries are being read */
+	enum {
+		IOURING_NO_LIST,
+		IOURING_FILES,
+		IOURING_BUFFERS,
+		IOURING_POLLS,
+		IOURING_OVERFLOWS,
+		IOURING_PERSONS
+	} list;
+	struct Ckpt__IoUring *m; /* buffers and the number of slots for files are in it */
+	struct iouring_registered {
+		unsigned index;
+		char name[256];
+	} * files;
+	size_t n_files, cap_files, cap_buffers;
+};
+
+/**
+ * iouring_info_read() - read it
+ * @procfd: /proc/PID
+ * @s: zero; to be freed after a failure, too
+ * Return: 0; -errno of fdinfo_read().
+ */
+int iouring_info_read(int procfd, int fd, struct iouring_info *s);
+void iouring_info_done(struct iouring_info *s);
+
+/** iouring_wrong() - why a ring can't be saved, and what to do, both static. Return: NULL: it can be */
+const char *iouring_wrong(const struct iouring_info *s, const char **ret_advice);
+
+/** iouring_collect_memory() - file_ops.collect of a mapping of a ring that has not been restored yet */
+int iouring_collect_memory(struct collect *c, uint64_t id, const struct file_look *l);
 
 /** iouring_can_be_made() - whether this kernel makes a ring, laid out as we know it, in given memory */
 bool iouring_can_be_made(void);
