@@ -46,7 +46,9 @@ static const struct {
 	{"anon_inode:[io_uring]", {"io_uring", CKPT_SAVED, NULL, NULL}},
 	{"anon_inode:[perf_event]", {"perf", CKPT_REFUSED, NOT_YET("perf buffers"), NULL}},
 	{"anon_inode:", {"mapping", CKPT_REFUSED, NOT_YET("mappings of this kind"), NULL}},
-	{"socket:", {"socket", CKPT_REFUSED, NOT_YET("packet rings of sockets"), NULL}},
+	{"socket:", {"socket", CKPT_REFUSED,
+			    "a ring of a socket: the kernel does not tell where in it it goes on",
+			    "let the program unmap it"}},
 	{"[uprobes]",
 		{"uprobes", CKPT_REFUSED, "a tracer has put probes into it", "remove the probes"}},
 };

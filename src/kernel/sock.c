@@ -65,6 +65,14 @@ static void look_at_tcp(int fd, struct sock_look *ret)
 		ret->ulp[0] = 0;
 }
 
+static bool has_peer(int fd)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+
+	return getpeername(fd, (struct sockaddr *)&a, &len) == 0;
+}
+
 int sock_look_at(int fd, struct sock_look *ret)
 {
 	int listening = 0;
@@ -87,6 +95,8 @@ int sock_look_at(int fd, struct sock_look *ret)
 	if (r == 0 && ret->type == SOCK_STREAM &&
 		(ret->protocol == IPPROTO_TCP || ret->protocol == IPPROTO_MPTCP))
 		look_at_tcp(fd, ret);
+	if (r == 0 && ret->family == AF_VSOCK)
+		ret->connected = has_peer(fd);
 	return r;
 }
 

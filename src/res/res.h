@@ -172,7 +172,7 @@ struct plan_file {
 	bool opened;
 	pid_t doer; /* the task that does what is done once for it, the first that is planned; 0: none yet */
 	bool opened_late;
-	bool listed;    /* some table has it, be it that --fd says something else of all of these */
+	bool in_flight; /* the queue of a socket has it */
 	bool need_late; /* opened late, and needed by the restore itself, see res/file/in_flight.h */
 	bool handed;    /* opened late, by the doer, of whom the other tasks that have it take it */
 	int home; /* the task's first number for it, where the coordinator keeps it if it can; -1 */

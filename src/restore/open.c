@@ -139,11 +139,13 @@ static int away(struct open_ctx *ctx, int fd)
 /* Whether --fd says something else of every descriptor of a description that has any. */
 static bool unneeded(const struct plan *p, uint64_t id)
 {
+	const struct plan_file *f = plan_file(p, id);
 	const struct model_rec *rec;
 	bool any = false;
 	size_t pos = 0;
 
-	while (p->n_overrides && (rec = model_next(p->model, &res_fdtable.type, &pos))) {
+	while (p->n_overrides && !(f && f->in_flight) &&
+		(rec = model_next(p->model, &res_fdtable.type, &pos))) {
 		const Ckpt__FdTable *t = (const void *)rec->msg;
 
 		for (size_t i = 0; i < t->n_fds; i++) {
@@ -206,7 +208,6 @@ static int find_homes(struct plan *p)
 					"fd %u: %s", t->fds[i]->fd,
 					f ? "out of order"
 					  : "of a file that the image does not have");
-			f->listed = true;
 			if (f->home < 0 && !plan_override(p, (pid_t)rec->owner, t->fds[i]))
 				f->home = (int)t->fds[i]->fd;
 		}
@@ -244,6 +245,7 @@ int open_files(struct plan *p, const struct image *img)
 	fd_limit_raise();
 	if (r == 0)
 		r = find_homes(p);
+	unixsock_mark(p);
 	if (r == 0)
 		r = open_overrides(&o);
 	if (r == 0 && p->relay)

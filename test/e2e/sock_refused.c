@@ -1,11 +1,14 @@
 /*
- * e2e: args: netns xdp connector audit ebpf corked
+ * e2e: args: netns xdp connector audit ebpf corked alg vsock ring
  * e2e: refuse for netns: fd, udp, network namespace
  * e2e: refuse for xdp: fd, xdp, rings
  * e2e: refuse for connector: fd, netlink connector
  * e2e: refuse for audit: fd, netlink audit
  * e2e: refuse for ebpf: fd, udp, eBPF
- * e2e: refuse for corked: fd, UDP_CORK
+ * e2e: refuse for corked: fd, UDP_CORK, --fd
+ * e2e: refuse for alg: fd, kernel crypto, --fd
+ * e2e: refuse for vsock: fd, connection of vsock, --fd
+ * e2e: refuse for ring: socket, ring of a socket, unmap
  *
  * Holds: a socket that can't be saved: of another network namespace; of a family or protocol of which the kernel
  *        keeps more than it tells; with a filter, or with data, that it does not give back.
@@ -13,10 +16,13 @@
  */
 #include "victim.h"
 #include <linux/bpf.h>
+#include <linux/if_alg.h>
+#include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <linux/vm_sockets.h>
 
 static int have(int fd, const char *what)
 {
@@ -93,10 +99,45 @@ static void corked(void)
 	stay();
 }
 
+static void alg(void)
+{
+	struct sockaddr_alg a = {.salg_family = AF_ALG, .salg_type = "hash", .salg_name = "sha256"};
+	int fd = have(socket(AF_ALG, SOCK_SEQPACKET, 0), "AF_ALG");
+
+	have(bind(fd, (struct sockaddr *)&a, sizeof(a)), "such a hash");
+	stay();
+}
+
+static void vsock(void)
+{
+	struct sockaddr_vm a = {
+		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_LOCAL, .svm_port = 200000 + getpid()};
+	int fd = have(socket(AF_VSOCK, SOCK_STREAM, 0), "vsock"), client;
+
+	have(bind(fd, (struct sockaddr *)&a, sizeof(a)), "loopback of vsock");
+	MUST(listen(fd, 1));
+	client = MUST(socket(AF_VSOCK, SOCK_STREAM, 0));
+	have(connect(client, (struct sockaddr *)&a, sizeof(a)), "loopback of vsock");
+	MUST(accept(fd, NULL, NULL));
+	stay();
+}
+
+static void ring(void)
+{
+	struct tpacket_req r = {4096, 4, 2048, 8};
+	int fd = have(socket(AF_PACKET, SOCK_RAW, 0), "packet socket");
+
+	MUST(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &r, sizeof(r)));
+	CHECK(mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED,
+		"mmap: %s", strerror(errno));
+	stay();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct victim_case cases[] = {{"netns", netns}, {"xdp", xdp},
-		{"connector", connector}, {"audit", audit}, {"ebpf", ebpf}, {"corked", corked}};
+		{"connector", connector}, {"audit", audit}, {"ebpf", ebpf}, {"corked", corked},
+		{"alg", alg}, {"vsock", vsock}, {"ring", ring}};
 
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));
 }

@@ -18,9 +18,10 @@
 #include "proto/fdtable.pb-c.h"
 #include "res/registry.h"
 
+/* No task has it, or none any more as --fd says something else of it. */
 static bool is_adrift(const struct plan_file *f)
 {
-	return f->opened && !f->listed;
+	return f->opened && f->in_flight && f->home < 0;
 }
 
 struct here {

@@ -149,7 +149,7 @@ static int check_unsent(struct collect *c, const struct file_look *l)
 	getsockopt(l->fd, IPPROTO_UDP, UDP_CORKED, &corked, &len);
 	if (corked)
 		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL,
-			"dump again when the program has sent it",
+			"dump again when the program has sent it, or give it up (--fd PID:N=close)",
 			"pid %d (%s): fd %d: data that UDP_CORK holds back can't be read", c->pid,
 			c->tr->comm, l->target_fd);
 	op_warn(c->op,

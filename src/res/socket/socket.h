@@ -103,6 +103,9 @@ int socket_flags(struct open_ctx *o, uint64_t id, int fd);
 /** unix_queues_forget() - free what a dump keeps of unix sockets in t */
 void unix_queues_forget(struct collect_tree *t);
 
+/** unixsock_mark() - find what is in flight in queues of the image, before anything is opened */
+void unixsock_mark(struct plan *p);
+
 /** unixsock_done() - free what restoring unix sockets keeps in p */
 void unixsock_done(struct plan *p);
 extern const struct res res_unixsock;

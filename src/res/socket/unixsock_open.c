@@ -348,6 +348,29 @@ static int world_new(struct open_ctx *o)
 	return make_all(o, w);
 }
 
+static void mark(struct plan *p, const Ckpt__UnixMessage *e)
+{
+	for (size_t i = 0; i < e->n_files; i++) {
+		struct plan_file *f = plan_file(p, e->files[i]);
+
+		if (f)
+			f->in_flight = true;
+	}
+}
+
+void unixsock_mark(struct plan *p)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(p->model, &res_unixsock.type, &pos))) {
+		const Ckpt__UnixSock *m = (const void *)rec->msg;
+
+		for (size_t i = 0; i < m->n_queue; i++)
+			mark(p, m->queue[i]);
+	}
+}
+
 void unixsock_done(struct plan *p)
 {
 	struct unix_world *w = p->unix_world;

@@ -1,8 +1,8 @@
 /*
  * vsock.c - sockets between virtual machines and their host, vsock(7): new, bound, listening.
  *
- * A connection can't come back: its other side is in another machine, where nobody holds it meanwhile, and there is
- * no repair mode. Nor does the kernel tell how many may wait at a listening socket; it is the usual number.
+ * A connection can't come back: its other side, mostly in another machine, is not held by anybody meanwhile, and
+ * there is no repair mode. Nor does the kernel tell how many may wait at a listening socket; it is the usual number.
  */
 /* before linux/vm_sockets.h, which rests on it */
 #include <sys/socket.h>
@@ -17,6 +17,9 @@
 #include "res/socket/socket.h"
 #include "util/cleanup.h"
 
+#define CANNOT "of vsock can't be held until it is back"
+#define ADVICE "let the program close it"
+
 static bool match(const struct file_look *l)
 {
 	return l->sock && l->sock->family == AF_VSOCK;
@@ -25,14 +28,14 @@ static bool match(const struct file_look *l)
 static struct file_verdict verdict(int procfd, const struct file_look *l)
 {
 	(void)procfd;
+	if (l->sock->connected)
+		return (struct file_verdict){CKPT_REFUSED, "a connection " CANNOT, ADVICE};
 	return socket_verdict(l);
 }
 
 static int refuse(struct collect *c, const struct file_look *l, const char *what)
 {
-	return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "let the program close it",
-		"pid %d (%s): fd %d: %s of vsock, which can't be saved: its other side is in another "
-		"machine",
+	return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, ADVICE, "pid %d (%s): fd %d: %s " CANNOT,
 		c->pid, c->tr->comm, l->target_fd, what);
 }
 
@@ -44,7 +47,7 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	Ckpt__Vsock *m;
 	int r;
 
-	if (getpeername(l->fd, (struct sockaddr *)&a, &len) == 0)
+	if (l->sock->connected)
 		return refuse(c, l, "a connection");
 	if (l->sock->listening && poll(&p, 1, 0) > 0 && p.revents & POLLIN)
 		return refuse(c, l, "a connection that is not accepted yet");
