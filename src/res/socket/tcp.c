@@ -147,7 +147,7 @@ static bool shut_read(int fd, int state)
 }
 
 /* What was agreed on; the rest is told by finish(). */
-static int collect_state(const struct file_look *l, const struct tcp_info *info, Ckpt__Tcp *m)
+static int collect_state(int fd, const struct tcp_info *info, Ckpt__Tcp *m)
 {
 	Ckpt__TcpState *s = m->state = msg_new(Ckpt__TcpState, CKPT__TCP_STATE__INIT);
 
@@ -158,8 +158,8 @@ static int collect_state(const struct file_look *l, const struct tcp_info *info,
 	s->timestamps = info->tcpi_options & TCPI_OPT_TIMESTAMPS;
 	s->send_scale = s->scaled ? info->tcpi_snd_wscale : 0;
 	s->recv_scale = s->scaled ? info->tcpi_rcv_wscale : 0;
-	collect_rooms(l->fd, s);
-	s->shut_read = shut_read(l->fd, info->tcpi_state);
+	collect_rooms(fd, s);
+	s->shut_read = shut_read(fd, info->tcpi_state);
 	return 0;
 }
 
@@ -193,7 +193,7 @@ static int hold_listener(struct tcp_hold *h, uint64_t id, int fd)
 static int collect_connection(struct collect *c, uint64_t id, const struct file_look *l,
 	const struct tcp_info *info, Ckpt__Tcp *m)
 {
-	int r = collect_state(l, info, m);
+	int r = collect_state(l->fd, info, m);
 
 	if (r == 0)
 		r = hold(c->tree->tcp, id, l->fd);
@@ -249,6 +249,31 @@ int tcp_collect_unread(int fd, Ckpt__Tcp *m)
 	got = recv(fd, m->state->received.data, (size_t)n, MSG_PEEK | MSG_DONTWAIT);
 	m->state->received.len = got < 0 ? 0 : (size_t)got;
 	return 0;
+}
+
+int tcp_collect_again(int fd, Ckpt__Tcp *m)
+{
+	struct sockaddr_storage peer = {0};
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return -errno;
+	if (info.tcpi_state == TCP_IS_SYN_SENT)
+		return 0;
+	m->kind = kind_of(fd, &info, m);
+	protobuf_c_message_free_unpacked(&m->state->base, NULL);
+	m->state = NULL;
+	if (m->kind == CKPT__TCP__KIND__ENDED)
+		return tcp_collect_unread(fd, m);
+	if (m->kind != CKPT__TCP__KIND__CONNECTED)
+		return 0;
+	len = sizeof(peer);
+	if (!m->peer && getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
+		return -errno;
+	if (!m->peer && tcp_end_set(&peer, &m->peer) < 0)
+		return -ENOMEM;
+	return collect_state(fd, &info, m);
 }
 
 static int collect_kind(struct collect *c, uint64_t id, const struct file_look *l, Ckpt__Tcp *m)

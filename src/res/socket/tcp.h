@@ -102,6 +102,23 @@ socklen_t tcp_end_get(int family, const struct Ckpt__TcpEnd *m, struct sockaddr_
  */
 int tcp_collect_unread(int fd, struct Ckpt__Tcp *m);
 
+/**
+ * tcp_collect_again() - the kind of a socket that was being connected, and its state, as they are by now
+ * @m: its peer is set, or found out if it is connected
+ * Return: 0; -ENOMEM; -errno
+ */
+int tcp_collect_again(int fd, struct Ckpt__Tcp *m);
+
+/**
+ * tcp_connecting_peers() - find out whom sockets connect to that are not answered yet
+ * Those that have ended meanwhile are no longer held.
+ * Return: 0; negative after op_fail().
+ */
+int tcp_connecting_peers(struct collect_tree *t);
+
+/** tcp_connecting_again() - which of them were answered before all was locked. Return: 0; negative after op_fail() */
+int tcp_connecting_again(struct collect_tree *t);
+
 /** tcp_lock_add() - a connection to be locked, or behind them a socket that listens. Return: 0; -EINVAL: it is none; -ENOMEM */
 int tcp_lock_add(struct tcp_lock *l, int family, const struct Ckpt__Tcp *m);
 

@@ -23,55 +23,6 @@
 #include "util/fd.h"
 #include "util/vec.h"
 
-/* ---- who is being connected ---- */
-
-/* Whom it connects to, a socket does not tell before it is answered. */
-static int find_peer(struct collect_tree *t, const struct tcp_held *h, int family, Ckpt__Tcp *m)
-{
-	struct sockaddr_storage peer = {.ss_family = (sa_family_t)family};
-	struct sockaddr_in *in = (void *)&peer;
-	struct sockaddr_in6 *in6 = (void *)&peer;
-	const struct sock_diag *diag;
-	const struct sock_diag_row *row;
-	const struct inet_diag_msg *d;
-	struct stat st;
-	int r = socket_diag(t, family, IPPROTO_TCP, &diag);
-
-	if (r < 0)
-		return r;
-	row = fstat(h->fd, &st) == 0 ? sock_diag_find(diag, st.st_ino) : NULL;
-	d = row ? row->msg : NULL;
-	if (!d || !d->id.idiag_dport)
-		return op_fail(t->op, CKPT_E_SYSTEM, 0, NULL, "dump it later",
-			"whom a TCP socket connects to is not known");
-	if (family == AF_INET) {
-		in->sin_port = d->id.idiag_dport;
-		memcpy(&in->sin_addr, d->id.idiag_dst, sizeof(in->sin_addr));
-	} else {
-		in6->sin6_port = d->id.idiag_dport;
-		memcpy(&in6->sin6_addr, d->id.idiag_dst, sizeof(in6->sin6_addr));
-		in6->sin6_scope_id = IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) ? d->id.idiag_if : 0;
-	}
-	return tcp_end_set(&peer, &m->peer) < 0
-		       ? op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "an address")
-		       : 0;
-}
-
-static int find_peers(struct collect_tree *t)
-{
-	const struct tcp_hold *h = t->tcp;
-	int r = 0;
-
-	for (size_t i = 0; i < h->n && r == 0; i++) {
-		const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->v[i].id);
-		Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->v[i].id);
-
-		if (m->kind == CKPT__TCP__KIND__CONNECTING)
-			r = find_peer(t, &h->v[i], s->family, m);
-	}
-	return r;
-}
-
 /* ---- what is in the connections ---- */
 
 /* What was not sent yet; a FIN counts as a byte. */
@@ -348,7 +299,7 @@ int tcp_finish(struct collect_tree *t)
 
 	if (!h->n && !h->n_listeners)
 		return 0;
-	r = find_peers(t);
+	r = tcp_connecting_peers(t);
 	if (r == 0 && any_waiting(h))
 		r = lock_add_all(t); /* to tell whose other end is here */
 	if (r == 0 && any_waiting(h))
@@ -356,6 +307,8 @@ int tcp_finish(struct collect_tree *t)
 	if (r == 0)
 		r = lock(t);
 	tcp_lock_done(&h->ports);
+	if (r == 0)
+		r = tcp_connecting_again(t);
 	if (r == 0 && h->n)
 		r = read_states(t);
 	if (r == 0 && h->dies)
