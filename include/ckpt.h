@@ -324,6 +324,9 @@ struct ckpt_run_req {
 	bool restart_on_failure; /* go on from the last one when the program dies, or its status is not 0 */
 	const char *const *hooks; /* of its dumps and restores */
 	uint64_t hook_limit_s;
+	enum ckpt_notify notify; /* as of a dump */
+	const char *notify_signals;
+	uint64_t notify_wait_ms;
 };
 
 struct ckpt_run_result {

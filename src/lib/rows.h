@@ -32,5 +32,6 @@ extern const struct option_row rows_help[];    /* help, and what needs no option
 /* Wishes that several verbs have. */
 extern const struct option_name names_tcp[];
 extern const struct option_name names_unix[];
+extern const struct option_name names_notify[];
 
 #endif

@@ -24,7 +24,7 @@ const struct option_name names_tcp[] = {
 	{NULL, 0},
 };
 
-static const struct option_name names_notify[] = {
+const struct option_name names_notify[] = {
 	{"libckpt", CKPT_NOTIFY_LIBCKPT},
 	{"ask", CKPT_NOTIFY_ASK},
 	{"tell", CKPT_NOTIFY_TELL},

@@ -3,6 +3,7 @@
  */
 #include "core/hook.h"
 #include "lib/rows.h"
+#include "res/thread/notify.h"
 
 COMMON_FIRST(ckpt_run_req);
 COMMON_FIRST(ckpt_list_req);
@@ -64,6 +65,31 @@ const struct option_row rows_store[] = {
 		.metavar = "TIME",
 		.dflt = "30s",
 		.help = "a hook that takes longer has failed"},
+	{.verbs = VERB_RUN,
+		.name = "notify",
+		.type = OPT_ENUM,
+		.offset = offsetof(struct ckpt_run_req, notify),
+		.names = names_notify,
+		.metavar = "HOW",
+		.implied = "ask",
+		.dflt = "libckpt: those with functions that libckpt calls",
+		.help = "tell programs that take a signal, and ask them; or tell, libckpt, none"},
+	{.verbs = VERB_RUN,
+		.name = "notify-signals",
+		STR(ckpt_run_req, notify_signals),
+		.metavar = "CKPT,THAW",
+		.check = notify_signals_wrong,
+		.dflt = "RTMAX-2,RTMAX-1",
+		.help = "the signals before it, and after it or after a restart"},
+	{.verbs = VERB_RUN,
+		.name = "notify-wait",
+		.type = OPT_U64,
+		.offset = offsetof(struct ckpt_run_req, notify_wait_ms),
+		.min = 1,
+		.max = UINT32_MAX,
+		.metavar = "MS",
+		.dflt = "10000",
+		.help = "milliseconds that programs may take to be ready"},
 	{.verbs = VERB_REMOVE,
 		.name = "crid",
 		CRID(ckpt_remove_req),

@@ -134,7 +134,10 @@ static void checkpoint(struct job *j)
 		.pid = j->pid,
 		.leave_running = true,
 		.hooks = j->req->hooks,
-		.hook_limit_s = j->req->hook_limit_s};
+		.hook_limit_s = j->req->hook_limit_s,
+		.notify = j->req->notify,
+		.notify_signals = j->req->notify_signals,
+		.notify_wait_ms = j->req->notify_wait_ms};
 	struct ckpt_dump_result result;
 	struct ckpt_error err = {0};
 	_cleanup_free_ char *text = NULL;

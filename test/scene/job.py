@@ -22,10 +22,10 @@ echo done >> numbers
 class Job:
     """`ckpt run` with a store of its own: a mount over root's."""
 
-    def __init__(self, s, *options, store=None):
+    def __init__(self, s, *options, store=None, text=JOB):
         self.s, self.dir = s, s.dir
         with open(s.file("job.sh"), "w", encoding="ascii") as f:
-            f.write(JOB)
+            f.write(text)
         store = store or "mkdir -p /var/lib/ckpt; mount --bind store /var/lib/ckpt"
         os.makedirs(s.file("store"), mode=0o700, exist_ok=True)
         with open(s.file("out"), "ab") as out:

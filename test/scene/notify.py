@@ -3,9 +3,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
-from harness import CKPT, HERE, Failure, no_children, proc_state, wait_for
+from harness import CKPT, HERE, PRELUDE, Failure, no_children, proc_state, wait_for
 from victims import BUILD  # of test/e2e
 
 INCLUDE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include")
@@ -356,6 +357,20 @@ def scene_notify_rpc(s):
                notify_wait=5000)
         expect(s, f"ready {s.pid}", "CKPT 0", "THAW 0")
     end(s)
+
+
+def scene_notify_run(s):
+    """A program that `ckpt run` runs is told of the checkpoints that it takes."""
+    from job import Job
+    with open(s.file("victim.py"), "w", encoding="ascii") as f:
+        f.write(PRELUDE + "NOT_NOW = 0" + WAITING)
+    job = Job(s, "--on-signal", "USR1", "--notify", text=f"exec {sys.executable} victim.py")
+    wait_for("the program", 20, lambda: os.path.exists(s.file("ready")))
+    os.kill(job.proc.pid, signal.SIGUSR1)
+    s.pid = int(lines(s)[0].split()[1])
+    expect(s, f"ready {s.pid}", "CKPT 0", "THAW 0")
+    os.kill(s.pid, signal.SIGKILL)
+    job.proc.wait(20)
 
 
 def scene_notify_usage(s):
