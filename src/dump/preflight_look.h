@@ -30,6 +30,7 @@ struct unix_look {
 struct terminal_end {
 	dev_t devpts; /* of its /dev/pts; 0: not known, as it was opened as /dev/tty */
 	uint32_t index;
+	pid_t session; /* of a master, as in struct pty_id */
 	pid_t pid;
 	int fd;
 	char *link; /* owned */

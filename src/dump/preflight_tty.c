@@ -51,6 +51,8 @@ int look_terminal(struct look *l, const struct file_look *f)
 	struct stat st;
 
 	e.master = peer >= 0;
+	if (e.master && ioctl(fd, TIOCGSID, &e.session) == 0 && !e.session)
+		e.session = -1;
 	e.hung_up = fd >= 0 && ioctl(fd, TIOCGDEV, &dev) < 0;
 	if (dev && major(dev) == MAJOR_PTS)
 		e.index = minor(dev);
@@ -172,7 +174,8 @@ static int look_users(struct look *l)
 		return look_fail(l, ENOMEM, "preflight");
 	for (size_t i = 0; i < t->n_terminals; i++)
 		if (t->terminals[i].master)
-			ids[s.n++] = (struct pty_id){t->terminals[i].devpts, t->terminals[i].index};
+			ids[s.n++] = (struct pty_id){t->terminals[i].devpts, t->terminals[i].index,
+				t->terminals[i].session};
 	return s.n ? pty_users(&s) : 0;
 }
 

@@ -97,6 +97,18 @@ static size_t terminal_of(struct look *l, int fd)
 	return find_in(l, minor(st.st_rdev), st.st_dev);
 }
 
+/* The file system of it is not told, but whose session it is. */
+static size_t controlling(const struct look *l, uint32_t index, pid_t session)
+{
+	for (size_t i = 0; i < l->s->n; i++) {
+		const struct pty_id *id = &l->s->v[i];
+
+		if (id->index == index && (id->session < 0 || id->session == session))
+			return i;
+	}
+	return NOT_ASKED_FOR;
+}
+
 /* Once for each terminal. */
 static int tell(struct look *l, size_t which, int fd)
 {
@@ -130,7 +142,7 @@ static int look_at(struct look *l)
 	if (r != 0 || st.state == 'Z' || st.state == 'X' || !st.tty_nr ||
 		major(st.tty_nr) != MAJOR_PTS)
 		return r;
-	which = find(l->s, minor(st.tty_nr), NULL);
+	which = controlling(l, minor(st.tty_nr), st.session);
 	return which == NOT_ASKED_FOR || l->other[which] ? 0 : tell(l, which, -1);
 }
 

@@ -12,6 +12,7 @@
 struct pty_id {
 	dev_t devpts; /* of the file system that has /dev/pts/N */
 	uint32_t index;
+	pid_t session; /* whose controlling terminal it is (TIOCGSID); 0: nobody's; -1: not known */
 };
 
 struct pty_user {

@@ -158,7 +158,7 @@ static int fail_taken(struct open_ctx *o, const Ckpt__Pty *m, int master)
 {
 	_cleanup_close_ int peer = ioctl(master, TIOCGPTPEER, O_PATH | O_CLOEXEC);
 	struct pty_user user = {0};
-	struct pty_id id = {.index = m->index};
+	struct pty_id id = {.index = m->index, .session = -1};
 	struct pty_search s = {.v = &id, .n = 1, .found = first_user, .arg = &user};
 	char who[96] = "somebody";
 	struct stat st;
