@@ -78,10 +78,22 @@ void tcp_backlog_deferring(int fd, int seconds)
 		setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
 }
 
-bool tcp_backlog_await(int fd, int count)
+size_t tcp_backlog_sum(const int *fds, size_t n)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int count = tcp_backlog_count(fds[i]);
+
+		sum += count > 0 ? (size_t)count : 0;
+	}
+	return sum;
+}
+
+bool tcp_backlog_await(const int *fds, size_t n, size_t count)
 {
 	for (int i = 0; i < WAIT_STEPS; i++) {
-		if (tcp_backlog_count(fd) >= count)
+		if (tcp_backlog_sum(fds, n) >= count)
 			return true;
 		usleep(WAIT_STEP_US);
 	}
@@ -291,12 +303,13 @@ static int one(const struct reading *g, struct tcp_backlog *b)
 	struct tcp_waiting *w = &b->v[b->taken];
 	socklen_t len = sizeof(w->peer);
 	_cleanup_close_ int fd = -EBADF;
-	int before = tcp_backlog_count(b->fd), r;
+	size_t before = tcp_backlog_sum(b->group, b->n_group);
+	int r;
 
 	if (w->arena)
 		munmap(w->arena, w->arena_size); /* of one whose client has gone */
 	memset(w, 0, sizeof(*w));
-	if (before <= 0 || poll(&p, 1, 0) <= 0)
+	if (poll(&p, 1, 0) <= 0)
 		return 0;
 	fd = accept4(b->fd, (struct sockaddr *)&w->peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
@@ -311,7 +324,7 @@ static int one(const struct reading *g, struct tcp_backlog *b)
 		close(TAKE_FD(fd));
 		r = tcp_backlog_put(g->inject4, g->inject6, w);
 	}
-	if (r == 0 && !tcp_backlog_await(b->fd, before))
+	if (r == 0 && !tcp_backlog_await(b->group, b->n_group, before))
 		r = -ETIMEDOUT;
 	b->lost += r < 0;
 	return r < 0 ? r : 1;
@@ -386,7 +399,7 @@ bool tcp_backlog_works(int inject4, int inject6, int listener)
 	w.peer = w.local;
 	((struct sockaddr_in *)&w.peer)->sin_port =
 		htons(9); /* of either family at the same place */
-	if (tcp_backlog_put(inject4, inject6, &w) < 0 || !tcp_backlog_await(listener, 1))
+	if (tcp_backlog_put(inject4, inject6, &w) < 0 || !tcp_backlog_await(&listener, 1, 1))
 		return false;
 	back.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (back.fd < 0)

@@ -35,9 +35,11 @@ struct tcp_waiting {
 	size_t arena_size;
 };
 
-/* One or several sockets that listen, and what is taken out of them and put in again. */
+/* A socket that listens, and what is taken out of it and put in again. */
 struct tcp_backlog {
 	int fd; /* borrowed; it can be accepted from without waiting for as long as something waits */
+	const int *group; /* all that share its port, and itself; borrowed */
+	size_t n_group;
 	size_t n;     /* how many are to be taken, at most those that wait */
 	size_t taken; /* how many were found */
 	size_t lost; /* of these, those that could not be put in again; their clients believe to be connected */
@@ -75,8 +77,15 @@ void tcp_backlog_deferring(int fd, int seconds);
 /** tcp_backlog_count() - how many wait. Return: or -errno: it does not listen */
 int tcp_backlog_count(int fd);
 
-/** tcp_backlog_await() - wait a moment until so many wait; async-signal-safe. Return: whether they do */
-bool tcp_backlog_await(int fd, int count);
+/**
+ * tcp_backlog_await() - wait a moment until so many wait in all of some sockets; async-signal-safe
+ * Of those that share a port (SO_REUSEPORT) the kernel chooses one by itself.
+ * Return: whether they do
+ */
+bool tcp_backlog_await(const int *fds, size_t n, size_t count);
+
+/** tcp_backlog_sum() - how many wait in all of some sockets; of one that does not listen: none */
+size_t tcp_backlog_sum(const int *fds, size_t n);
 
 /** tcp_loopback_listen() - a socket that listens at the loopback address of a family. Return: owned by the caller; -errno */
 int tcp_loopback_listen(int family, struct sockaddr_storage *ret, socklen_t *ret_len);

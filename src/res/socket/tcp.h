@@ -212,17 +212,26 @@ int tcp_state_keep(const struct tcp_state *t, struct Ckpt__TcpState *m);
  */
 int tcp_backlog_collect(struct collect_tree *t);
 
+/* What nobody had accepted, at a restore. */
 struct tcp_backlog_go {
 	const struct plan *p;
-	int inject4, inject6;
+	int inject4, inject6; /* of the caller */
+	int *fds, *seconds;   /* of all that listen, and their TCP_DEFER_ACCEPT */
+	size_t n;
+	size_t put;                     /* how many are on their way */
+	const struct Ckpt__Tcp *failed; /* one of those that are concerned */
 };
 
+/** tcp_backlog_go_new() - prepare that. Return: 0; -ENOMEM; in any case it is ended by tcp_backlog_go_done() */
+int tcp_backlog_go_new(struct tcp_backlog_go *g, const struct plan *p);
+
 /**
- * tcp_backlog_go() - put what nobody had accepted into a socket that listens again; behind the lock; async-signal-safe
- * @family, @m: of the socket
- * Return: 0; -errno: some are missing
+ * tcp_backlog_go() - put all into the sockets that listen again; behind the lock; async-signal-safe
+ * Return: 0; -errno: some are missing, see failed
  */
-int tcp_backlog_go(const struct tcp_backlog_go *g, int fd, int family, const struct Ckpt__Tcp *m);
+int tcp_backlog_go(struct tcp_backlog_go *g);
+
+void tcp_backlog_go_done(struct tcp_backlog_go *g);
 
 /* File operations, and the resource's go(): see tcp_finish.c, tcp_open.c, tcp_go.c. */
 int tcp_finish(struct collect_tree *t);

@@ -5,14 +5,17 @@
  * should the dump fail. For that moment all packets of these ports are locked. What can't be taken out with
  * good reason to believe that it gets in again stays where it is: the dump waits for it to be accepted.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/inet_diag.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/sock_diag.h"
 #include "kernel/sock_users.h"
 #include "kernel/tcp_backlog.h"
 #include "kernel/tcp_inject.h"
@@ -28,6 +31,7 @@ struct taking {
 	struct tcp_backlog *v; /* one for each socket that is taken from */
 	struct tcp_held **of;  /* of the same place */
 	size_t n;
+	int *fds; /* of all that listen */
 	int inject4, inject6;
 	int trial4, trial6; /* sockets to try it with; -EBADF: not needed */
 };
@@ -107,19 +111,55 @@ static bool marks_stay(void)
 	       text[0] == '1';
 }
 
+/* Of a port that several share the kernel chooses one; it may be one that we do not have. */
+static bool shared_port_outside(struct collect_tree *t, const struct tcp_held *listener)
+{
+	const Ckpt__Tcp *l = model_get(t->model, &res_tcp.type, listener->id);
+	const struct tcp_hold *h = t->tcp;
+	size_t ours = 0, all = 0;
+
+	if (!option(listener->fd, SOL_SOCKET, SO_REUSEPORT))
+		return false;
+	socket_diag_row(t, AF_INET, IPPROTO_TCP, 0);
+	socket_diag_row(t, AF_INET6, IPPROTO_TCP, 0);
+	for (size_t i = 0; i < h->n_listeners; i++) {
+		const Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->listeners[i].id);
+
+		ours += m->local->port == l->local->port;
+	}
+	for (size_t i = 0; t->diag && i < t->diag->n; i++) {
+		const struct inet_diag_msg *d = t->diag->rows[i].msg;
+
+		all += t->diag->rows[i].protocol == IPPROTO_TCP &&
+		       d->idiag_state == TCP_IS_LISTEN &&
+		       ntohs(d->id.idiag_sport) == l->local->port;
+	}
+	return all > ours;
+}
+
 static void choose(struct taking *g)
 {
 	struct tcp_hold *h = g->t->tcp;
 
+	for (size_t i = 0; i < h->n_listeners; i++)
+		g->fds[i] = h->listeners[i].fd;
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		struct tcp_held *l = &h->listeners[i];
 		int n = tcp_backlog_count(l->fd);
 		struct tcp_backlog *b = &g->v[g->n];
 
-		if (n <= 0 || !can_take(g->t, l) || !wanted(g->t, l) || shared_outside(g->t, l->fd))
+		if (n <= 0 || !can_take(g->t, l) || !wanted(g->t, l) ||
+			shared_port_outside(g->t, l) || shared_outside(g->t, l->fd))
 			continue;
-		*b = (struct tcp_backlog){
-			.fd = l->fd, .n = (size_t)n, .v = calloc((size_t)n, sizeof(*b->v))};
+		*b = (struct tcp_backlog){.fd = l->fd,
+			.group = &g->fds[i],
+			.n_group = 1,
+			.n = (size_t)n,
+			.v = calloc((size_t)n, sizeof(*b->v))};
+		if (option(l->fd, SOL_SOCKET, SO_REUSEPORT)) {
+			b->group = g->fds;
+			b->n_group = h->n_listeners;
+		}
 		g->of[g->n] = l;
 		g->n += b->v != NULL;
 	}
@@ -269,10 +309,13 @@ int tcp_backlog_collect(struct collect_tree *t)
 	struct tcp_hold *h = t->tcp;
 	_cleanup_free_ struct tcp_backlog *v = NULL;
 	_cleanup_free_ struct tcp_held **of = NULL;
+	_cleanup_free_ int *fds = NULL;
 	struct taking g = {
 		.t = t, .inject4 = -EBADF, .inject6 = -EBADF, .trial4 = -EBADF, .trial6 = -EBADF};
 
 	g.v = v = calloc(h->n_listeners, sizeof(*v));
 	g.of = of = calloc(h->n_listeners, sizeof(struct tcp_held *));
-	return v && of ? take(&g) : op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "sockets");
+	g.fds = fds = calloc(h->n_listeners, sizeof(*fds));
+	return v && of && fds ? take(&g)
+			      : op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "sockets");
 }

@@ -6,9 +6,11 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include "kernel/tcp_backlog.h"
 #include "kernel/tcp_inject.h"
+#include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
 
@@ -57,13 +59,10 @@ static bool kept(const struct tcp_backlog_go *g, int family, const Ckpt__Tcp *m)
 	return g->p->req->tcp == CKPT_TCP_KEEP || tcp_inside(&g->p->tcp->lock, family, m);
 }
 
-int tcp_backlog_go(const struct tcp_backlog_go *g, int fd, int family, const Ckpt__Tcp *m)
+static int put_all(struct tcp_backlog_go *g, int family, const Ckpt__Tcp *m)
 {
-	int seconds, want = 0, r = 0;
+	int r = 0;
 
-	if (!m->n_waiting)
-		return 0;
-	seconds = tcp_backlog_eager(fd);
 	for (size_t i = 0; i < m->n_waiting; i++) {
 		bool keep = kept(g, family, m->waiting[i]);
 		struct tcp_waiting w;
@@ -72,11 +71,65 @@ int tcp_backlog_go(const struct tcp_backlog_go *g, int fd, int family, const Ckp
 		waiting_of(g->p, family, m->waiting[i], &w);
 		r2 = keep ? tcp_backlog_put(g->inject4, g->inject6, &w)
 			  : end(g, &w, g->p->req->tcp == CKPT_TCP_RESET);
-		want += keep && r2 == 0;
-		if (r2 == 0 && !tcp_backlog_await(fd, want))
-			r2 = -ETIMEDOUT;
+		g->put += keep && r2 == 0;
 		r = r < 0 ? r : r2;
 	}
-	tcp_backlog_deferring(fd, seconds);
 	return r;
+}
+
+/* Who listens on a port that several share is chosen by the kernel: they are looked at together. */
+int tcp_backlog_go(struct tcp_backlog_go *g)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		g->seconds[i] = tcp_backlog_eager(g->fds[i]);
+	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
+		const Ckpt__Socket *s = model_get(g->p->model, &res_socket.type, rec->owner);
+		const Ckpt__Tcp *m = (const void *)rec->msg;
+		int r2 = m->n_waiting && plan_fd(g->p, rec->owner) >= 0 ? put_all(g, s->family, m)
+									: 0;
+
+		g->failed = r == 0 && r2 < 0 ? m : g->failed;
+		r = r < 0 ? r : r2;
+	}
+	if (!tcp_backlog_await(g->fds, g->n, g->put) && r == 0)
+		r = -ETIMEDOUT;
+	for (size_t i = 0; i < g->n; i++)
+		tcp_backlog_deferring(g->fds[i], g->seconds[i]);
+	return r;
+}
+
+int tcp_backlog_go_new(struct tcp_backlog_go *g, const struct plan *p)
+{
+	const struct model_rec *rec;
+	size_t pos = 0, n = 0;
+
+	*g = (struct tcp_backlog_go){.p = p, .inject4 = -EBADF, .inject6 = -EBADF};
+	while ((rec = model_next(p->model, &res_tcp.type, &pos)))
+		n += ((const Ckpt__Tcp *)(const void *)rec->msg)->kind ==
+		     CKPT__TCP__KIND__LISTENING;
+	g->fds = calloc(n + 1, sizeof(*g->fds));
+	g->seconds = calloc(n + 1, sizeof(*g->seconds));
+	pos = 0;
+	while (g->fds && g->seconds && (rec = model_next(p->model, &res_tcp.type, &pos))) {
+		const Ckpt__Tcp *m = (const void *)rec->msg;
+		int fd = plan_fd(p, rec->owner);
+
+		if (m->kind == CKPT__TCP__KIND__LISTENING && fd >= 0) {
+			g->fds[g->n++] = fd;
+			g->failed = m->n_waiting ? m : g->failed;
+		}
+	}
+	if (!g->failed)
+		g->n = 0; /* nobody waits anywhere */
+	return g->fds && g->seconds ? 0 : -ENOMEM;
+}
+
+void tcp_backlog_go_done(struct tcp_backlog_go *g)
+{
+	free(g->fds);
+	free(g->seconds);
 }

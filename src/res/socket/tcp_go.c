@@ -33,6 +33,7 @@ struct going {
 	struct nft_batch own, lasting; /* the ends of both locks */
 	enum ckpt_tcp how;
 	int inject4, inject6;
+	struct tcp_backlog_go backlog;
 	int r;
 	const Ckpt__Tcp *failed;
 };
@@ -253,27 +254,11 @@ static void unlock(struct going *g)
 	nft_send(nft, &g->lasting); /* there is none, if the dump has let the program go on */
 }
 
-static void note(struct going *g, const struct model_rec *rec, int r)
+static void note(struct going *g, const Ckpt__Tcp *m, int r)
 {
 	if (r < 0 && g->r == 0) {
 		g->r = r;
-		g->failed = (const void *)rec->msg;
-	}
-}
-
-/* What nobody had accepted. */
-static void wait_again(struct going *g)
-{
-	const struct tcp_backlog_go b = {g->p, g->inject4, g->inject6};
-	const struct model_rec *rec;
-	size_t pos = 0;
-
-	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
-		const Ckpt__Socket *s = model_get(g->p->model, &res_socket.type, rec->owner);
-		int fd = plan_fd(g->p, rec->owner);
-
-		if (fd >= 0)
-			note(g, rec, tcp_backlog_go(&b, fd, s->family, (const void *)rec->msg));
+		g->failed = m;
 	}
 }
 
@@ -283,14 +268,16 @@ static int go(void *arg)
 	struct going *g = arg;
 	const struct model_rec *rec;
 	size_t pos = 0;
+	int r;
 
-	wait_again(g);
+	r = g->backlog.n ? tcp_backlog_go(&g->backlog) : 0;
+	note(g, g->backlog.failed, r);
 	unlock(g);
 	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
 		int fd = plan_fd(g->p, rec->owner);
 
 		if (fd >= 0)
-			note(g, rec, go_one(g, rec, fd));
+			note(g, (const void *)rec->msg, go_one(g, rec, fd));
 	}
 	return 0;
 }
@@ -329,13 +316,20 @@ int tcp_go(struct plan *p)
 	if (!p->tcp->done)
 		return 0;
 	r = open_inject(&g);
-	if (r < 0)
+	if (r == 0 && tcp_backlog_go_new(&g.backlog, p) < 0)
+		r = op_fail(p->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "the connections");
+	if (r < 0) {
+		tcp_backlog_go_done(&g.backlog);
 		return r;
+	}
+	g.backlog.inject4 = g.inject4;
+	g.backlog.inject6 = g.inject6;
 	netlock_build_removal(&g.own, p->tcp->lock.name);
 	netlock_build_removal(&g.lasting, p->tcp->name);
 	r = apart(go, &g);
 	nft_done(&g.own);
 	nft_done(&g.lasting);
+	tcp_backlog_go_done(&g.backlog);
 	fd_close(g.inject4);
 	fd_close(g.inject6);
 	if (r < 0)

@@ -16,6 +16,7 @@
 
 #include "image/image.h"
 #include "kernel/tcp_repair.h"
+#include "kernel/tcp_timewait.h"
 #include "proto/core.pb-c.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
@@ -49,7 +50,8 @@ int tcp_open_fail(struct open_ctx *o, const Ckpt__Tcp *m, int err, const char *c
 		: err == EPERM ? CKPT_E_PRIVILEGE
 			       : CKPT_E_SYSTEM,
 		err, call,
-		err == EADDRINUSE      ? "end what uses the port"
+		err == EADDRINUSE      ? "end what uses the port, or wait for a minute if that has "
+					 "just ended (ss -tan)"
 		: err == EADDRNOTAVAIL ? "this machine has to have that address, and no connection "
 					 "like this one"
 		: err == EPERM         ? "run as root: connections take CAP_NET_ADMIN"
@@ -85,6 +87,16 @@ static int bind_shared(int fd, const struct sockaddr_storage *local, socklen_t l
 	return r;
 }
 
+/* It may have had connections that have ended meanwhile, or before. */
+static int bind_again(int fd, const struct sockaddr_storage *local, socklen_t len)
+{
+	int r = bind(fd, (const struct sockaddr *)local, len) < 0 ? -errno : 0;
+
+	if (r == -EADDRINUSE && tcp_timewait_end(local) > 0)
+		r = bind(fd, (const struct sockaddr *)local, len) < 0 ? -errno : 0;
+	return r;
+}
+
 int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const void *file_record)
 {
 	const Ckpt__Tcp *m = (const void *)rec->msg;
@@ -113,7 +125,7 @@ int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 	if (m->kind == CKPT__TCP__KIND__CONNECTING)
 		r = bind_shared(fd, &local, len);
 	else
-		r = bind(fd, (struct sockaddr *)&local, len) < 0 ? -errno : 0;
+		r = bind_again(fd, &local, len);
 	return r < 0 ? tcp_open_fail(o, m, -r, "bind") : TAKE_FD(fd);
 }
 

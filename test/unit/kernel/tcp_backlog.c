@@ -66,7 +66,7 @@ static void begin(struct server *s, int family)
 static void take_and_put(struct server *s)
 {
 	struct tcp_waiting v[CLIENTS] = {0};
-	struct tcp_backlog b = {.fd = s->l, .n = CLIENTS, .v = v};
+	struct tcp_backlog b = {.fd = s->l, .group = &s->l, .n_group = 1, .n = CLIENTS, .v = v};
 
 	lock(s);
 	cr_assert_eq(tcp_backlog_read(&b, 1, s->inject4, s->inject6), 0);
