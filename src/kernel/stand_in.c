@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/own_thread.h"
+
 #define UNCHANGED (-1)
 
 /* A change of the effective user id clears what is in effect, not what is permitted. */
@@ -39,8 +41,23 @@ static int become(const struct stand_in *who)
 	return raise_caps();
 }
 
+struct here {
+	const struct stand_in *who;
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+static int here(void *arg)
+{
+	const struct here *h = arg;
+	int r = become(h->who);
+
+	return r < 0 ? r : h->fn(h->arg);
+}
+
 int stand_in_run(const struct stand_in *who, int (*fn)(void *arg), void *arg)
 {
+	struct here self = {who, fn, arg};
 	pid_t pid = who->pid;
 	/* no signal at its end: who has us as a library may have a handler */
 	struct clone_args args = {.flags = CLONE_FILES,
@@ -50,6 +67,8 @@ int stand_in_run(const struct stand_in *who, int (*fn)(void *arg), void *arg)
 	long child;
 	int status, err;
 
+	if (pid == getpid())
+		return own_thread_run(here, &self);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
 	child = syscall(SYS_clone3, &args, sizeof(args));

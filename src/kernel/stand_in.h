@@ -3,7 +3,7 @@
  *
  * The kernel writes down who makes some calls (SO_PEERCRED: connect, listen, socketpair), and what it
  * wrote stays when that process is long gone. A stand-in is a child that has the same number and ids,
- * makes the calls, and ends.
+ * makes the calls, and ends. For our own number it is a thread of ours.
  */
 #ifndef CKPT_KERNEL_STAND_IN_H
 #define CKPT_KERNEL_STAND_IN_H
@@ -27,6 +27,7 @@ struct stand_in {
  * stand_in_run() - have a function run by a stand-in, and wait for it
  * The child shares our descriptors, nothing else: memory is a copy, as after fork(2). Its working
  * directory, root and umask are its own. It keeps the capabilities that we have.
+ * A thread of ours shares memory, too.
  * @fn: may call nothing that takes a lock of libc; what it returns, 0 or -errno, is returned
  * Return: of @fn; -EEXIST the number is taken; -EPERM no right to choose it, or to those ids; -errno of
  * clone3(2); -ECHILD it was killed.

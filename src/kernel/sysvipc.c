@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/own_thread.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 
@@ -44,13 +45,31 @@ static int become(const struct sysvipc_actor *who)
 	return 0;
 }
 
+struct here {
+	const struct sysvipc_actor *who;
+	int (*act)(void *arg);
+	void *arg;
+};
+
+static int here(void *arg)
+{
+	const struct here *h = arg;
+	int r = become(h->who);
+
+	return r < 0 ? r : h->act(h->arg);
+}
+
 int sysvipc_as(const struct sysvipc_actor *who, int (*act)(void *arg), void *arg)
 {
+	struct here self = {who, act, arg};
 	pid_t want = who->pid;
 	struct clone_args args = {.set_tid = (uintptr_t)&want, .set_tid_size = 1};
-	pid_t pid = want > 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof(args)) : -1;
 	siginfo_t si = {0};
+	pid_t pid;
 
+	if (want == getpid())
+		return own_thread_run(here, &self);
+	pid = want > 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof(args)) : -1;
 	if (pid < 0) { /* taken, or not ours to choose */
 		args = (struct clone_args){0};
 		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));

@@ -87,3 +87,14 @@ int timens_unshare(const struct timens_offsets *offsets)
 	n += format(text + n, sizeof(text) - (size_t)n, "boottime", offsets->boottime_ns);
 	return write_full(fd, text, (size_t)n);
 }
+
+int timens_join(const struct timens_offsets *offsets)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = timens_unshare(offsets);
+
+	if (r < 0)
+		return r;
+	fd = open("/proc/thread-self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	return fd < 0 || setns(fd, CLONE_NEWTIME) < 0 ? -errno : 0;
+}

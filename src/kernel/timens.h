@@ -28,4 +28,12 @@ int timens_read(int procfd, struct timens_offsets *ret);
  */
 int timens_unshare(const struct timens_offsets *offsets);
 
+/**
+ * timens_join() - be in a new time namespace oneself
+ * For a process with one thread. On failure its children may be in one.
+ * Return: 0; -EUSERS there are more threads; as timens_unshare().
+ * Source: setns(2), Linux >= 5.6.
+ */
+int timens_join(const struct timens_offsets *offsets);
+
 #endif

@@ -70,7 +70,45 @@ Test(stand_in, what_it_returns)
 	struct stand_in who = {0};
 
 	cr_expect_eq(stand_in_run(&who, refuse, NULL), -ENOTTY);
-	who.pid = getpid();
+	who.pid = getppid();
 	cr_expect(stand_in_run(&who, refuse, NULL) == -EEXIST ||
 		  stand_in_run(&who, refuse, NULL) == -EPERM);
+}
+
+static int make_pair_elsewhere(void *arg)
+{
+	int r = chdir("/proc") < 0 ? -errno : make_pair(arg);
+
+	return r < 0 ? r : -(int)geteuid();
+}
+
+/* Our own number is nobody else's to have: a thread of ours makes the calls. */
+Test(stand_in, for_ourselves_it_is_a_thread_of_ours)
+{
+	static const gid_t groups[] = {7, 8};
+	struct stand_in who = {.pid = getpid(),
+		.ids = true,
+		.uid = 17,
+		.gid = 5678,
+		.groups_too = true,
+		.groups = groups,
+		.n_groups = 2};
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	char here[4096], was[4096];
+	int fds[2];
+
+	if (geteuid() != 0)
+		cr_skip_test("only root may be somebody else");
+	cr_assert(getcwd(was, sizeof(was)));
+	cr_assert_eq(stand_in_run(&who, make_pair_elsewhere, fds), -17);
+	cr_assert_eq(getsockopt(fds[0], SOL_SOCKET, SO_PEERCRED, &cred, &len), 0);
+	cr_expect_eq(cred.pid, getpid());
+	cr_expect_eq(cred.uid, 17);
+	cr_expect_eq(cred.gid, 5678);
+	cr_expect_eq(geteuid(), 0, "it was we ourselves who changed");
+	cr_assert(getcwd(here, sizeof(here)));
+	cr_expect_str_eq(here, was);
+	close(fds[0]);
+	close(fds[1]);
 }
