@@ -186,6 +186,7 @@ struct ckpt_restore_req {
 	bool detach;         /* don't wait for the restored root */
 	bool frozen;         /* leave every task stopped until SIGCONT */
 	bool pidns;          /* in a new pid namespace, so that the old pids need not be free */
+	bool exec;           /* the calling process becomes the root, see ckpt_restore() */
 	const char *pidfile; /* write the root's pid here, or NULL */
 	enum ckpt_changed_files changed_files;
 	enum ckpt_cgroups cgroups;
@@ -199,6 +200,9 @@ struct ckpt_restore_req {
 	/* Unless detached: called when the tree runs, before it is waited for; may be NULL. */
 	void (*started)(void *arg, const struct ckpt_restore_result *result);
 	void *started_arg;
+	/* Of exec: the failure, once the caller has given itself up; called in a copy of it. May be NULL. */
+	void (*failed)(void *arg, const struct ckpt_error *err);
+	void *failed_arg;
 	/* as of a dump */
 	const char *const *fds;
 	const char *const *resources;
@@ -365,7 +369,15 @@ int ckpt_dump(
 	const struct ckpt_dump_req *req, struct ckpt_dump_result *ret, struct ckpt_error *err);
 void ckpt_dump_result_done(struct ckpt_dump_result *r);
 
-/** Also waits for the restored root, unless req->detach; signals that the caller gets are passed on. */
+/**
+ * Also waits for the restored root, unless req->detach; signals that the caller gets are passed on.
+ *
+ * With req->exec the calling process becomes the root, as with execve(2): it keeps its pid, parent, session,
+ * process group, terminal and pending signals, and the program finds another pid than it had; all other tasks
+ * keep theirs. It must have one thread and no children. Then the call does not return. It returns -1 as long as
+ * nothing was given up. What fails later is told by req->failed, and the caller ends with err->kind as its exit
+ * status; no task is left of the tree. What its standard streams hold unwritten is lost.
+ */
 int ckpt_restore(const struct ckpt_restore_req *req, struct ckpt_restore_result *ret,
 	struct ckpt_error *err);
 void ckpt_restore_result_done(struct ckpt_restore_result *r);

@@ -25,9 +25,10 @@ enum agent_op {
 
 /* What a step's result must be; a step that misses it ends the program with an error. */
 enum agent_expect {
-	AGENT_EXPECT_OK, /* no errno */
-	AGENT_EXPECT_EQ, /* exactly want */
-	AGENT_EXPECT_ANY /* whatever it is */
+	AGENT_EXPECT_OK,  /* no errno */
+	AGENT_EXPECT_EQ,  /* exactly want */
+	AGENT_EXPECT_ANY, /* whatever it is */
+	AGENT_EXPECT_END  /* exactly want; else the process ends, as nobody is left to be told */
 };
 
 struct agent_step {
@@ -65,7 +66,8 @@ struct agent_ctl {
 	uint32_t failed_id;
 	uint32_t failed_step;
 	int32_t failed_errno;
-	uint32_t park; /* futex; never woken */
+	uint32_t status; /* that a process ends with when the restore has failed */
+	uint32_t park;   /* futex; never woken */
 };
 
 /* A rendezvous is getpid(AGENT_ASK_KEY, which): harmless when no tracer is there to answer it. */

@@ -53,7 +53,7 @@ static void wait_phase(struct agent_ctl *ctl, uint32_t phase)
 	while ((now = load(&ctl->phase)) < phase)
 		futex(&ctl->phase, FUTEX_WAIT, now);
 	if (now == AGENT_PHASE_ABORT)
-		raw_syscall6(__NR_exit_group, 1, 0, 0, 0, 0, 0);
+		raw_syscall6(__NR_exit_group, load(&ctl->status), 0, 0, 0, 0, 0);
 }
 
 static void wait_gate(struct agent_prog *p, struct agent_ctl *ctl, uint32_t times)
@@ -89,6 +89,10 @@ static int met(const struct agent_step *s)
 		return !is_error(s->ret);
 	case AGENT_EXPECT_EQ:
 		return s->ret == s->want;
+	case AGENT_EXPECT_END:
+		if (s->ret != s->want)
+			raw_syscall6(__NR_exit_group, 1, 0, 0, 0, 0, 0);
+		return 1;
 	default:
 		return 1;
 	}

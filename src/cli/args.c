@@ -151,6 +151,8 @@ int cli_parse(struct cli *cli, int argc, char **argv, void *req, const char *arg
 		if (c == ':')
 			return usage_error(err, NULL, "option --%s needs a value: %s", row->name,
 				row->metavar);
+		if (cli->served && row->no_param)
+			return option_not_served(row, err);
 		if (option_set(row, req, &cli->front, optarg, err) < 0)
 			return -1;
 	}

@@ -27,6 +27,7 @@ struct cli {
 	struct option_front front;
 	FILE *log;            /* stderr, or the file of --log */
 	bool progress_shown;  /* a progress line stands on stderr now */
+	bool served;          /* by a service, for somebody else */
 	bool tty;             /* stderr is a terminal */
 	uint64_t progress_ns; /* when it was drawn */
 	uint64_t started_ns;
@@ -83,6 +84,9 @@ int cli_start(struct cli *cli, int argc, char **argv, void *req, const struct im
  * Return: the exit status where it has not
  */
 int cli_end_as(int wait_status);
+
+/** cli_tell() - print an error as text or JSON */
+void cli_tell(struct cli *cli, const struct ckpt_error *err);
 
 /** cli_fail() - report an error as text or JSON, free it. Return: the exit status */
 int cli_fail(struct cli *cli, struct ckpt_error *err);

@@ -70,9 +70,8 @@ void cli_json(json_t *object)
 	json_decref(object);
 }
 
-int cli_fail(struct cli *cli, struct ckpt_error *err)
+void cli_tell(struct cli *cli, const struct ckpt_error *err)
 {
-	int status = err->kind ? (int)err->kind : CKPT_E_SYSTEM;
 	_cleanup_free_ char *text = ckpt_error_text(err);
 
 	cli_progress_erase(cli);
@@ -82,6 +81,14 @@ int cli_fail(struct cli *cli, struct ckpt_error *err)
 		fprintf(stderr, "ckpt: %s\n", text ? text : "out of memory");
 	if (cli->log != stderr)
 		fprintf(cli->log, "error: %s\n", text ? text : "out of memory");
+	fflush(stdout);
+}
+
+int cli_fail(struct cli *cli, struct ckpt_error *err)
+{
+	int status = err->kind ? (int)err->kind : CKPT_E_SYSTEM;
+
+	cli_tell(cli, err);
 	ckpt_error_done(err);
 	return cli_finish(cli, status);
 }

@@ -19,6 +19,12 @@ static void print_text(const struct ckpt_restore_req *req, const struct ckpt_res
 		printf("pid %d is %d outside\n", r->pids[i].pid, r->pids[i].outer_pid);
 }
 
+/* Of --exec: in a copy of this process, which prints it; the exit status is the caller's. */
+static void failed(void *arg, const struct ckpt_error *err)
+{
+	cli_tell(arg, err);
+}
+
 static int restore(struct cli *cli, const struct ckpt_restore_req *req)
 {
 	struct ckpt_restore_result result = {};
@@ -55,6 +61,8 @@ int cli_restore(struct cli *cli, int argc, char **argv)
 	if (cli_start(cli, argc, argv, &req, &image, &status) != 0)
 		return status;
 	req.json = cli->front.json;
+	req.failed = failed;
+	req.failed_arg = cli;
 	status = cli->front.plan ? plan(cli, &req) : restore(cli, &req);
 	options_done(VERB_RESTORE, &req);
 	return status;

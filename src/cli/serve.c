@@ -10,7 +10,7 @@
 /* What a client has a command done by: the same as main() does. */
 static int command(int argc, char **argv)
 {
-	struct cli cli = {.log = stderr};
+	struct cli cli = {.log = stderr, .served = true};
 
 	return cli_run(&cli, argc, argv);
 }

@@ -271,11 +271,19 @@ const struct option_row *option_by_param(enum verb verb, const char *name)
 	return row && (row->home == HOME_REQ || row->called) ? row : NULL;
 }
 
+int option_not_served(const struct option_row *row, struct ckpt_error *err)
+{
+	return usage_error(err, "use the command line, or libckpt", "option --%s: %s", row->name,
+		row->no_param);
+}
+
 int option_set_named(enum verb verb, void *req, struct option_front *front, const char *name,
 	const char *value, struct ckpt_error *err)
 {
 	const struct option_row *row = option_by_param(verb, name);
 
+	if (row && row->no_param)
+		return option_not_served(row, err);
 	return row ? option_set(row, req, front, value, err) : option_unknown(verb, name, err);
 }
 

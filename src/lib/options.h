@@ -124,6 +124,8 @@ struct option_row {
 	const char *excludes;            /* the name of an option that can't be given as well */
 	bool required;
 	bool called; /* of a front end, and every front end has it: it says what is called */
+	const char *
+		no_param; /* of a request: why no service can do it for a caller, or NULL: it can */
 	bool is_dir; /* for completion: the value is a directory; a string is a file elsewhere */
 	/** Return: NULL, or the static reason why the value is no good */
 	const char *(*check)(const char *value);
@@ -171,12 +173,15 @@ int option_set(const struct option_row *row, void *req, struct option_front *fro
 /**
  * option_set_named() - the same by name, for a front end that has names and values (JSON-RPC)
  * @name: with '-' or '_' between its words
- * Only options of the request, and those that are row->called, exist here. An unknown name's error names
- * the nearest known one.
+ * Only options of the request, and those that are row->called, exist here; one that is row->no_param is
+ * refused with that reason. An unknown name's error names the nearest known one.
  * Return: 0; -1 with *err filled
  */
 int option_set_named(enum verb verb, void *req, struct option_front *front, const char *name,
 	const char *value, struct ckpt_error *err);
+
+/** option_not_served() - fill *err for an option that a service can't follow (row->no_param). Return: -1 */
+int option_not_served(const struct option_row *row, struct ckpt_error *err);
 
 /** option_by_param() - the row of a parameter's name, as of option_set_named(); NULL: there is none */
 const struct option_row *option_by_param(enum verb verb, const char *name);

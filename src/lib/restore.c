@@ -11,12 +11,16 @@ int ckpt_restore(
 	const struct ckpt_restore_req *req, struct ckpt_restore_result *ret, struct ckpt_error *err)
 {
 	struct ckpt_restore_result result = {0};
+	struct become become = {0};
 	struct ckpt_op op;
-	int r;
+	int r, status;
 
 	op_init(&op, &req->common);
-	r = restore_run(&op, req, &result);
+	r = restore_run(&op, req, &result, &become);
+	status = op.first.kind;
 	op_done(&op, err);
+	if (become.coordinator)
+		become_end(&become, status);
 	if (r < 0) {
 		ckpt_restore_result_done(&result);
 		return -1;

@@ -14,11 +14,14 @@ static const struct verb_desc verb_table[] = {
 		"process goes on as if nothing had been. Prints the id of the checkpoint (crid), "
 		"the directory, counts, sizes and times.",
 		sizeof(struct ckpt_dump_req), NULL, NULL},
-	{VERB_RESTORE, "restore", ARGS_IMAGE, "[-d] [--plan] [--pidfile FILE] DIR|CRID",
+	{VERB_RESTORE, "restore", ARGS_IMAGE, "[-d | --exec] [--plan] [--pidfile FILE] DIR|CRID",
 		"bring the process of an image back",
 		"Brings back what an image holds, with the same process and thread ids. In the "
 		"foreground it waits for the restored process, passes signals on to it, and exits "
-		"as it exits; with --detach it returns as soon as the process runs. With --plan it "
+		"as it exits; with --detach it returns as soon as the process runs. With --exec it "
+		"becomes the restored process itself, as by execve: that has the pid, the parent, the "
+		"session and the terminal of this command, and its children have the pids that they "
+		"had. With --plan it "
 		"prints what it would do, system call by system call, and starts nothing.",
 		sizeof(struct ckpt_restore_req), NULL, NULL},
 	{VERB_SHOW, "show", ARGS_IMAGE, "[--json] DIR|CRID", "print what is in an image",

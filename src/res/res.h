@@ -218,6 +218,7 @@ struct plan {
 	const struct vdso_host *vdso; /* of the running kernel */
 	size_t n_cpus;                /* of this host; 0: not known */
 	pid_t own_group;              /* the process group of the restore command */
+	pid_t root_was; /* the number of the root at the dump, if it has another now; 0 */
 	bool timer_ids; /* the ids of POSIX timers can be chosen (FEATURE_TIMER_IDS) */
 	/* What a new task has anyway, as it is the restorer's; not planned again. NULL: not known. */
 	const ProtobufCMessage *own_creds, *own_sched;

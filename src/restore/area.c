@@ -187,6 +187,7 @@ static void put_all(struct area *a, const struct tree_plan *t)
 
 	memcpy(a->at, agent_blob, agent_blob_len());
 	a->ctl = (void *)(a->at + code_bytes());
+	a->ctl->status = 1;
 	a->entry = (uintptr_t)a->at;
 	a->first_stack = stacks + STACK_BYTES;
 	a->syscall_insn = find_syscall(a->at, agent_blob_len());

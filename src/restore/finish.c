@@ -53,7 +53,7 @@ static int wait_stopped(struct run *r, struct run_task *t)
 	for (size_t i = 0; ret == 0 && i < t->plan->n; i++) {
 		struct wait_status w;
 
-		ret = ptrace_wait(t->plan->threads[i].tid, 0, &w);
+		ret = run_wait(t, t->plan->threads[i].tid, &w);
 		if (ret < 0)
 			ret = fail_stop(r, t, i, ret);
 		else if (wait_is_dead(&w))
@@ -80,7 +80,7 @@ static int enter_exit(struct run *r, struct run_task *t)
 	while (ret == 0 && w.kind != WAIT_SYSCALL_STOP) {
 		ret = ptrace_syscall(t->pid, 0);
 		if (ret == 0)
-			ret = ptrace_wait(t->pid, 0, &w);
+			ret = run_wait(t, t->pid, &w);
 		if (ret == 0 && wait_is_dead(&w))
 			return fail_dead(r, t, &w);
 	}
@@ -146,7 +146,7 @@ static int unmap_enter(struct run *r, struct run_task *t)
 	if (!unmaps(t))
 		return 0;
 	for (;;) {
-		ret = ptrace_wait(tid, 0, &w);
+		ret = run_wait(t, tid, &w);
 		if (ret == 0 && wait_is_dead(&w))
 			return fail_dead(r, t, &w);
 		if (ret < 0 || w.kind == WAIT_SYSCALL_STOP)
@@ -171,7 +171,7 @@ static int unmap_end(struct run *r, struct run_task *t)
 
 	if (!unmaps(t))
 		return 0;
-	ret = ptrace_wait(tid, 0, &w);
+	ret = run_wait(t, tid, &w);
 	if (ret == 0 && wait_is_dead(&w))
 		return fail_dead(r, t, &w);
 	if (ret == 0)
@@ -276,6 +276,8 @@ int run_finish(struct run *r)
 		ret = each_task(r, true, wait_stopped);
 	if (ret == 0)
 		ret = each_task(r, true, enter_exit);
+	if (ret == 0 && r->become)
+		ret = become_tell(r);
 	if (ret == 0)
 		ret = each_task(r, false, unmap_begin);
 	if (ret == 0)
@@ -290,6 +292,8 @@ int run_finish(struct run *r)
 		ret = hand_over(r);
 	if (ret < 0)
 		return ret;
+	if (r->become)
+		become_foreground(r);
 	for (size_t i = 0; i < r->tree.n; i++)
 		if (task_plan_lives(r->tasks[i].plan))
 			let_exit(&r->tasks[i]);

@@ -161,9 +161,20 @@ static void plan_birth(struct plan *p, struct tree_plan *t, size_t i)
 	/* so that a child costs little */
 	if (i == 0 && t->n > 1)
 		mm_plan_forget(p, prog);
-	if (dies_with_maker(b))
+	if (dies_with_maker(b)) {
 		PROG_CALL(prog, "tree: die with the maker", SYS_prctl, IMM(PR_SET_PDEATHSIG),
 			IMM(SIGKILL));
+		if (t->tree.v[b->parent].pid)
+			prog_add(prog, &(struct prog_step){.op = AGENT_SYSCALL,
+					       .expect = AGENT_EXPECT_END,
+					       .want = t->tree.v[b->parent].pid,
+					       .nr = SYS_getppid,
+					       .what = "tree: end if it is dead already"});
+	}
+	/* who makes this tree is no ancestor of it; the root has done so itself */
+	if (p->req->exec && i > 0 && b->kind == BIRTH_TASK)
+		PROG_CALL_ANY(prog, "tree: be traced (Yama)", SYS_prctl, IMM(PR_SET_PTRACER),
+			IMM(PR_SET_PTRACER_ANY));
 	if (b->subreaper)
 		PROG_CALL(prog, "tree: adopt orphans", SYS_prctl, IMM(PR_SET_CHILD_SUBREAPER),
 			IMM(1));
@@ -364,6 +375,9 @@ static void plan_first(struct plan *p, struct tree_plan *tree, size_t at)
 	plan_late(p, first);
 	if (tree->others)
 		add_meeting(&first->prog, BARRIER_OTHERS, "wait: until the other threads are done");
+	if (p->req->exec)
+		PROG_CALL_ANY(&first->prog, "tree: be traced as before (Yama)", SYS_prctl,
+			IMM(PR_SET_PTRACER), IMM(0));
 	plan_scope(p, SCOPE_TASK, pid, PLAN_LAST, &first->prog);
 	plan_park(first);
 }

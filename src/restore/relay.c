@@ -43,18 +43,20 @@ struct plan_relay *relay_find(struct relay *r, const struct plan *p)
 	uint32_t index;
 	pid_t leader = ctty_outside(p->model, &index);
 
+	bool detached = p->req->detach || p->req->exec;
+
 	r->tty = r->signals = r->end.master = -EBADF;
 	if (!leader)
 		return NULL;
-	for (int n = 0; n <= STDERR_FILENO && r->tty < 0 && !p->req->detach; n++)
+	for (int n = 0; n <= STDERR_FILENO && r->tty < 0 && !detached; n++)
 		r->tty = open_terminal(n);
 	if (r->tty < 0) {
 		op_warn(p->op,
 			"pid %d led the session of a terminal outside: it comes back without a "
 			"controlling terminal, as %s",
 			leader,
-			p->req->detach ? "it is not restored in the foreground"
-				       : "this command has no terminal");
+			detached ? "no command stays in the foreground to pass it on"
+				 : "this command has no terminal");
 		return NULL;
 	}
 	r->on = true;

@@ -64,6 +64,7 @@ struct restore {
 	struct tcp_plan tcp;
 	struct front front;
 	struct relay relay;
+	struct become *become;
 	struct pidns pidns, *ns; /* that this is done in; ns: NULL: in ours */
 	int pidfile;             /* open while the tasks are made, or -EBADF */
 	struct vdso_host vdso;
@@ -154,6 +155,7 @@ static int stage_load(struct restore *s)
 	const char *dir = s->req->dir;
 	const struct model_rec *rec;
 	size_t pos = 0;
+	pid_t was = 0;
 	int r = fault_point(s->op, "restore.load");
 
 	if (r == 0 && !dir) {
@@ -174,6 +176,12 @@ static int stage_load(struct restore *s)
 		return op_fail(s->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"%s: there is no task in it", dir);
 	s->root = (const void *)rec->msg;
+	say_image(s, dir);
+	r = fdpolicy_read(s->op, s->req->fds, s->req->resources, s->req->policy, &s->policy);
+	if (r == 0 && s->req->exec)
+		r = become_prepare(s->op, s->become, &s->model, &s->policy, &was);
+	if (r < 0)
+		return r;
 	s->plan = (struct plan){.op = s->op,
 		.req = s->req,
 		.policy = &s->policy,
@@ -182,6 +190,7 @@ static int stage_load(struct restore *s)
 		.vdso = &s->vdso,
 		.n_cpus = (size_t)sysconf(_SC_NPROCESSORS_CONF),
 		.own_group = getpgrp(),
+		.root_was = was,
 		.timer_ids = kernel_has(FEATURE_TIMER_IDS),
 		.own_creds = creds_own(),
 		.own_sched = sched_own()};
@@ -195,11 +204,8 @@ static int stage_load(struct restore *s)
 		return r;
 	if (plan_files_new(&s->model, &s->plan.files, &s->plan.n_files) < 0)
 		return op_fail(s->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "%s", dir);
-	say_image(s, dir);
 	tcp_locks_clean(s->op, image_manifest(s->img)->crid);
-	r = fdpolicy_read(s->op, s->req->fds, s->req->resources, s->req->policy, &s->policy);
-	if (r == 0)
-		r = outside_overrides(&s->plan);
+	r = outside_overrides(&s->plan);
 	return r < 0 ? r : each_mm(s, mm_check);
 }
 
@@ -294,6 +300,8 @@ static void log_session(const struct restore *s)
 {
 	const Ckpt__Task *t = s->root;
 
+	if (s->req->exec)
+		return;
 	if (t->sid != t->pid)
 		op_info(s->op,
 			"session %d was led from outside: pid %d joins that of this command, %d",
@@ -330,12 +338,13 @@ static int stage_run(struct restore *s)
 		.front = &s->front,
 		.hooks = hooks_now(s),
 		.ns = s->ns,
+		.become = s->req->exec ? s->become : NULL,
 		.frozen = s->req->frozen};
 	struct timens_offsets time;
 	char size[UNITS_LEN];
 	int r;
 
-	if (!s->req->detach && !s->ns)
+	if (!s->req->detach && !s->ns && !s->req->exec)
 		front_begin(&s->front, s->req->frozen, &s->relay);
 	if (clocks_plan(&s->plan, image_manifest(s->img), s->root->pid, &time))
 		run.time = &time;
@@ -429,10 +438,10 @@ static int make_in_pidns(struct restore *s)
 	return pidns_run(s->ns);
 }
 
-int restore_run(
-	struct ckpt_op *op, const struct ckpt_restore_req *req, struct ckpt_restore_result *ret)
+int restore_run(struct ckpt_op *op, const struct ckpt_restore_req *req,
+	struct ckpt_restore_result *ret, struct become *become)
 {
-	struct restore s = {.op = op, .req = req, .ret = ret, .pidfile = -EBADF};
+	struct restore s = {.op = op, .req = req, .ret = ret, .become = become, .pidfile = -EBADF};
 	uint64_t start = now_ns();
 	int r, status;
 
@@ -450,6 +459,10 @@ int restore_run(
 			req->frozen ? CKPT_TARGET_STOPPED : CKPT_TARGET_RUNNING);
 	restore_done(&s);
 	ret->total_ns = now_ns() - start;
+	if (become->coordinator) {
+		relay_end(&s.relay);
+		return r;
+	}
 	if (r == 0 && !req->detach && req->started)
 		req->started(req->started_arg, ret);
 	if (r == 0 && !req->detach) {

@@ -45,25 +45,40 @@
 #define TRACE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 #define LOOK_NS       20000000L /* how often a waiting coordinator looks whether a task died */
 #define ZOMBIE_NS     2000000000ULL
+#define YIELDS        100 /* a stop takes that long, where the machine is not busy */
+#define DOZE_NS       20000L
 
 /* ------------------------------------------------------------------ making the root */
 
 /* Filters in the image: what follows their installation has to pass them, until we detach. */
-int run_trace(struct run *r, struct run_task *t, size_t thread)
+static bool has_filters(const struct run *r)
 {
 	size_t pos = 0;
-	bool suspend = model_next(r->plan->model, &res_seccomp.type, &pos) != NULL;
-	pid_t tid = t->plan->threads[thread].tid;
-	int ret = ptrace_seize(tid, TRACE_OPTIONS | (suspend ? PTRACE_O_SUSPEND_SECCOMP : 0));
+
+	return model_next(r->plan->model, &res_seccomp.type, &pos) != NULL;
+}
+
+int run_seize(struct run *r, struct run_task *t, size_t thread)
+{
+	int ret = ptrace_seize(t->plan->threads[thread].tid,
+		TRACE_OPTIONS | (has_filters(r) ? PTRACE_O_SUSPEND_SECCOMP : 0));
+
+	if (ret == 0)
+		t->traced = thread + 1;
+	return ret;
+}
+
+int run_trace(struct run *r, struct run_task *t, size_t thread)
+{
+	int ret = run_seize(r, t, thread);
 
 	if (ret < 0)
 		return op_fail(r->op, CKPT_E_SYSTEM, -ret, "ptrace(PTRACE_SEIZE)",
-			suspend && ret == -EPERM
+			has_filters(r) && ret == -EPERM
 				? "run as root, and not under a seccomp filter: it "
 				  "has to suspend seccomp"
 				: NULL,
-			"pid %d: thread %d", t->pid, tid);
-	t->traced = thread + 1;
+			"pid %d: thread %d", t->pid, t->plan->threads[thread].tid);
 	return 0;
 }
 
@@ -95,6 +110,8 @@ static int make_root(struct run *r)
 	int err;
 
 	wait_for_numbers(r);
+	if (r->become)
+		return become_root(r, &spawn);
 	err = spawn_task(&spawn);
 	if (err == -EEXIST)
 		return fail_taken(r, root, spawn.pid);
@@ -104,6 +121,41 @@ static int make_root(struct run *r)
 			task_plan_name(root, name));
 	r->tasks[0].pid = spawn.pid;
 	return run_trace(r, &r->tasks[0], 0);
+}
+
+/* ------------------------------------------------------------------ stops */
+
+/*
+ * The death of a first thread is told when all others are reaped, and those that we trace only we reap. Who
+ * kills the process kills them all. Return: whether it has been killed, as another thread tells.
+ */
+static bool others_dead(const struct run_task *t, struct wait_status *ret)
+{
+	return t->traced > 1 && ptrace_wait(t->plan->threads[1].tid, WNOHANG, ret) == 0 &&
+	       wait_is_dead(ret);
+}
+
+int run_wait(const struct run_task *t, pid_t tid, struct wait_status *ret)
+{
+	struct timespec doze = {.tv_nsec = DOZE_NS};
+	struct wait_status w;
+	int r;
+
+	if (tid != t->pid || t->traced <= 1)
+		return ptrace_wait(tid, 0, ret);
+	for (unsigned tries = 0;; tries++) {
+		r = ptrace_wait(tid, WNOHANG, ret);
+		if (r != -EAGAIN)
+			return r;
+		if (others_dead(t, &w)) {
+			*ret = w;
+			return 0;
+		}
+		if (tries < YIELDS)
+			sched_yield();
+		else
+			nanosleep(&doze, NULL);
+	}
 }
 
 /* ------------------------------------------------------------------ meeting */
@@ -126,11 +178,17 @@ static int look_for_dead(struct run *r)
 	for (size_t i = 0; i < r->tree.n; i++) {
 		struct wait_status w;
 
-		if (!r->tasks[i].traced || ptrace_wait(r->tasks[i].pid, WNOHANG, &w) < 0 ||
+		if (!r->tasks[i].traced ||
+			(ptrace_wait(r->tasks[i].pid, WNOHANG, &w) < 0 &&
+				!others_dead(&r->tasks[i], &w)) ||
 			load(&r->area.ctl->error) == 1)
 			continue;
 		if (wait_is_dead(&w))
 			return fail_dead(r, &r->tasks[i], &w);
+		/* one that somebody stops goes on here; when we let go of it, it stops */
+		if (w.kind == WAIT_SIGNAL_STOP || w.kind == WAIT_GROUP_STOP ||
+			w.kind == WAIT_EVENT_STOP)
+			ptrace_cont(r->tasks[i].pid, w.kind == WAIT_SIGNAL_STOP ? w.sig : 0);
 	}
 	return 0;
 }
@@ -360,18 +418,23 @@ static void reap(struct run_task *t)
  */
 static void kill_tree(struct run *r)
 {
+	bool held;
+
 	if (r->tasks[0].pid <= 0)
 		return;
+	if (r->become)
+		become_failed(r);
+	held = r->become && r->become->held;
 	raise_phase(r, AGENT_PHASE_ABORT);
 	for (size_t i = 0; i < r->tree.n; i++) {
 		sleepers_done(&r->tasks[i].sleepers);
-		if (r->tasks[i].traced)
+		if (r->tasks[i].traced && !(held && i == 0))
 			kill(r->tasks[i].pid, SIGKILL);
 		run_open_gate(r, &r->tasks[i], UINT32_MAX);
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		find_made(r);
-		for (size_t i = 0; i < r->tree.n; i++)
+		for (size_t i = held ? 1 : 0; i < r->tree.n; i++)
 			reap(&r->tasks[i]);
 	}
 }
@@ -381,7 +444,7 @@ static int adopt(const struct run *r)
 {
 	int was = 0;
 
-	if (r->tree.n > 1) {
+	if (r->adopts) {
 		prctl(PR_GET_CHILD_SUBREAPER, &was);
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	}
@@ -403,6 +466,8 @@ int run_tree(struct run *r)
 	struct trace_span span = trace_begin(r->op->trace, "tree", r->tree.tree.v[0].pid, 0);
 	int ret = fault_point(r->op, "restore.fork"), was;
 
+	/* who becomes the root is not to be, and who coordinates then is not above it */
+	r->adopts = r->tree.n > 1 && !r->become;
 	r->workers = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
 	r->tasks = calloc(r->tree.n, sizeof(*r->tasks));
 	if (!r->tasks)
@@ -422,7 +487,7 @@ int run_tree(struct run *r)
 	}
 	if (ret < 0)
 		kill_tree(r);
-	if (r->tree.n > 1)
+	if (r->adopts)
 		prctl(PR_SET_CHILD_SUBREAPER, was);
 	free(r->tasks);
 	trace_end(&span);

@@ -7,6 +7,7 @@
 #include "image/image.h"
 #include "kernel/timens.h"
 #include "restore/area.h"
+#include "restore/become.h"
 #include "restore/front.h"
 #include "restore/plan.h"
 #include "restore/sleep.h"
@@ -38,8 +39,10 @@ struct run {
 	const struct timens_offsets *time; /* of a time namespace for them, or NULL */
 	struct front *front;               /* told of the root before it runs */
 	const struct hooks *hooks;         /* called when all are there */
-	struct pidns *ns; /* that they are made in, and that is told instead; or NULL */
-	bool frozen;      /* leave them stopped */
+	struct pidns *ns;      /* that they are made in, and that is told instead; or NULL */
+	struct become *become; /* the caller becomes the root; NULL: it is made */
+	bool adopts;           /* orphans of the tree come to us */
+	bool frozen;           /* leave them stopped */
 	uint64_t page_bytes;
 };
 
@@ -50,8 +53,17 @@ struct run {
  */
 int run_tree(struct run *r);
 
+/** run_seize() - as run_trace(). Return: 0; -errno */
+int run_seize(struct run *r, struct run_task *t, size_t thread);
+
 /** run_trace() - seize one thread of a task; it ends with us from then on. 0 or after op_fail() */
 int run_trace(struct run *r, struct run_task *t, size_t thread);
+
+/**
+ * run_wait() - the next stop or death of a thread of a task that we trace
+ * Return: 0; -errno.
+ */
+int run_wait(const struct run_task *t, pid_t tid, struct wait_status *ret);
 
 /** run_open_gate() - let a task go on that waits at its gate, until for so many times */
 void run_open_gate(struct run *r, const struct run_task *t, uint32_t times);

@@ -124,6 +124,13 @@ static int clone_by_thread(const struct spawn *s)
 	return (int)(intptr_t)ret;
 }
 
+void spawn_self(const struct spawn *s)
+{
+	personality(0);
+	spawn_forget_thread();
+	arch_agent_start(s->entry, s->prog, s->stack);
+}
+
 int spawn_task(const struct spawn *s)
 {
 	sigset_t all, old;

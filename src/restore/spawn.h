@@ -32,6 +32,13 @@ int spawn_task(const struct spawn *s);
  */
 void spawn_forget_thread(void);
 
+/**
+ * spawn_self() - be the agent, in the place of making a task that is
+ * For a process that has forgotten all that a new one would not have; its only thread, with all signals
+ * blocked. @s: without pid, time and cgroup
+ */
+void spawn_self(const struct spawn *s) __attribute__((noreturn));
+
 /** spawn_is_zombie() - whether a process is dead and not reaped */
 bool spawn_is_zombie(pid_t pid);
 

@@ -78,7 +78,7 @@ static int stop_thread(struct run *r, struct run_task *t, pid_t tid, bool first)
 	while (ret == 0 && w.kind != WAIT_GROUP_STOP) {
 		ret = ptrace_cont(tid, w.kind == WAIT_SIGNAL_STOP ? w.sig : 0);
 		if (ret == 0)
-			ret = ptrace_wait(tid, 0, &w);
+			ret = run_wait(t, tid, &w);
 		if (ret == 0 && wait_is_dead(&w))
 			return fail_dead(r, t, &w);
 	}
@@ -120,7 +120,7 @@ static int call(struct run *r, struct run_task *t, long nr, const uint64_t args[
 	for (int stops = 0; ret == 0 && stops < 2;) {
 		ret = ptrace_syscall(tid, 0);
 		if (ret == 0)
-			ret = ptrace_wait(tid, 0, &w);
+			ret = run_wait(t, tid, &w);
 		if (ret == 0 && wait_is_dead(&w))
 			return fail_dead(r, t, &w);
 		stops += w.kind == WAIT_SYSCALL_STOP;
@@ -199,7 +199,7 @@ static int forget_child_stop(struct run *r, struct run_task *t)
 	if (ret == 0)
 		ret = ptrace_cont(tid, 0);
 	if (ret == 0)
-		ret = ptrace_wait(tid, 0, &w);
+		ret = run_wait(t, tid, &w);
 	if (ret == 0 && wait_is_dead(&w))
 		return fail_dead(r, t, &w);
 	return mask_again(r, t, tid, ret, mask, "it has been told of its child's stop");

@@ -63,7 +63,7 @@ static void param_name(const char *name, char *ret, size_t len)
 
 static bool is_param(const struct option_row *row)
 {
-	return option_listed(row) && (row->home == HOME_REQ || row->called);
+	return option_listed(row) && !row->no_param && (row->home == HOME_REQ || row->called);
 }
 
 static json_t *schema_of(const struct option_row *row)

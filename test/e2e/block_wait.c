@@ -6,6 +6,7 @@
  *
  * e2e: args: read write open_fifo futex futex_bitset futex_waitv poll ppoll_mask select pselect_mask epoll_wait epoll_pwait_mask pause sigsuspend sigwaitinfo msgrcv msgsnd semop flock ofd_lock wait4
  * e2e: no kill for epoll_wait,epoll_pwait_mask,sigwaitinfo,semop: killed between stop and cure, it leaves an EINTR
+ * e2e: exec: yes
  */
 #include "victim.h"
 
@@ -66,7 +67,7 @@ static void wake_futex(void)
 
 static void wake_signal(void)
 {
-	MUST(syscall(SYS_tgkill, getpid(), wait_main, SIGUSR1));
+	MUST(syscall(SYS_tgkill, getpid(), victim_now(wait_main), SIGUSR1));
 }
 
 /* The calls. */

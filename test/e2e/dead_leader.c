@@ -2,6 +2,7 @@
  * Holds: a process whose main thread has ended while three others live on (the leader is a zombie
  * until they end). The last one to end gives the process's exit status.
  * Shows: Threads: "a thread group whose leader has exited but whose threads live".
+ * e2e: exec: yes
  */
 #include "victim.h"
 

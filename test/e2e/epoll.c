@@ -8,6 +8,7 @@
  *        edge-triggered and one-shot members that are ready, and were told of; untold: one that was not;
  *        hung-up: a one-shot member that was told of a hang-up.
  * Shows: event loops come back with what they watch, and are told of nothing twice.
+ * e2e: exec: yes
  */
 #include "fds.h"
 #include <sys/epoll.h>

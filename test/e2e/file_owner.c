@@ -1,6 +1,7 @@
 /*
  * Holds: pipes with O_ASYNC, F_SETOWN (the process; a thread; a process group) and F_SETSIG.
  * Shows: Files: F_SETOWN and F_SETSIG come back, and the signal comes with its descriptor's number.
+ * e2e: exec: yes
  */
 #include "fds.h"
 
@@ -37,7 +38,7 @@ int main(int argc, char **argv)
 	CHECK(owner_hits == 0, "%d signals came before there was data", owner_hits);
 	for (int i = 0; i < 3; i++) {
 		MUST(fcntl(p[i][0], F_GETOWN_EX, &got));
-		CHECK(got.type == want[i].type && got.pid == want[i].pid,
+		CHECK(got.type == want[i].type && got.pid == victim_now(want[i].pid),
 			"owner %d: expected type %d pid %d, got type %d pid %d", i, want[i].type,
 			want[i].pid, got.type, got.pid);
 		CHECK(fcntl(p[i][0], F_GETSIG) == SIGRTMIN + 3, "signal: expected %d, got %d",

@@ -4,6 +4,7 @@
  * that show a status there.
  * Shows: Memory: "exe link, argv, environ, auxv, brk bounds (PR_SET_MM_MAP)".
  * e2e: args: plain title
+ * e2e: exec: yes
  */
 #include "victim.h"
 
@@ -55,9 +56,9 @@ static void identity_check(const struct identity *a, const struct identity *b)
 		"auxv: %zu bytes differ from %zu bytes", a->auxv_len, b->auxv_len);
 	CHECK(strcmp(a->exe, b->exe) == 0, "exe: expected %s, got %s", a->exe, b->exe);
 	CHECK(strcmp(a->mm, b->mm) == 0, "bounds: expected %s, got %s", a->mm, b->mm);
-	CHECK(a->pid == b->pid && a->tid == b->tid, "pid: expected %d %d, got %d %d", a->pid,
-		a->tid, b->pid, b->tid);
-	CHECK(a->sid == b->sid && a->pgid == b->pgid,
+	CHECK(victim_now(a->pid) == b->pid && victim_now(a->tid) == b->tid,
+		"pid: expected %d %d, got %d %d", a->pid, a->tid, b->pid, b->tid);
+	CHECK(victim_now(a->sid) == b->sid && victim_now(a->pgid) == b->pgid,
 		"session and group: expected %d %d, got %d %d", a->sid, a->pgid, b->sid, b->pgid);
 }
 

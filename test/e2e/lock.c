@@ -4,6 +4,7 @@
  * Holds: locks on files: flock, shared and exclusive; POSIX, of ranges, one up to the end; OFD; a
  *        lease to read; a flock that two descriptors of one description share.
  * Shows: nobody else gets what the program has locked, and it can give it back.
+ * e2e: exec: yes
  */
 #include "fds.h"
 #include <sys/file.h>

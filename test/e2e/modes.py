@@ -375,6 +375,37 @@ def mode_fg(t):
     t.verdict(status)
 
 
+def mode_exec(t):
+    """A process of ours becomes the victim: it has that one's number, and ends as it ends."""
+    t.start()
+    t.die("A")
+    pidfile = os.path.join(t.dir, "pidfile")
+    with open(os.path.join(t.dir, "log"), "a") as log:
+        log.write("$ ckpt restore --exec --pidfile\n")
+        log.flush()
+        proc = subprocess.Popen([CKPT, "restore", "--exec", "-D", t.path("A"), "--pidfile", pidfile], cwd=t.dir,
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                start_new_session=t.victim.session)
+
+    def running():
+        if proc.poll() is not None:
+            with open(os.path.join(t.dir, "log"), encoding="utf-8", errors="replace") as log:
+                raise Failure(f"ckpt restore --exec: {status_text(proc.returncode)}\n{log.read()[-1000:]}")
+        return os.path.exists(pidfile) and os.path.getsize(pidfile) > 0
+    wait_for("pidfile", t.left(), running)
+    proc.returncode = 0  # this file waits for it by pid, Popen must not
+    with open(pidfile) as f:
+        pid = int(f.read())
+    if pid != proc.pid:
+        raise Failure(f"the pidfile says {pid}, the command was {proc.pid}")
+    with open(os.path.join(t.dir, "renumbered"), "w", encoding="ascii") as f:
+        f.write(f"{t.pid} {pid}\n")
+    t.pid = pid
+    t.back()
+    t.undisturbed()
+    t.finish()
+
+
 def mode_cycle(t):
     """What is restored is what was dumped: a second dump shows no difference."""
     t.start()
@@ -528,6 +559,6 @@ def mode_refuse(t):
 
 
 MODES = {"plain": mode_plain, "goon": mode_goon, "again": mode_again, "restore": mode_restore,
-         "pidns": mode_pidns,
+         "pidns": mode_pidns, "exec": mode_exec,
          "late": mode_late, "fg": mode_fg, "cycle": mode_cycle, "faults": mode_faults, "kill": mode_kill,
          "slow": mode_slow, "loop": mode_loop, "refuse": mode_refuse}

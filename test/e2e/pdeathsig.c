@@ -2,6 +2,7 @@
  * Holds: a parent-death signal, another one in each of two threads (ignored, so that the death of the
  * restore command, which may be the parent, is not what ends the program).
  * Shows: Threads: "pdeathsig".
+ * e2e: exec: yes
  */
 #include "victim.h"
 

@@ -3,6 +3,7 @@
  * their sender, real-time ones queued many times with payloads, in order; one of a POSIX timer
  * (SI_TIMER), one of pthread_sigqueue.
  * Shows: Threads: "pending signals of thread and process with their full siginfo".
+ * e2e: exec: yes
  */
 #include "victim.h"
 

@@ -7,6 +7,7 @@
  *        descriptors that are of one inode where the kernel has one for each process; outside: of the
  *        process that started it.
  * Shows: Files: "pidfd (of tasks in and outside the tree, of zombies, PIDFD_THREAD)".
+ * e2e: exec: yes
  */
 #include "fds.h"
 #include "pidfd.h"

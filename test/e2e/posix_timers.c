@@ -7,6 +7,7 @@
  * Shows: Process: "POSIX timers with their ids, overruns and thread targets".
  * e2e: args: fast slow
  * e2e: no cycle for fast: its signals come between the two dumps
+ * e2e: exec: yes
  */
 #include "victim.h"
 

@@ -12,6 +12,7 @@
  *        sysfs; devices: those without a state; fuse: one with a state; ended: a file of a process that
  *        has ended.
  * Shows: Files: "/proc files (self, other task, maps half read), /sys files, /dev entries".
+ * e2e: exec: yes
  */
 #include "fds.h"
 #include <sys/stat.h>

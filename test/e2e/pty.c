@@ -9,6 +9,7 @@
  *        stopped by a key or a call; packet mode; exclusive and locked ones; several with gaps between
  *        their numbers; one that is its controlling terminal, open as /dev/tty too.
  * Shows: Files: "terminals".
+ * e2e: no exec for control: the root leads the session of a terminal of its own tree, which is refused
  */
 #include "fds.h"
 #include <poll.h>

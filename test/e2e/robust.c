@@ -3,6 +3,7 @@
  * end after the go: the kernel has to find the robust list, mark the mutex, and wake whoever waits at
  * the futex of the thread's id (which is how pthread_join and stack reuse work).
  * Shows: Threads: "robust futex list", "set_tid_address".
+ * e2e: exec: yes
  */
 #include "victim.h"
 

@@ -186,7 +186,7 @@ def select(opts):
         if m not in MODES:
             sys.exit(f"no such mode: {m}; there are: {' '.join(MODES)}")
     return [(v, m) for v in everything if not names or v.name in names or v.base in names
-            for m in v.modes(wanted)]
+            for m in v.modes(wanted, named=bool(opts.mode))]
 
 
 def main():

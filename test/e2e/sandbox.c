@@ -4,6 +4,7 @@
  * capset, seccomp, prctl's setters, ...), and kill on one call; one thread has added a third.
  * Shows: Threads: "per-thread credentials and seccomp filters", "no_new_privs", and that neither is in
  * the other's way.
+ * e2e: exec: yes
  */
 #include "victim.h"
 

@@ -5,6 +5,7 @@
  * e2e: args: filters strict
  * e2e: leave refused for strict: seccomp
  * e2e: no again,cycle,kill,late for strict: "dump -R" is refused
+ * e2e: exec: yes
  */
 #include "victim.h"
 

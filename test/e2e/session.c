@@ -5,6 +5,7 @@
  * e2e: args: own inherit
  * e2e: session for inherit: inherit
  * e2e: no pidns for inherit: the session outside has no number there
+ * e2e: exec: yes
  */
 #include "victim.h"
 
@@ -19,7 +20,7 @@ int main(int argc, char **argv)
 	CHECK((sid == getpid()) == own, "set-up: session %d of pid %d", sid, getpid());
 	victim_ready();
 	victim_wait();
-	CHECK(getsid(0) == sid, "session: expected %d, got %d", sid, getsid(0));
-	CHECK(getpgrp() == pgid, "process group: expected %d, got %d", pgid, getpgrp());
+	CHECK(getsid(0) == victim_now(sid), "session: expected %d, got %d", sid, getsid(0));
+	CHECK(getpgrp() == victim_now(pgid), "process group: expected %d, got %d", pgid, getpgrp());
 	return 0;
 }

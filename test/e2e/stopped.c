@@ -3,6 +3,7 @@
  * Shows: First, do no harm: it is left as it was found; a restored one stays stopped until SIGCONT.
  * e2e: stopped: yes
  * e2e: no cycle: --frozen ends with a SIGCONT, which ends this stop as well
+ * e2e: exec: yes
  */
 #include "victim.h"
 

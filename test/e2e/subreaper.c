@@ -1,6 +1,7 @@
 /*
  * Holds: the child-subreaper attribute.
  * Shows: Process: "child subreaper".
+ * e2e: exec: yes
  */
 #include "victim.h"
 

@@ -110,7 +110,7 @@ static void expect_segment(const char *when)
 	CHECK(ds.shm_perm.uid == was.shm_perm.uid && ds.shm_perm.gid == was.shm_perm.gid,
 		"%s: owner: expected %u:%u, got %u:%u", when, was.shm_perm.uid, was.shm_perm.gid,
 		ds.shm_perm.uid, ds.shm_perm.gid);
-	CHECK(ds.shm_perm.cuid == was.shm_perm.cuid && ds.shm_cpid == was.shm_cpid,
+	CHECK(ds.shm_perm.cuid == was.shm_perm.cuid && victim_was_or_is(ds.shm_cpid, was.shm_cpid),
 		"%s: creator: expected pid %d of %u, got %d of %u", when, was.shm_cpid,
 		was.shm_perm.cuid, ds.shm_cpid, ds.shm_perm.cuid);
 	CHECK(ds.shm_nattch == was.shm_nattch, "%s: expected %lu attachments, got %lu", when,

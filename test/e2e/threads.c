@@ -5,6 +5,7 @@
  * e2e: args: 1 8 500 4000
  * e2e: timeout for 4000: 180
  * e2e: no again,loop,kill for 4000: as goon and restore, and long
+ * e2e: exec: yes
  */
 #include "victim.h"
 

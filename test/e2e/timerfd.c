@@ -3,6 +3,7 @@
  *        absolute and due in a moment; cancelled by a set clock; one that a thread reads, which
  *        expires soon; of the clocks that wake the machine up; absolute, and expired before.
  * Shows: what is left of a timer is as long as before, and no expiration is lost or made up.
+ * e2e: exec: yes
  */
 #include "fds.h"
 #include <sys/timerfd.h>

@@ -34,12 +34,13 @@ static inline struct tree_self tree_self(void)
 
 static inline void tree_same(const struct tree_self *was, const char *what)
 {
-	struct tree_self now = tree_self();
+	struct tree_self now = tree_self(), want = {victim_now(was->pid), victim_now(was->ppid),
+						    victim_now(was->pgid), victim_now(was->sid)};
 
-	CHECK(now.pid == was->pid, "%s: pid: expected %d, got %d", what, was->pid, now.pid);
-	CHECK(now.ppid == was->ppid, "%s: parent: expected %d, got %d", what, was->ppid, now.ppid);
-	CHECK(now.pgid == was->pgid, "%s: group: expected %d, got %d", what, was->pgid, now.pgid);
-	CHECK(now.sid == was->sid, "%s: session: expected %d, got %d", what, was->sid, now.sid);
+	CHECK(now.pid == want.pid, "%s: pid: expected %d, got %d", what, want.pid, now.pid);
+	CHECK(now.ppid == want.ppid, "%s: parent: expected %d, got %d", what, want.ppid, now.ppid);
+	CHECK(now.pgid == want.pgid, "%s: group: expected %d, got %d", what, want.pgid, now.pgid);
+	CHECK(now.sid == want.sid, "%s: session: expected %d, got %d", what, want.sid, now.sid);
 }
 
 /* In a child: it is set up. */

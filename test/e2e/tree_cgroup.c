@@ -6,6 +6,7 @@
  *        of v2).
  * Shows: "cgroups v1 and v2: membership of every task and thread (threaded mode too), put back where the
  *        group still is".
+ * e2e: no exec: the tree stays in the control groups of who becomes its root
  */
 #include "tree.h"
 

@@ -7,6 +7,7 @@
  *        zeroed, dropped, unmapped, and with other protections.
  * Shows: "Private pages shared copy-on-write between relatives": the sum of what they have stays within
  *        10 % of what it was, whether they go on or come back.
+ * e2e: exec: yes
  */
 #include "tree.h"
 #include <sys/uio.h>

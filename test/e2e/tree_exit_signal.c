@@ -1,6 +1,7 @@
 /*
  * Holds: children whose end is told by another signal than SIGCHLD, by none, and by a real-time one.
  * Shows: "exit signals other than SIGCHLD are kept".
+ * e2e: exec: yes
  */
 #include "tree.h"
 #include <sched.h>

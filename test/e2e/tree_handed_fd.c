@@ -4,6 +4,7 @@
  *        the status of a child. One of them the root has closed, one child has at another number, and one
  *        is also opened by a child for itself.
  * Shows: "with sharing between tasks exactly as it was".
+ * e2e: exec: yes
  */
 #include "pidfd.h"
 #include "tree.h"
@@ -55,6 +56,7 @@ static int child(int arg)
 	}
 	tree_report();
 	tree_pass();
+	root = victim_now(root);
 	for (int i = 0; i < N; i++)
 		if (fd[i] >= 0 && i != MAPS)
 			CHECK(same(getpid(), fd[i], root, fd[i]), "%d is not the root's any more",

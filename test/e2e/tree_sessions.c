@@ -3,6 +3,7 @@
  *        whose leader is dead and gone; orphans that a subreaper in the tree has got.
  * Shows: "process groups, sessions; leaders of groups and sessions that are already dead; ... children
  *        reparented to a subreaper".
+ * e2e: exec: yes
  */
 #include "tree.h"
 

@@ -3,6 +3,7 @@
  *        in common before the fork, and a pipe leads from each to the next.
  * Shows: "Children of any depth and number, original pids, parents"; "the parent's view is right
  *        afterwards: wait4 gets the same children and statuses, SIGCHLD behaves".
+ * e2e: exec: yes
  */
 #include "tree.h"
 

@@ -4,6 +4,7 @@
  *        one has the SIGCHLD of a stop blocked. One may not call waitid(2).
  * Shows: "tasks stopped by SIGSTOP or SIGTSTP come back stopped", and "the parent's view is right afterwards:
  *        wait4 gets the same statuses, SIGCHLD behaves".
+ * e2e: exec: yes
  */
 #include "tree.h"
 #include <linux/filter.h>

@@ -2,6 +2,7 @@
  * Holds: children that have ended and that nobody has waited for: by exit and by signal, one that led a
  *        session, one with a child that lives on (and has a new parent), and one below another child.
  * Shows: "zombies with their exit status".
+ * e2e: exec: yes
  */
 #include "tree.h"
 

@@ -84,7 +84,8 @@ static inline void unix_expect(int fd, const struct unix_view *was, const char *
 		((struct sockaddr_un *)&now.name)->sun_path);
 	UNIX_SAME(peer_len);
 	CHECK(!memcmp(&now.peer, &was->peer, was->peer_len), "%s: its peer has another name", what);
-	UNIX_SAME(cred.pid);
+	CHECK(now.cred.pid == victim_now(was->cred.pid), "%s: cred.pid: expected %d, got %d", what,
+		victim_now(was->cred.pid), now.cred.pid);
 	UNIX_SAME(cred.uid);
 	UNIX_SAME(cred.gid);
 	UNIX_SAME(groups_len);

@@ -4,6 +4,7 @@
  * Holds: messages with the credentials of their senders (SCM_CREDENTIALS): of this process, of a child of
  *        another user, of a child that is dead, as the sender has given them.
  * Shows: Unix sockets: SCM_CREDENTIALS and SO_PASSCRED.
+ * e2e: exec: yes
  */
 #include "unix.h"
 

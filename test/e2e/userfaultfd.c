@@ -6,6 +6,7 @@
  *        handled; protected: of memory that may not be written, one page may; several: three, of
  *        two neighbouring mappings and of nothing.
  * Shows: what is missing is asked for, and nothing else; what is protected stays so.
+ * e2e: exec: yes
  */
 #include "fds.h"
 #include "mm.h"

@@ -23,6 +23,7 @@
  *   e2e: gone: yes                when it is dead, and before a restore, it is run with `gone` as argument
  *   e2e: devpts: own              its terminals are in ./pts, so that no other program takes their numbers
  *   e2e: stopped: yes             it stops itself when ready; the go comes with a SIGCONT
+ *   e2e: exec: yes                also run in the mode exec, where its root gets another pid: see victim_now()
  */
 #ifndef TEST_E2E_VICTIM_H
 #define TEST_E2E_VICTIM_H
@@ -157,6 +158,28 @@ static inline double victim_dead_s(void)
 	CHECK(read(fd, buf, sizeof(buf) - 1) > 0, "the file `dead` is empty");
 	close(fd);
 	return strtod(buf, NULL);
+}
+
+/*
+ * A pid, or the number of a session or process group, as it is now. In the mode exec the root is another
+ * process than it was, and the file `renumbered` says which.
+ */
+static inline pid_t victim_now(pid_t was)
+{
+	char buf[64] = "", *end;
+	int fd = victim_open("renumbered", O_RDONLY);
+
+	if (fd < 0)
+		return was;
+	CHECK(read(fd, buf, sizeof(buf) - 1) > 0, "the file `renumbered` is empty");
+	close(fd);
+	return strtol(buf, &end, 10) == was ? (pid_t)strtol(end, NULL, 10) : was;
+}
+
+/* Of an object of the kernel's that may be the old one, which says of its user what it did, or a new one. */
+static inline bool victim_was_or_is(pid_t said, pid_t was)
+{
+	return said == was || said == victim_now(was);
 }
 
 /* Memory that is still shared after a fork. */

@@ -20,7 +20,7 @@ class Victim:
         self.isa = os.uname().machine
         self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
         self.may_fail, self.leave_refused, self.gone, self.options = False, None, False, []
-        self.devpts = self.slow = False
+        self.devpts = self.slow = self.exec = False
         for key, args, value in re.findall(
                 r"e2e: (\w[\w ,]*?)(?: for ([\w,+-]+))?: *([^\n*]*?) *(?:\*/|\n)", text):
             if args and arg not in args.split(","):
@@ -51,6 +51,8 @@ class Victim:
             self.devpts = value == "own"
         elif key == "slow":
             self.slow = value == "yes"
+        elif key == "exec":
+            self.exec = value == "yes"
         elif key == "stopped":
             self.stopped = True
         elif key == "refuse":
@@ -61,10 +63,13 @@ class Victim:
     def binary(self):
         return os.path.join(BIN, self.base)
 
-    def modes(self, wanted):
-        """The modes of `wanted` that this victim is for: a refused one only runs plain and refuse."""
+    def modes(self, wanted, named=False):
+        """The modes of `wanted` that this victim is for: a refused one only runs plain and refuse.
+
+        named: they were asked for by name; exec is for some victims only, as long as it is not.
+        """
         return [m for m in wanted if (m in ("plain", "refuse") if self.refuse else m != "refuse")
-                and (m != "slow" or self.slow)]
+                and (m != "slow" or self.slow) and (m != "exec" or self.exec or named)]
 
 
 def victims_load():

@@ -11,6 +11,7 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <unistd.h>
 
 #include "util/vec.h"
 
@@ -111,9 +112,15 @@ int ipc_make(struct plan *p, enum sysvipc_kind kind, const char *what, const Ckp
 	return op_fail_errno(p->op, -r, NULL, "%s %d: making it again", what, m->id);
 }
 
+/* Where the root has another number, the kernel knows it by that which it had. */
+pid_t ipc_user_now(const struct plan *p, pid_t pid)
+{
+	return pid && pid == p->root_was ? getpid() : pid;
+}
+
 bool ipc_user_alive(pid_t pid)
 {
-	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+	return pid > 0 && pid != getpid() && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
 bool ipc_user_unseen(const struct plan *p, pid_t was, pid_t now)

@@ -49,7 +49,10 @@ bool ipc_user_inside(const struct collect *c, pid_t pid);
 /** ipc_user_outside() - whether a process that has used an object is alive, and not of the tree */
 bool ipc_user_outside(const struct collect *c, pid_t pid);
 
-/** ipc_user_alive() - whether there is such a process now */
+/** ipc_user_now() - the number of who has used an object that is still there, as the plan has it */
+pid_t ipc_user_now(const struct plan *p, pid_t pid);
+
+/** ipc_user_alive() - whether there is such a process now, and not this one */
 bool ipc_user_alive(pid_t pid);
 
 /**

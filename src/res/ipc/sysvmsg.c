@@ -322,6 +322,8 @@ static int make_queue(struct plan *p, uint64_t owner, Ckpt__SysvQueue *q)
 			"sysvmsg %llu: a queue without owner", (unsigned long long)owner);
 	r = queue_look(q->perm->id, &now);
 	if (r == 0) {
+		now->sender_pid = ipc_user_now(p, now->sender_pid);
+		now->receiver_pid = ipc_user_now(p, now->receiver_pid);
 		r = take_queue(p, q, now);
 		protobuf_c_message_free_unpacked(&now->base, NULL);
 		return r;

@@ -376,6 +376,8 @@ static int make_set(struct plan *p, uint64_t owner, Ckpt__SysvSemSet *s)
 			"sysvsem %llu: a set without owner or size", (unsigned long long)owner);
 	r = set_look(s->perm->id, &now);
 	if (r == 0) {
+		for (size_t i = 0; i < now->n_pids; i++)
+			now->pids[i] = ipc_user_now(p, now->pids[i]);
 		r = take_set(p, s, now);
 		protobuf_c_message_free_unpacked(&now->base, NULL);
 		return r;

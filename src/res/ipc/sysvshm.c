@@ -160,14 +160,14 @@ static uint64_t attached_by_tasks(const struct model *model, int32_t shmid)
 	return n;
 }
 
-static bool is_same(const Ckpt__SysvShm *m, const struct shmid_ds *ds)
+static bool is_same(const struct plan *p, const Ckpt__SysvShm *m, const struct shmid_ds *ds)
 {
 	int32_t key = m->removed || ds->shm_perm.mode & SHM_DEST ? 0 : m->perm->key;
 
 	if (ds->shm_perm.__key != key || ds->shm_segsz != m->size_bytes)
 		return false;
-	return ds->shm_ctime == m->ctime_s ||
-	       (ds->shm_cpid == m->creator_pid && ds->shm_perm.cuid == m->perm->cuid);
+	return ds->shm_ctime == m->ctime_s || (ipc_user_now(p, ds->shm_cpid) == m->creator_pid &&
+						      ds->shm_perm.cuid == m->perm->cuid);
 }
 
 static int get_segment(const void *arg)
@@ -247,7 +247,7 @@ static int put_segment(struct open_ctx *o, uint64_t id, const Ckpt__SysvShm *m, 
 static int take_segment(
 	struct open_ctx *o, uint64_t id, const Ckpt__SysvShm *m, const struct shmid_ds *ds)
 {
-	if (!is_same(m, ds))
+	if (!is_same(o->plan, m, ds))
 		return ipc_taken(o->plan, SYSVIPC_SHM, WHAT, m->perm);
 	if (ds->shm_nattch == 0 && m->attached == attached_by_tasks(o->model, m->perm->id))
 		return put_segment(o, id, m, false);

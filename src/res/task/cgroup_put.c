@@ -192,7 +192,10 @@ int cgroup_make(struct plan *p, const struct model_rec *rec)
 	const char *own;
 	int r;
 
-	if (p->req->cgroups == CKPT_CGROUPS_IGNORE || (!used && !makes))
+	/* who is to be an ordinary child of its caller stays where that has put it */
+	bool stays = p->req->cgroups == CKPT_CGROUPS_IGNORE || (p->req->exec && !makes);
+
+	if (stays || (!used && !makes))
 		return 0;
 	if (*dir->path != '/')
 		return op_fail(p->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",

@@ -85,6 +85,13 @@ static bool leads(const struct model *m, uint64_t pid)
 	return t && t->sid == t->pid;
 }
 
+bool ctty_inside(const struct model *m, pid_t pid)
+{
+	const Ckpt__Ctty *c = model_get(m, &res_ctty.type, (uint64_t)pid);
+
+	return c && !c->given_up && master_of(m, c->index);
+}
+
 pid_t ctty_outside(const struct model *m, uint32_t *ret_index)
 {
 	const struct model_rec *rec;

@@ -20,6 +20,9 @@ extern const struct res res_task, res_fs, res_sigaction, res_itimers, res_rlimit
  */
 pid_t ctty_outside(const struct model *m, uint32_t *ret_index);
 
+/** ctty_inside() - whether a task has a controlling terminal whose master is of the tree */
+bool ctty_inside(const struct model *m, pid_t pid);
+
 /** ctty_foreground() - the group of the tree that had a terminal outside at the dump; 0: none */
 pid_t ctty_foreground(const struct model *m, pid_t root);
 
