@@ -330,17 +330,26 @@ soak-real: all
 soak-peer: all
 	@E2E_BUILD=$(abspath $(B)) $(PYTHON) test/peer/run.py --rounds 100 --seconds 600
 
-# libFuzzer over what reads an image; the corpus stays in build-fuzz for the next run.
-.PHONY: fuzz
+# libFuzzer over what reads an image, and over the service; the corpora stay in build-fuzz for the next run.
+.PHONY: fuzz fuzz-image fuzz-session fuzz-socket
 FUZZ_SECONDS ?= 30
-fuzz: ## damaged images against the reader, with clang (FUZZ_SECONDS=30)
-	@$(MAKE) --no-print-directory B=build-fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
-		build-fuzz/image_fuzz
-	@mkdir -p build-fuzz/corpus
-	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-fuzz/image_fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=20 -max_len=4096 \
-		-artifact_prefix=build-fuzz/ -print_final_stats=1 build-fuzz/corpus
+FUZZ_RUN = UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-fuzz/$(1)_fuzz -max_total_time=$(FUZZ_SECONDS) \
+	-timeout=20 -artifact_prefix=build-fuzz/ -print_final_stats=1
+FUZZ_BUILD = $(MAKE) --no-print-directory B=build-fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+	build-fuzz/$(1)_fuzz && mkdir -p build-fuzz/$(2)
+fuzz: fuzz-image fuzz-session ## damaged images, and messages to the service, with clang (FUZZ_SECONDS=30)
+fuzz-image:
+	@$(call FUZZ_BUILD,image,corpus)
+	$(call FUZZ_RUN,image) -max_len=4096 build-fuzz/corpus
+fuzz-session:
+	@$(call FUZZ_BUILD,session,corpus-session)
+	$(call FUZZ_RUN,session) -max_len=20000 build-fuzz/corpus-session test/fuzz/session
 
-$(B)/image_fuzz: test/fuzz/image_fuzz.c $(B)/libckpt.a
+fuzz-socket: ## mutated messages to a living service, as root (FUZZ_SECONDS=30)
+	@$(MAKE) --no-print-directory B=build-fuzz CC=clang SAN=fuzzer-no-link,address,undefined build-fuzz/ckpt
+	$(PYTHON) test/fuzz/socket_fuzz.py build-fuzz/ckpt $(FUZZ_SECONDS)
+
+$(B)/%_fuzz: test/fuzz/%_fuzz.c $(B)/libckpt.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(STD) $(CFLAGS) -pthread -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -o $@ $< $(B)/libckpt.a $(LIBS)

@@ -159,12 +159,12 @@ int conn_next(struct conn *c, const char **ret, size_t *ret_len)
 
 	while (c->in_at < c->in.len && strchr(" \t\r\n", c->in.s[c->in_at]))
 		c->in_at++;
-	s = c->in.s + c->in_at;
 	len = c->in.len - c->in_at;
 	if (!len) {
 		c->since = 0;
 		return 0;
 	}
+	s = c->in.s + c->in_at;
 	r = strncasecmp(s, HEADER_ANY, MIN(len, strlen(HEADER_ANY))) == 0
 		    ? next_headed(c, s, len, ret, ret_len)
 		    : next_line(c, s, len, ret, ret_len);

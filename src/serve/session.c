@@ -135,7 +135,7 @@ static int loop(struct session *s)
 
 int session_run(int fd, const struct serve_peer *peer, int (*command)(int argc, char **argv))
 {
-	struct session s = {.peer = *peer, .command = command};
+	struct session s = {.peer = *peer, .command = command, .start = worker_start};
 	int r;
 
 	prctl(PR_SET_NAME, "ckpt-session");

@@ -41,7 +41,8 @@ struct task {
 struct session {
 	struct conn conn;
 	struct serve_peer peer;
-	int (*command)(int argc, char **argv);
+	serve_command *command;
+	pid_t (*start)(struct worker_job *job, int *ret_pipe); /* worker_start(), but in tests */
 	struct task **tasks;
 	size_t n, cap;
 	size_t workers; /* of tasks, that run */

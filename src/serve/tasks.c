@@ -30,6 +30,12 @@ void session_send(struct session *s, json_t *message)
 	json_decref(message);
 }
 
+static void batch_free(struct batch *b)
+{
+	json_decref(b->replies);
+	free(b);
+}
+
 static void batch_end(struct session *s, struct batch *b)
 {
 	size_t n = json_array_size(b->replies);
@@ -39,11 +45,9 @@ static void batch_end(struct session *s, struct batch *b)
 		session_send(s, json_incref(json_array_get(b->replies, 0)));
 	else if (n)
 		session_send(s, json_incref(b->replies));
-	json_decref(b->replies);
-	free(b);
+	batch_free(b);
 }
 
-/* @result or @error is taken. */
 void session_answer(struct session *s, struct batch *b, json_t *id, json_t *result, json_t *error)
 {
 	if (id)
@@ -97,6 +101,8 @@ void task_free(struct session *s, struct task *t)
 	}
 	for (size_t i = 0; i < t->job.n_fds; i++)
 		close(t->fds[i]);
+	if (t->batch && --t->batch->left == 0) /* the session ends: nobody waits for it */
+		batch_free(t->batch);
 	fd_close(t->pipe);
 	call_done(&t->job.call);
 	json_decref(t->job.argv);
@@ -117,7 +123,7 @@ void tasks_start(struct session *s)
 
 		if (t->worker || t->waits)
 			continue;
-		pid = worker_start(&t->job, &fd);
+		pid = s->start(&t->job, &fd);
 		if (pid < 0) {
 			task_answer(s, t, NULL, rpc_error(RPC_INTERNAL_ERROR, "fork failed"));
 			task_free(s, t);
@@ -151,13 +157,17 @@ static void tree_ended(struct session *s, const struct task *tree, json_t *resul
 
 static void on_report(struct session *s, struct task *t, enum report what, json_t *o)
 {
+	pid_t tree = (pid_t)json_integer_value(json_object_get(o, "pid"));
+
 	switch (what) {
 	case REPORT_NOTIFY:
 		session_send(s, o);
 		break;
 	case REPORT_STARTED:
-		t->tree = (pid_t)json_integer_value(json_object_get(o, "pid"));
-		s->workers--; /* it only waits from here on */
+		if (tree > 0 && !t->tree) {
+			t->tree = tree;
+			s->workers--; /* it only waits from here on */
+		}
 		task_answer(s, t, o, NULL);
 		break;
 	case REPORT_EXIT:
@@ -177,6 +187,19 @@ static void on_report(struct session *s, struct task *t, enum report what, json_
 	}
 }
 
+/* Who waits for a tree of ours has nobody else to tell of its end. */
+static void tell_waiting(struct session *s, pid_t tree, const char *why)
+{
+	for (size_t i = s->n; i-- > 0;) {
+		struct task *t = s->tasks[i];
+
+		if (!t->waits || t->tree != tree || t->pipe >= 0)
+			continue;
+		task_answer(s, t, NULL, rpc_error(RPC_INTERNAL_ERROR, why));
+		task_free(s, t);
+	}
+}
+
 /* The worker has closed its pipe, so it is dead or about to be. */
 static void worker_ended(struct session *s, struct task *t)
 {
@@ -184,11 +207,13 @@ static void worker_ended(struct session *s, struct task *t)
 	int status = 0;
 
 	waitpid(t->worker, &status, 0);
-	if (!t->tree)
-		s->workers--;
 	snprintf(text, sizeof(text), "the worker ended without a reply (%s %d)",
 		WIFSIGNALED(status) ? "signal" : "status",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (t->tree)
+		tell_waiting(s, t->tree, text);
+	else
+		s->workers--;
 	if (t->batch)
 		task_answer(s, t, NULL, rpc_error(RPC_INTERNAL_ERROR, text));
 	task_free(s, t);
