@@ -3,8 +3,8 @@
  *
  * The program is assembled here, with the offsets that the kernel's BTF tells. It is called for each unix
  * socket, walks over its receive queue, and writes records: a head for a socket, one for each buffer, and
- * behind that, for a socket without a file, the bytes of the buffer in pieces of fixed size. All it reads
- * it reads by bpf_probe_read_kernel(), so a wrong offset gives wrong bytes and harms nothing.
+ * behind that, for a socket without a file, the bytes of the buffer in pieces of fixed size, if they are asked
+ * for: the verifier goes through each turn of a loop, so a loop in the loop takes it long. All it reads it reads by bpf_probe_read_kernel(), so a wrong offset gives wrong bytes and harms nothing.
  *
  * The end of a queue is its head, which the verifier knows as a pointer that can't be compared with what
  * was read; so it is read, too: it is what the first buffer has as its predecessor.
@@ -191,22 +191,11 @@ static void emit_name(struct asmb *a, const struct offsets *o)
 	land(a, no_addr);
 }
 
-/* The buffer at r8. */
-static void emit_buffer(struct asmb *a, const struct offsets *o)
+/* What is in the buffer at r8, of a socket without a file. */
+static void emit_data(struct asmb *a, const struct offsets *o)
 {
 	size_t again, has_file, all, most;
 
-	store(a, BPF_DW, AT_BUFFER, BUFFER);
-	peek(a, AT_LEN, 4, BPF_REG_8, o->len);
-	peek(a, AT_PAGED, 4, BPF_REG_8, o->paged);
-	peek(a, AT_CONSUMED, 4, BPF_REG_8, o->consumed);
-	peek(a, AT_TMP, 8, BPF_REG_8, o->rights);
-	load(a, BPF_DW, BPF_REG_1, BPF_REG_10, AT_TMP);
-	store(a, BPF_W, AT_RIGHTS, 0);
-	has_file = emit(a, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
-	store(a, BPF_W, AT_RIGHTS, 1);
-	land(a, has_file);
-	write_out(a, AT_BUFFER, sizeof(struct buffer));
 	load(a, BPF_DW, BPF_REG_1, BPF_REG_10, AT_INO);
 	has_file = emit(a, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_1, 0, 0, 0);
 	peek(a, AT_TMP, 8, BPF_REG_8, o->data);
@@ -226,10 +215,30 @@ static void emit_buffer(struct asmb *a, const struct offsets *o)
 	land(a, has_file);
 	land(a, all);
 	land(a, most);
+}
+
+/* The buffer at r8. */
+static void emit_buffer(struct asmb *a, const struct offsets *o, bool data)
+{
+	size_t has_file;
+
+	store(a, BPF_DW, AT_BUFFER, BUFFER);
+	peek(a, AT_LEN, 4, BPF_REG_8, o->len);
+	peek(a, AT_PAGED, 4, BPF_REG_8, o->paged);
+	peek(a, AT_CONSUMED, 4, BPF_REG_8, o->consumed);
+	peek(a, AT_TMP, 8, BPF_REG_8, o->rights);
+	load(a, BPF_DW, BPF_REG_1, BPF_REG_10, AT_TMP);
+	store(a, BPF_W, AT_RIGHTS, 0);
+	has_file = emit(a, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
+	store(a, BPF_W, AT_RIGHTS, 1);
+	land(a, has_file);
+	write_out(a, AT_BUFFER, sizeof(struct buffer));
+	if (data)
+		emit_data(a, o);
 	emit_name(a, o);
 }
 
-static int assemble(struct asmb *a, const struct offsets *o)
+static int assemble(struct asmb *a, const struct offsets *o, bool data)
 {
 	size_t no_sock, no_peer, empty, end, more, again;
 
@@ -257,7 +266,7 @@ static int assemble(struct asmb *a, const struct offsets *o)
 	load(a, BPF_DW, BPF_REG_1, BPF_REG_10, AT_END);
 	end = emit(a, BPF_JMP | BPF_JEQ | BPF_X, BPF_REG_8, BPF_REG_1, 0, 0);
 	more = emit(a, BPF_JMP | BPF_JGE | BPF_K, BPF_REG_9, 0, 0, SKBS_MAX);
-	emit_buffer(a, o);
+	emit_buffer(a, o, data);
 	peek(a, AT_TMP, 8, BPF_REG_8, o->next);
 	load(a, BPF_DW, BPF_REG_8, BPF_REG_10, AT_TMP);
 	add(a, BPF_REG_9, 1);
@@ -349,9 +358,10 @@ static int add_buffer(struct unix_queue *q, const struct buffer *b, const uint8_
 }
 
 /* Return: bytes that the pieces of a buffer take; they are of fixed size */
-static size_t pieces_len(const struct buffer *b)
+static size_t pieces_len(
+	const struct unix_queues *all, const struct unix_queue *q, const struct buffer *b)
 {
-	size_t len = MIN(b->len, (uint32_t)LINEAR_MAX);
+	size_t len = all->with_data && !q->ino ? MIN(b->len, (uint32_t)LINEAR_MAX) : 0;
 
 	return (len + PIECE - 1) / PIECE * PIECE;
 }
@@ -384,10 +394,11 @@ static int parse(struct unix_queues *ret, size_t len)
 			ret->v[ret->n++] = (struct unix_queue){.ino = h.ino, .peer = h.peer};
 		} else if (h.kind == CUT && q) {
 			q->cut = true;
-		} else if (h.kind == BUFFER && q &&
-			   (q->ino || (size_t)(end - at) >= pieces_len(&b))) {
-			r = add_buffer(q, &b, q->ino ? NULL : (const uint8_t *)at);
-			at += q->ino ? 0 : pieces_len(&b);
+		} else if (h.kind == BUFFER && q && (size_t)(end - at) >= pieces_len(ret, q, &b)) {
+			size_t pieces = pieces_len(ret, q, &b);
+
+			r = add_buffer(q, &b, pieces ? (const uint8_t *)at : NULL);
+			at += pieces;
 		} else if (h.kind == NAME && q && q->n &&
 			   end - at >= (long)(sizeof(struct name) - sizeof(h))) {
 			take_name(&q->v[q->n - 1], at - sizeof(h));
@@ -420,7 +431,7 @@ static int read_all(int fd, char **ret, size_t *ret_len)
 	return 0;
 }
 
-int unix_queues_read(struct unix_queues *ret)
+int unix_queues_read(struct unix_queues *ret, bool data)
 {
 	_cleanup_(btf_done) struct btf btf = {0};
 	_cleanup_close_ int fd = -EBADF;
@@ -431,14 +442,14 @@ int unix_queues_read(struct unix_queues *ret)
 
 	_Static_assert(sizeof(struct head) == sizeof(struct buffer), "records are of one size");
 	_Static_assert(offsetof(struct name, un) + NAME_BYTES == sizeof(struct name), "no holes");
-	*ret = (struct unix_queues){0};
+	*ret = (struct unix_queues){.with_data = data};
 	r = btf_read(&btf);
 	if (r == 0)
 		r = find_offsets(&btf, &o);
 	if (r == 0)
 		r = function = btf_function(&btf, "bpf_iter_unix");
 	if (r >= 0)
-		r = assemble(&a, &o);
+		r = assemble(&a, &o, data);
 	if (r < 0)
 		return r;
 	fd = open_iterator(&a, function);

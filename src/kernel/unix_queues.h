@@ -22,7 +22,7 @@ struct unix_skb {
 	bool rights;       /* descriptors come with its first byte */
 	/* of an empty one: who sent it; len 0: nobody with a name */
 	struct unix_addr from;
-	/* len - paged bytes; NULL: not read, as the socket belongs to a file */
+	/* len - paged bytes; NULL: not read, as that was not wanted, or the socket belongs to a file */
 	const uint8_t *data;
 };
 
@@ -36,6 +36,7 @@ struct unix_queue {
 
 struct unix_queues {
 	char *data; /* owned, into which buffers point */
+	bool with_data;
 	struct unix_queue *v;
 	size_t n, cap;
 };
@@ -43,10 +44,11 @@ struct unix_queues {
 /**
  * unix_queues_read() - all queues of our network namespace in which there is something
  * @ret: ended by unix_queues_done(), also after a failure
- * Some 20 ms. Return: 0; -ENOENT or -EINVAL this kernel can't; -EPERM; -E2BIG there is too much; -errno.
+ * @data: what is in buffers of sockets that belong to no file, too; it takes some five times as long
+ * Return: 0; -ENOENT or -EINVAL this kernel can't; -EPERM; -E2BIG there is too much; -errno.
  * Source: bpf(2), Linux >= 5.15 with BTF; takes CAP_BPF and CAP_PERFMON.
  */
-int unix_queues_read(struct unix_queues *ret);
+int unix_queues_read(struct unix_queues *ret, bool data);
 
 /** unix_queues_find() - @ino: of the socket; 0: of one that waits to be accepted, by its peer */
 const struct unix_queue *unix_queues_find(const struct unix_queues *q, uint64_t ino, uint64_t peer);

@@ -88,14 +88,17 @@ void unix_queues_forget(struct collect_tree *t)
 	t->unix_queues = NULL;
 }
 
-static int read_queues(struct collect_tree *t)
+/* @data: what is in those that nobody has accepted yet is needed */
+static int read_queues(struct collect_tree *t, bool data)
 {
 	int r;
 
+	if (t->unix_queues && t->unix_queues->data && data && !t->unix_queues->with_data)
+		unix_queues_forget(t);
 	if (t->unix_queues)
 		return t->unix_queues->data ? 0 : -EOPNOTSUPP;
 	t->unix_queues = calloc(1, sizeof(*t->unix_queues));
-	r = t->unix_queues ? unix_queues_read(t->unix_queues) : -ENOMEM;
+	r = t->unix_queues ? unix_queues_read(t->unix_queues, data) : -ENOMEM;
 	if (r < 0)
 		op_debug(t->op, "the queues of unix sockets can't be looked at by BPF: %s",
 			strerror(-r));
@@ -110,7 +113,7 @@ const struct unix_queue *unix_queue_of(struct collect_tree *t, uint64_t ino, uin
 	for (int i = 0; !q && i < LOOKS; i++) {
 		if (i)
 			unix_queues_forget(t);
-		if (read_queues(t) < 0)
+		if (read_queues(t, !ino) < 0)
 			break;
 		q = unix_queues_find(t->unix_queues, ino, peer);
 	}
@@ -220,7 +223,7 @@ int unix_queue_collect(struct collect *c, Ckpt__UnixSock *m, int fd, int type)
 		r = 0;
 	else if (r < 0)
 		r = fail_peek(c, m, r);
-	if (r == 0 && (type == SOCK_DGRAM || any_rights(&all)))
+	if (r == 0 && (type != SOCK_STREAM || any_rights(&all)))
 		k.buffers = unix_queue_of(c->tree, m->ino, 0);
 	if (r == 0)
 		r = type == SOCK_STREAM ? add_stream(&k, &all) : add_packets(&k, &all);

@@ -21,9 +21,9 @@ static uint64_t ino_of(int fd)
 	return st.st_ino;
 }
 
-static void read_queues(struct unix_queues *q)
+static void read_queues(struct unix_queues *q, bool data)
 {
-	int r = unix_queues_read(q);
+	int r = unix_queues_read(q, data);
 
 	if (r == -ENOENT || r == -EPERM || r == -EINVAL)
 		cr_skip_test("no BPF iterators over unix sockets here");
@@ -59,7 +59,7 @@ Test(unix_queues, buffers_one_by_one)
 	send_fd(sv[0], "with", sv[0]);
 	cr_assert_eq(write(sv[0], "x", 1), 1);
 	cr_assert_eq(read(sv[1], c, 3), 3);
-	read_queues(&all);
+	read_queues(&all, false);
 	q = unix_queues_find(&all, ino_of(sv[1]), 0);
 	cr_assert(q);
 	cr_expect_eq(q->peer, ino_of(sv[0]));
@@ -94,7 +94,7 @@ Test(unix_queues, what_waits_to_be_accepted)
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = (char)(i * 7);
 	cr_assert_eq(write(c, text, sizeof(text)), (ssize_t)sizeof(text));
-	read_queues(&all);
+	read_queues(&all, true);
 	q = unix_queues_find(&all, 0, ino_of(c));
 	cr_assert(q);
 	cr_assert_eq(q->n, 1);
@@ -121,7 +121,7 @@ Test(unix_queues, who_sent_an_empty_one)
 	cr_assert_eq(bind(sv[0], (void *)&a, len), 0);
 	cr_assert_eq(send(sv[0], "", 0, 0), 0);
 	cr_assert_eq(send(sv[0], "x", 1, 0), 1);
-	read_queues(&all);
+	read_queues(&all, false);
 	q = unix_queues_find(&all, ino_of(sv[1]), 0);
 	cr_assert(q);
 	cr_assert_eq(q->n, 2);
