@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,12 +24,15 @@ static pthread_rwlock_t sections = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_once_t forks = PTHREAD_ONCE_INIT;
 static struct ckpt_hooks *hooks;
 static size_t n_hooks, cap_hooks;
+static __thread bool
+	entered; /* by this thread, which may call what it likes from a function of its own */
 
 /* In a child: the threads that held them are not there. */
 static void locks_anew(void)
 {
 	pthread_mutex_init(&one_at_a_time, NULL);
 	pthread_rwlock_init(&sections, NULL);
+	entered = false;
 }
 
 static void watch_forks(void)
@@ -65,11 +69,13 @@ int callbacks_enter(unsigned ms)
 		 : pthread_rwlock_wrlock(&sections));
 	if (r < 0)
 		pthread_mutex_unlock(&one_at_a_time);
+	entered = r == 0;
 	return r;
 }
 
 void callbacks_leave(void)
 {
+	entered = false;
 	pthread_rwlock_unlock(&sections);
 	pthread_mutex_unlock(&one_at_a_time);
 }
@@ -77,6 +83,8 @@ void callbacks_leave(void)
 /* A program without such a thread has sections all the same: its own checkpoints wait. */
 void ckpt_disable(void)
 {
+	if (entered)
+		return;
 	pthread_once(&forks, watch_forks);
 	listen_begin();
 	pthread_rwlock_rdlock(&sections);
@@ -84,7 +92,8 @@ void ckpt_disable(void)
 
 void ckpt_enable(void)
 {
-	pthread_rwlock_unlock(&sections);
+	if (!entered)
+		pthread_rwlock_unlock(&sections);
 }
 
 /* ------------------------------------------------------------------ who is told */

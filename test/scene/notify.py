@@ -359,6 +359,28 @@ def scene_notify_rpc(s):
     end(s)
 
 
+def scene_notify_cancel(s):
+    """A dump that waits for a program is cancelled at once: it is told so, and goes on."""
+    from serve import OPERATION, CANCELLED, Service, fails as fails_as
+    s.begin("NOT_NOW = 1000" + WAITING)
+    with Service(s) as service, service.client() as c:
+        begun = c.begin("dump", pid=s.pid, dir=s.image, notify="ask", notify_wait=60000)
+        expect(s, f"ready {s.pid}", "CKPT 0")
+        c.begin("cancel", id=begun)
+        fails_as(OPERATION - CANCELLED, lambda: c.finish(begun), "cancelled")
+        expect(s, f"ready {s.pid}", "CKPT 0", f"THAW {ECANCELED}")
+    with open(s.file("out"), "ab") as out:
+        ckpt = subprocess.Popen([CKPT, "dump", "-t", str(s.pid), "-D", s.image, "--notify"], stdin=subprocess.DEVNULL,
+                                stdout=out, stderr=out)
+    expect(s, f"ready {s.pid}", "CKPT 0", f"THAW {ECANCELED}", "CKPT 0")
+    ckpt.send_signal(signal.SIGINT)
+    ckpt.wait(10)
+    expect(s, f"ready {s.pid}", *["CKPT 0", f"THAW {ECANCELED}"] * 2)
+    end(s)
+    if os.path.exists(os.path.join(s.image, "manifest")):
+        raise Failure("there is an image")
+
+
 def scene_notify_run(s):
     """A program that `ckpt run` runs is told of the checkpoints that it takes."""
     from job import Job
