@@ -381,6 +381,126 @@ def scene_tcp_waiting_closed(s):
         s.reap_in_time()
 
 
+def scene_tcp_shared(s):
+    """A connection that a process outside has as well: a dump that ends the program is refused and names both, one
+    after which it goes on is not, nor one that does not keep connections; both processes can still use it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), 20)
+        shared, _ = listener.accept()
+    code = f"""
+import socket
+c = socket.socket(fileno={shared.fileno()})
+ready()
+check(c.recv(6), b"inside", "what the client has said")
+c.sendall(b"answer")
+"""
+    s.begin(code, keep=(shared.fileno(),))
+    s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "-R", "--force")
+    status, text = s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "--force", ok=False)
+    if status == 0:
+        raise Failure("it was dumped")
+    s.words(text, f"pid {s.pid}", f"fd {shared.fileno()} of pid {os.getpid()}", "outside")
+    shared.sendall(b"from outside")
+    if take(client, 12) != b"from outside":
+        raise Failure("the process outside can't use it")
+    client.sendall(b"inside")
+    os.kill(s.pid, signal.SIGRTMAX - 1)
+    if take(client, 6) != b"answer":
+        raise Failure("the program can't use it")
+    s.verdict(s.reap_in_time())
+
+
+# Writes as much as gets in, unread by the client, and reads nothing; at each SIGUSR1 it reads and writes on for a round.
+FULL = """
+import socket, select, hashlib
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen(8)
+with open("port.new", "w") as f:
+    f.write(str(s.getsockname()[1]))
+os.rename("port.new", "port")
+c, _ = s.accept()
+c.setblocking(False)
+sent = got = 0
+def fill():
+    global sent
+    n = 0
+    while n < 20:
+        try:
+            sent += c.send(b"s" * 65536)
+            n = 0
+        except BlockingIOError:
+            n += 1
+            signal.sigtimedwait([], 0.001)
+fill()
+with open("ready", "w"):
+    pass
+while True:
+    with open("sent.new", "w") as f:
+        f.write(str(sent))
+    os.rename("sent.new", "sent")
+    signal.sigwait([signal.SIGUSR1])
+    with open("client") as f:
+        want = int(f.read())
+    while got < want:
+        select.select([c], [], [])
+        part = c.recv(65536)
+        got += len(part)
+        if not part or part.strip(b"c"):
+            os._exit(3)
+    fill()
+"""
+
+
+def fill(client):
+    sent = idle = 0
+    client.setblocking(False)
+    while idle < 20:
+        try:
+            sent += client.send(b"c" * 65536)
+            idle = 0
+        except BlockingIOError:
+            idle += 1
+            time.sleep(0.001)
+    client.settimeout(20)
+    return sent
+
+
+def number_in(s, name):
+    with open(s.file(name), encoding="ascii") as f:
+        return int(f.read())
+
+
+def scene_tcp_full(s):
+    """Neither side takes any more, in both directions, when the server goes; its client reads while it is gone, so
+    that the word of its open window is lost: all comes, soon, when the server is back."""
+    client = begin(s, FULL)
+    sent = got = 0
+    longest = 0.0
+    for _ in range(int(os.environ.get("E2E_ROUNDS", "3"))):
+        sent += fill(client)
+        wait_for("the server to be full", 10, lambda: os.path.exists(s.file("sent")))
+        want = number_in(s, "sent")
+        s.save("--force")
+        there = len(client.recv(1 << 26, socket.MSG_PEEK))
+        got += len(take(client, there))
+        s.restore()
+        at = time.monotonic()
+        os.unlink(s.file("sent"))
+        with open(s.file("client"), "w", encoding="ascii") as f:
+            f.write(str(sent))
+        os.kill(s.pid, signal.SIGUSR1)
+        while got < want:
+            got += len(take(client, 1))
+        wait_for("the server to read all", 20, lambda: os.path.exists(s.file("sent")))
+        longest = max(longest, time.monotonic() - at)
+    os.kill(s.pid, signal.SIGKILL)
+    if longest > 5:
+        raise Failure(f"it took {longest:.1f} s to go on")
+    return f"the longest took {longest:.2f} s"
+
+
 def kill_at_random(s, longest, *words):
     """The command, killed after a random time."""
     with open(s.file("log"), "a", encoding="utf-8") as log:

@@ -202,6 +202,17 @@ const char *tcp_map_wrong(const char *text);
 /** tcp_map() - give all sockets the addresses that the user wishes. Return: 0; negative after op_fail() */
 int tcp_map(struct open_ctx *o);
 
+struct sock_user;
+
+/** tcp_users_outside() - who outside of the tree has each of some sockets; see sock_users(). Return: 0; -errno */
+int tcp_users_outside(const struct collect_tree *t, struct sock_user *v, size_t n);
+
+/**
+ * tcp_check_shared() - refuse connections that a process outside has too: they would stay in repair mode for it
+ * Return: 0; negative after op_fail().
+ */
+int tcp_check_shared(struct collect_tree *t);
+
 /** tcp_state_keep() - what was read of a connection becomes its record. Return: 0; -ENOMEM */
 int tcp_state_keep(const struct tcp_state *t, struct Ckpt__TcpState *m);
 

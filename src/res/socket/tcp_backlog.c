@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "kernel/sock_diag.h"
 #include "kernel/sock_users.h"
@@ -78,28 +77,16 @@ static bool wanted(const struct collect_tree *t, const struct tcp_held *listener
 	return t->tcp->dies;
 }
 
-static int ascending(const void *a, const void *b)
-{
-	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Somebody else may accept from it as well, at any moment. */
 static bool shared_outside(const struct collect_tree *t, int fd)
 {
-	_cleanup_free_ pid_t *pids = calloc(t->n_tasks + 1, sizeof(*pids));
 	struct sock_user user = {0};
 	struct stat st;
 
-	if (!pids || fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return true;
-	for (size_t i = 0; i < t->n_tasks; i++)
-		pids[i] = t->tasks[i].pid;
-	pids[t->n_tasks] = getpid(); /* our duplicate */
-	qsort(pids, t->n_tasks + 1, sizeof(*pids), ascending);
 	user.ino = st.st_ino;
-	return sock_users_but(&user, 1, pids, t->n_tasks + 1) < 0 || user.pid;
+	return tcp_users_outside(t, &user, 1) < 0 || user.pid;
 }
 
 /* What is accepted would keep the mark by which our segments pass locks. */

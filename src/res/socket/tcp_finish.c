@@ -299,7 +299,9 @@ int tcp_finish(struct collect_tree *t)
 
 	if (!h->n && !h->n_listeners)
 		return 0;
-	r = tcp_connecting_peers(t);
+	r = h->dies ? tcp_check_shared(t) : 0;
+	if (r == 0)
+		r = tcp_connecting_peers(t);
 	if (r == 0 && any_waiting(h))
 		r = lock_add_all(t); /* to tell whose other end is here */
 	if (r == 0 && any_waiting(h))
