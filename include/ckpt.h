@@ -288,10 +288,12 @@ struct ckpt_list_item {
 	uint64_t crid, parent_crid; /* parent_crid 0: none */
 	uint64_t created_ns;        /* CLOCK_REALTIME */
 	uint64_t bytes;             /* of its own files */
+	uint64_t shared_bytes;      /* of those that it needs, which others may need as well */
 	pid_t pid;                  /* of the root */
 	char *program;              /* name of the root; owned */
 	uint32_t tasks, threads;
 	bool damaged; /* its manifest can't be read; of the rest only crid is known */
+	bool of_job; /* what a job of ckpt_run() would go on from: only ckpt_remove() takes it out */
 };
 
 /** Free with ckpt_list_result_done(). */
@@ -474,7 +476,11 @@ void ckpt_list_result_done(struct ckpt_list_result *r);
 /** Take a checkpoint out of the store; one that is the parent of others stays, with CKPT_E_CONFLICT. */
 int ckpt_remove(const struct ckpt_remove_req *req, struct ckpt_error *err);
 
-/** Take out of the store what is too old or too much; parents of what stays, stay. */
+/**
+ * Take out of the store what is too old or too much; parents of what stays, stay, and what a job would go on from.
+ * Where neither is asked for, the quota is that of the file "quota" in the store, if there is one; dumps into the store
+ * keep to that one by themselves.
+ */
 int ckpt_gc(const struct ckpt_gc_req *req, struct ckpt_gc_result *ret, struct ckpt_error *err);
 
 /** Try each kernel feature and capability that ckpt uses. */

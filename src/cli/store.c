@@ -8,7 +8,7 @@
 static void print_item(const struct ckpt_list_item *e, unsigned depth)
 {
 	time_t at = (time_t)(e->created_ns / 1000000000);
-	char when[32] = "?", size[UNITS_LEN];
+	char when[32] = "?", size[UNITS_LEN], shared[UNITS_LEN];
 	struct tm tm;
 
 	if (e->damaged) {
@@ -17,9 +17,12 @@ static void print_item(const struct ckpt_list_item *e, unsigned depth)
 	}
 	if (localtime_r(&at, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%*s%-20llu %s  pid %d (%s), %u task%s, %u thread%s, %s\n", 2 * (int)depth, "",
+	printf("%*s%-20llu %s  pid %d (%s), %u task%s, %u thread%s, %s", 2 * (int)depth, "",
 		(unsigned long long)e->crid, when, e->pid, e->program, e->tasks, plural(e->tasks),
 		e->threads, plural(e->threads), bytes_text(e->bytes, size));
+	if (e->shared_bytes)
+		printf(" and %s of those above", bytes_text(e->shared_bytes, shared));
+	puts(e->of_job ? ", of a job" : "");
 }
 
 /* Each below the one that it needs; one whose parent is not there is at the top. */

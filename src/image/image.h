@@ -130,6 +130,9 @@ int image_next(const struct image *img, size_t *pos, struct image_rec *ret);
  */
 int image_store_dir(struct ckpt_op *op, uint64_t crid, char **ret);
 
+/** image_store_path() - the directory of the store itself. Return: caller frees; NULL after op_fail() */
+char *image_store_path(struct ckpt_op *op);
+
 /* An image of the store. */
 struct store_entry {
 	uint64_t crid, parent; /* parent 0: none */

@@ -21,8 +21,8 @@
 #include "util/str.h"
 #include "util/vec.h"
 
-/* The directory of the store, by the place of one that would be in it. NULL after op_fail() */
-static char *store_path(struct ckpt_op *op)
+/* By the place of one that would be in it. */
+char *image_store_path(struct ckpt_op *op)
 {
 	char *path = NULL;
 
@@ -62,7 +62,7 @@ static int by_crid(const void *a, const void *b)
 
 int image_store_list(struct ckpt_op *op, struct store_entry **ret, size_t *ret_n)
 {
-	_cleanup_free_ char *path = store_path(op);
+	_cleanup_free_ char *path = image_store_path(op);
 	_cleanup_closedir_ DIR *d = path ? opendir(path) : NULL;
 	struct store_entry *v = NULL;
 	size_t n = 0, cap = 0;
@@ -103,7 +103,7 @@ void store_entries_done(struct store_entry *v, size_t n)
 
 int image_store_remove(struct ckpt_op *op, uint64_t crid)
 {
-	_cleanup_free_ char *path = store_path(op);
+	_cleanup_free_ char *path = image_store_path(op);
 	_cleanup_close_ int store = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
 	char name[32], tmp[64], manifest[64];
 	int r;

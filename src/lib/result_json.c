@@ -159,13 +159,14 @@ json_t *list_json(const struct ckpt_list_result *r)
 		const struct ckpt_list_item *e = &r->items[i];
 
 		json_array_append_new(items,
-			json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:I, s:I, s:b}", "crid",
+			json_pack("{s:o, s:o, s:I, s:I, s:I, s:i, s:o, s:I, s:I, s:b, s:b}", "crid",
 				json_crid(e->crid), "parent_crid",
 				e->parent_crid ? json_crid(e->parent_crid) : json_null(),
 				"created_ns", (json_int_t)e->created_ns, "bytes",
-				(json_int_t)e->bytes, "pid", (int)e->pid, "program",
-				json_text(e->program), "tasks", (json_int_t)e->tasks, "threads",
-				(json_int_t)e->threads, "damaged", (int)e->damaged));
+				(json_int_t)e->bytes, "shared_bytes", (json_int_t)e->shared_bytes,
+				"pid", (int)e->pid, "program", json_text(e->program), "tasks",
+				(json_int_t)e->tasks, "threads", (json_int_t)e->threads, "damaged",
+				(int)e->damaged, "of_job", (int)e->of_job));
 	}
 	return json_pack("{s:I, s:o}", "total_bytes", (json_int_t)r->total_bytes, "items", items);
 }

@@ -112,7 +112,7 @@ const struct option_row rows_store[] = {
 		.min = 1,
 		.max = INT64_MAX,
 		.metavar = "SIZE",
-		.dflt = "no limit",
+		.dflt = "that of the file 'quota' in the store, else no limit",
 		.help = "bytes that the store may have, such as 20G"},
 	{.verbs = 0, .name = NULL},
 };

@@ -49,12 +49,11 @@ struct job {
 
 static int job_open(struct job *j)
 {
-	_cleanup_free_ char *store = NULL, *lock = NULL;
-	int r = image_store_dir(j->op, 1, &store);
+	_cleanup_free_ char *store = image_store_path(j->op), *lock = NULL;
+	int r;
 
-	if (r < 0)
-		return r;
-	*strrchr(store, '/') = '\0';
+	if (!store)
+		return -EINVAL;
 	if (asprintf(&j->path, "%s/jobs/%s", store, j->name) < 0 ||
 		asprintf(&lock, "%s/jobs/.%s.lock", store, j->name) < 0)
 		return op_fail_errno(j->op, ENOMEM, NULL, "job %s", j->name);

@@ -72,7 +72,9 @@ static const struct verb_desc verb_table[] = {
 	{VERB_GC, "gc", ARGS_NONE, "[--keep N] [--quota SIZE] [--json]",
 		"remove old checkpoints from the store",
 		"Keeps the newest checkpoints of each program and removes the others from the store; "
-		"then the oldest, until the rest is no larger than the quota. What others need stays.",
+		"then the oldest, until the rest is no larger than the quota. What others need, or a job "
+		"of 'ckpt run', stays. A quota that stands in the file 'quota' of the store, such as 20G, "
+		"holds for each dump into it, too.",
 		sizeof(struct ckpt_gc_req), NULL, NULL},
 	{VERB_SERVE, "serve", ARGS_NONE, "--socket PATH|@NAME",
 		"serve the same to programs, as JSON-RPC 2.0 over a unix socket",

@@ -77,3 +77,39 @@ def scene_store_gc(s):
     expect(crids(kept), [d["crid"] for d in dumps[1:]], "what --keep 2 keeps")
     expect((second["removed"], crids(left)), (3, []), "gc --quota")
     expect([e["crid"] for e in left["items"]], ["17"], "what is damaged stays")
+
+
+def scene_store_quota(s):
+    """The quota that stands in the store holds for each dump into it; what a job goes on from stays."""
+    silent = "list >/dev/null; "
+    dump = '"$CKPT" dump -t $a -R'
+    dumps, (new, kept, large, same, wrong, collected, left, removed) = play(
+        s, silent + "mkdir /var/lib/ckpt/jobs; ls /var/lib/ckpt | sort -n | sed -n 5p >/var/lib/ckpt/jobs/j; "
+        "echo 400K >/var/lib/ckpt/quota; " + dump, "list", silent + "echo 1K >/var/lib/ckpt/quota; " + dump, "list",
+        silent + "echo much >/var/lib/ckpt/quota; " + dump, silent + 'echo 300K >/var/lib/ckpt/quota; "$CKPT" gc', "list",
+        "remove $(cat /var/lib/ckpt/jobs/j)")
+    of_job = [e["crid"] for e in kept["items"] if e["of_job"]]
+    expect(len(of_job), 1, "of a job")
+    own = {e["crid"]: e["bytes"] for e in kept["items"]}
+    if not 100 << 10 < own[new["crid"]] <= 133 << 10:
+        raise Failure(f"a checkpoint of {own[new['crid']]} bytes, where three and no four were to fit into 400K")
+    expect(set(crids(kept)), {of_job[0], dumps[-1]["crid"], new["crid"]} if of_job[0] != dumps[-1]["crid"]
+           else {dumps[-2]["crid"], dumps[-1]["crid"], new["crid"]}, "what a quota of 400K leaves")
+    expect((large["error"]["kind"], large["error"]["target_state"]), ("space", "none"), "the error of what can't fit")
+    s.words(large["error"]["text"], "quota of the store")
+    expect(crids(same), crids(kept), "what is there afterwards")
+    expect(wrong["error"]["kind"], "usage", "the error of a quota that is none")
+    s.words(wrong["error"]["text"], "/var/lib/ckpt/quota: 'much' is none")
+    expect((collected["removed"], len(crids(left))), (1, 2), "gc by the quota of the store")
+    if of_job[0] not in crids(left):
+        raise Failure("what a job goes on from was removed")
+    expect(removed, {}, "the result of its removal by hand")
+
+
+def scene_store_names(s):
+    """A checkpoint is named by its crid wherever an image is."""
+    name = '$(ls /var/lib/ckpt | sort -n | sed -n %dp)'
+    _, (shown, verified, differ, same) = play(
+        s, "show " + name % 3, "verify " + name % 3, f"diff {name % 3} {name % 3}", f"diff --crid-a {name % 3} --crid-b {name % 3}")
+    expect((str(shown["manifest"]["crid"]), shown["manifest"]["program"]), (verified["crid"], "sleep"), "what is shown and verified")
+    expect((differ["differences"], same["differences"]), ([], []), "the differences")
