@@ -2,10 +2,10 @@
  * Connections that are being opened or closed, or have ended, with data that was not read or could not
  * be sent: each end reads what it would have read, up to the end or the error that it would have got.
  *
- * e2e: args: fin_wait2 fin_wait1 last_ack ended reset refused syn_sent shut_rd full v6 epipe inq
+ * e2e: args: fin_wait2 fin_wait1 last_ack ended reset refused syn_sent syn_poll shut_rd full v6 epipe inq
  * e2e: args: urgent
  * e2e: refuse for urgent: urgent
- * e2e: no cycle for syn_sent: it is sent again
+ * e2e: no cycle for syn_sent,syn_poll: it is sent again
  * e2e: timeout: 60
  * e2e: no cycle for fin_wait1,last_ack,full: what could not be sent may fit into the new socket
  */
@@ -283,15 +283,29 @@ static void refused(void)
 	CHECK(err == ECONNREFUSED, "expected a refusal, got %d", err);
 }
 
+/* It must not wake up before there is an answer. */
+static void *waits(void *arg)
+{
+	struct pollfd p = {.fd = *(int *)arg, .events = POLLOUT};
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	CHECK(poll(&p, 1, 50000) == 1, "it does not connect");
+	CHECK(p.revents == POLLOUT, "events %x", (unsigned)p.revents);
+	MUST(getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &err, &len));
+	CHECK(!err, "connect: %s", strerror(err));
+	return NULL;
+}
+
 /* The listener does not hear before it is let. */
-static void syn_sent(void)
+static void connecting(bool waiting)
 {
 	struct sock_filter deaf[] = {{BPF_RET | BPF_K, 0, 0, 0}};
 	struct sock_fprog prog = {.len = 1, .filter = deaf};
 	struct sockaddr_in at;
 	socklen_t len = sizeof(at);
-	int err = 0, d;
-	struct pollfd p = {.events = POLLOUT};
+	int none = 0, d;
+	pthread_t thread;
 
 	open_pair(AF_INET);
 	MUST(setsockopt(l, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)));
@@ -299,17 +313,28 @@ static void syn_sent(void)
 	d = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
 	CHECK(connect(d, (struct sockaddr *)&at, len) < 0 && errno == EINPROGRESS, "connect");
 	in_state(d, TCP_SYN_SENT);
+	if (waiting)
+		CHECK(!pthread_create(&thread, NULL, waits, &d), "pthread_create");
 	pause_here();
 	in_state(d, TCP_SYN_SENT);
-	MUST(setsockopt(l, SOL_SOCKET, SO_DETACH_FILTER, &err, sizeof(err)));
-	p.fd = d;
-	CHECK(poll(&p, 1, 10000) == 1, "it does not connect");
-	len = sizeof(err);
-	MUST(getsockopt(d, SOL_SOCKET, SO_ERROR, &err, &len));
-	CHECK(!err, "connect: %s", strerror(err));
+	MUST(setsockopt(l, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)));
+	if (waiting)
+		CHECK(!pthread_join(thread, NULL), "pthread_join");
+	else
+		waits(&d);
 	s = MUST(accept(l, NULL, NULL));
 	put(d, 0, 100);
 	get(s, 0, 100);
+}
+
+static void syn_sent(void)
+{
+	connecting(false);
+}
+
+static void syn_poll(void)
+{
+	connecting(true);
 }
 
 static void shut_rd(void)
@@ -358,7 +383,7 @@ int main(int argc, char **argv)
 	static const struct victim_case cases[] = {{"fin_wait2", fin_wait2}, {"v6", v6},
 		{"full", full}, {"fin_wait1", fin_wait1}, {"last_ack", last_ack}, {"ended", ended},
 		{"reset", reset}, {"epipe", epipe}, {"refused", refused}, {"syn_sent", syn_sent},
-		{"shut_rd", shut_rd}, {"urgent", urgent}, {"inq", inq}};
+		{"syn_poll", syn_poll}, {"shut_rd", shut_rd}, {"urgent", urgent}, {"inq", inq}};
 
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));
 }

@@ -5,6 +5,7 @@
  * kernel/tcp_inject.h), or says once more itself what it had said: a peer that knows answers again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -27,6 +28,9 @@
 #define SO_SNDBUFFORCE 32
 #define SO_RCVBUFFORCE 33
 #endif
+
+/* While the peer acknowledges more and more. */
+#define HEAR_TRIES 8
 
 struct going {
 	const struct plan *p;
@@ -126,9 +130,34 @@ static int hear(const struct end *e, uint32_t ack, bool fin)
 	return inject(e, seg, false);
 }
 
+/*
+ * One whose acknowledgement is older than the largest window is not taken (RFC 5961 5.2), and what was to be sent
+ * may have been heard by now.
+ */
+static uint32_t acked(const struct end *e, int *ret_state)
+{
+	struct tcp_info info = {.tcpi_state = TCP_IS_CLOSE};
+	socklen_t len = sizeof(info);
+
+	getsockopt(e->fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	*ret_state = info.tcpi_state;
+	return e->s->send_seq + (uint32_t)info.tcpi_bytes_acked;
+}
+
 static int hear_end(const struct end *e)
 {
-	return hear(e, e->s->send_seq, true);
+	int r = 0;
+
+	for (int i = 0; i < HEAR_TRIES && r == 0; i++) {
+		int state;
+		uint32_t ack = acked(e, &state);
+
+		if (state != TCP_IS_ESTABLISHED && state != TCP_IS_FIN_WAIT1 &&
+			state != TCP_IS_FIN_WAIT2)
+			break;
+		r = hear(e, ack, true);
+	}
+	return r;
 }
 
 /* Its own end was acknowledged: nothing has to be sent. Still in repair mode. */
@@ -216,15 +245,24 @@ static int go_on(const struct end *e, const Ckpt__Socket *sock)
 	return r;
 }
 
-/* Whatever comes of it the program will be told. */
+/*
+ * Whatever comes of it the program will be told. What was asked behind the lock would be repeated after a second only:
+ * it is asked anew.
+ */
 static int connect_now(const struct end *e)
 {
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int flags = fcntl(e->fd, F_GETFL), broken_off;
 	struct sockaddr_storage peer;
-	socklen_t len = tcp_end_get(e->family, e->m->peer, &peer);
+	socklen_t len = tcp_end_get(e->family, e->m->peer, &peer), n = sizeof(broken_off);
 
-	if (!len)
+	if (!len || flags < 0)
 		return -EINVAL;
+	fcntl(e->fd, F_SETFL, flags | O_NONBLOCK);
+	connect(e->fd, &none, sizeof(none));
+	getsockopt(e->fd, SOL_SOCKET, SO_ERROR, &broken_off, &n);
 	connect(e->fd, (struct sockaddr *)&peer, len);
+	fcntl(e->fd, F_SETFL, flags);
 	return 0;
 }
 

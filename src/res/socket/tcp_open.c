@@ -162,11 +162,20 @@ static int listen_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int
 		       : 0;
 }
 
-/* The answer may come at once: so it is asked when all is ready, see tcp_go.c. */
+/*
+ * The answer may come at once: so it is asked when all is ready, see tcp_go.c. Until then it asks behind the lock:
+ * whoever waits in poll(2) is put there before, and must not find a socket that nobody has connected.
+ */
 static int connect_later(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd)
 {
-	(void)fd;
-	return m->peer ? 0 : fail_image(o, id);
+	struct sockaddr_storage peer;
+	socklen_t len = m->peer ? tcp_end_get(socket_record(o, id)->family, m->peer, &peer) : 0;
+
+	if (!len)
+		return fail_image(o, id);
+	if (o->plan->tcp->lock.nft >= 0)
+		connect(fd, (struct sockaddr *)&peer, len);
+	return 0;
 }
 
 static int connect_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, int fd)
