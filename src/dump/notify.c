@@ -40,6 +40,8 @@
 #define AGAIN_MAX_NS    (400 * NS_PER_MS)
 #define SILENT_NS       (1000 * NS_PER_MS) /* after no answer by signals */
 #define THAW_NS         (200 * NS_PER_MS)  /* to wait for THAW again */
+#define LOST_NS         (500 * NS_PER_MS)
+#define HEAR_NS         (100 * NS_PER_MS)
 #define REST_NS         (5 * NS_PER_MS)
 #define REARM_NS        (200 * NS_PER_MS) /* to take CKPT again */
 
@@ -58,6 +60,8 @@ struct notified {
 	enum notify_doing doing;
 	uint64_t again_ns; /* when it is asked next */
 	uint64_t rest_ns;  /* until when it may come to rest, when it has answered; 0: it has not */
+	uint64_t
+		lost_ns; /* when it will have been seen not to take CKPT for long; 0: it takes it */
 	uint64_t rearm_ns; /* until when it may take CKPT again; 0: it takes it */
 };
 
@@ -248,6 +252,19 @@ static void come_to_rest(struct notified *e, char state)
 	e->again_ns = UINT64_MAX;
 }
 
+/* It seems not to take CKPT any more: as if it began to wait for it, or it is another program by now. */
+static void look_lost(struct notify *n, struct notified *e)
+{
+	uint64_t now = now_ns();
+
+	if (sig_fate_read(e->proc_fd, n->ckpt) != SIG_FATE_DEFAULT)
+		e->lost_ns = 0;
+	else if (!e->lost_ns)
+		e->lost_ns = now + LOST_NS;
+	else
+		e->ready = now >= e->lost_ns;
+}
+
 static void look_signals(struct notify *n, struct notified *e)
 {
 	uint64_t bit = 1ULL << (n->ckpt - 1);
@@ -261,11 +278,10 @@ static void look_signals(struct notify *n, struct notified *e)
 		forget(e);
 	else if (st.sig_ignored & bit)
 		come_to_rest(e, st.state);
-	else if (!(st.sig_caught & bit) && !(st.shd_pending & bit) &&
-		 sig_fate_read(e->proc_fd, n->ckpt) == SIG_FATE_DEFAULT)
-		forget(e); /* it is another program now */
 	else if (st.shd_pending & bit)
 		e->again_ns = now_ns() + SILENT_NS; /* it has not heard us yet */
+	else if (!(st.sig_caught & bit))
+		look_lost(n, e);
 	proc_status_done(&st);
 }
 
@@ -409,6 +425,25 @@ int notify_before(struct notify *n)
 	return r < 0 ? r : note_told(n);
 }
 
+/* Of two signals that are there together a program may run the handler of THAW first: let it hear of CKPT. */
+static void let_hear(const struct notify *n, const struct notified *e)
+{
+	const struct timespec doze = {.tv_nsec = DOZE_MAX_NS};
+	uint64_t deadline = now_ns() + HEAR_NS;
+	bool pending = true;
+
+	while (pending && now_ns() < deadline) {
+		struct proc_status st;
+
+		if (proc_status_read(e->proc_fd, 0, &st) < 0)
+			return;
+		pending = st.shd_pending & 1ULL << (n->ckpt - 1) && st.state != 'T';
+		proc_status_done(&st);
+		if (pending)
+			nanosleep(&doze, NULL);
+	}
+}
+
 /* One that takes THAW by waiting for it is seen not to for the moments in which it runs to do so. */
 static bool takes_thaw(const struct notify *n, const struct notified *e)
 {
@@ -431,6 +466,8 @@ void notify_after(struct notify *n, int err)
 		if (!e->told || e->gone)
 			continue;
 		e->told = false;
+		if (err && !e->tid)
+			let_hear(n, e);
 		if (e->tid || takes_thaw(n, e))
 			r = tell(e, n->thaw, err, n->crid);
 		else

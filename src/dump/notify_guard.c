@@ -18,6 +18,8 @@
 #include "kernel/pidfd.h"
 #include "util/fd.h"
 
+#define HEAR_US 10000 /* for who has just been told of the checkpoint, to hear that first */
+
 struct guard {
 	pid_t pid;
 	int end;
@@ -55,6 +57,8 @@ static void guard_main(int from, const int *keep, const int *pidfds, size_t n, c
 	do
 		r = read(from, &c, 1);
 	while (r < 0 && errno == EINTR);
+	if (r == 0)
+		usleep(HEAR_US);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		pidfd_signal(pidfds[i], si->si_signo, si);
 	_exit(0);

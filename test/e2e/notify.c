@@ -40,21 +40,23 @@ static bool hear(int sig, int what, uint64_t crid)
 	return true;
 }
 
-static void on_signal(int sig, siginfo_t *si, void *ctx)
+static void on_signal(int sig, siginfo_t *si, void *ctx);
+
+/* Each blocks the other: of two that have come together that of CKPT is to run first. */
+static void take(int sig)
 {
 	struct sigaction a = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
 
-	(void)ctx;
-	if (hear(sig, si->si_errno, (uintptr_t)si->si_ptr))
-		sigaction(CKPT, &a, NULL);
+	sigaddset(&a.sa_mask, CKPT);
+	sigaddset(&a.sa_mask, THAW);
+	sigaction(sig, &a, NULL);
 }
 
-static void take_all(void)
+static void on_signal(int sig, siginfo_t *si, void *ctx)
 {
-	struct sigaction a = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
-
-	sigaction(CKPT, &a, NULL);
-	sigaction(THAW, &a, NULL);
+	(void)ctx;
+	if (hear(sig, si->si_errno, (uintptr_t)si->si_ptr))
+		take(CKPT);
 }
 
 static void *listen_to(void *arg)
@@ -99,7 +101,8 @@ int main(int argc, char **argv)
 	sigaddset(&set, CKPT);
 	sigaddset(&set, THAW);
 	if (kind == 'h') {
-		take_all();
+		take(THAW);
+		take(CKPT);
 	} else {
 		pthread_sigmask(SIG_BLOCK, &set, NULL);
 		victim_thread(listen_to, &set);
