@@ -24,6 +24,7 @@ struct ckpt_op {
 	struct ckpt_error first; /* the first error wins; later ones are logged at debug level */
 	bool failed;
 	struct trace *trace; /* NULL when no trace was asked for */
+	pid_t pid_asked; /* by which the user knows the target, where that is another than here; or 0 */
 };
 
 /**

@@ -322,7 +322,8 @@ int preflight_refuse(struct ckpt_op *op, const struct preflight_report *report)
 	if (kind && asprintf(&advice, "--resource %s=close lets all of them pass", kind) < 0)
 		advice = NULL;
 	if (!kind && !common && any_advice(report) &&
-		asprintf(&advice, "'ckpt explain -t %d' says what to do", r->pid) < 0)
+		asprintf(&advice, "'ckpt explain -t %d' says what to do",
+			op->pid_asked ? op->pid_asked : r->pid) < 0)
 		advice = NULL;
 	if (is_impossible(report, &reason))
 		return op_fail(op, CKPT_E_REFUSED, 0, NULL, NULL, "pid %d (%s) can't be saved: %s",

@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* What the first process of a namespace of our making is called. */
+#define PIDNS_INIT_NAME "ckpt-init"
+
 /**
  * pidns_own_mounts() - give the calling thread, and what it forks, mounts of its own
  * They are copies that show what is mounted and unmounted elsewhere later; what is mounted here is seen
@@ -30,5 +33,11 @@ int pidns_next_pid(pid_t pid);
 
 /** pidns_is_inside() - whether a process is in the pid namespace of another one. Both as /proc shows them */
 bool pidns_is_inside(pid_t pid, pid_t other);
+
+/**
+ * pidns_init_of() - the first process of the pid namespace that a process is in
+ * Looks at all processes. Return: its pid as /proc shows it; 0: it is not there, or out of sight.
+ */
+pid_t pidns_init_of(pid_t pid);
 
 #endif

@@ -25,20 +25,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/trace.h"
 #include "kernel/pidfd.h"
 #include "kernel/pidns.h"
 #include "kernel/proc.h"
 #include "kernel/proc_children.h"
 #include "restore/pidns_numbers.h"
-#include "restore/pidns_wire.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/str.h"
 #include "util/vec.h"
 
+/* What the coordinator says, and hears, beside what every proxy does. */
+enum {
+	SAY_TASK = WIRE_OWN, /* n: its number inside; pid: outside */
+	SAY_FOREGROUND,      /* pid: the process group that is to have the terminal */
+	SAY_READY, /* all is made and nothing runs; fd: the master of a new terminal, or none */
+	SAY_GO     /* the answer; n: the root's number outside */
+};
+
 #define PID_MAX_DEFAULT 32768
-#define CANCEL_MS       50
 #define END_MS          10000
 
 /* ------------------------------------------------------------------ what fails */
@@ -150,15 +155,18 @@ static void coordinator_main(struct pidns *ns) __attribute__((noreturn));
 
 static int start_coordinator(struct pidns *ns)
 {
+	pid_t pid;
+	int r;
+
 	if (setns(ns->init_fd, CLONE_NEWPID) < 0)
 		return note(ns, "setns", errno);
-	ns->coordinator = fork();
-	if (ns->coordinator == 0)
+	pid = fork();
+	if (pid == 0)
 		coordinator_main(ns);
-	if (ns->coordinator < 0)
+	if (pid < 0)
 		return note(ns, "fork", errno);
-	ns->coordinator_fd = pidfd_of(ns->coordinator);
-	return ns->coordinator_fd < 0 ? note(ns, "pidfd_open", -ns->coordinator_fd) : 0;
+	r = proxy_started(&ns->proxy, pid);
+	return r < 0 ? note(ns, "pidfd_open", -r) : 0;
 }
 
 static void *enter(void *arg)
@@ -196,51 +204,11 @@ static int start(struct pidns *ns)
 
 /* ------------------------------------------------------------------ C */
 
-static void send_log(void *arg, enum ckpt_log_level level, const char *line)
-{
-	struct pidns *ns = arg;
-
-	wire_send(ns->wire[1], &(struct wire_msg){.head = {WIRE_LOG, (int32_t)level}, .fd = -EBADF},
-		line, strlen(line));
-}
-
-static void send_progress(void *arg, const char *stage, uint64_t done_bytes, uint64_t total_bytes)
-{
-	struct pidns *ns = arg;
-
-	wire_send(ns->wire[1],
-		&(struct wire_msg){
-			.head = {WIRE_PROGRESS, 0, done_bytes, total_bytes}, .fd = -EBADF},
-		stage, strlen(stage));
-}
-
-static bool is_cancelled(void *arg)
-{
-	struct pidns *ns = arg;
-
-	return __atomic_load_n(&ns->shared->cancelled, __ATOMIC_RELAXED);
-}
-
-/* What the caller has given is the command's to call. */
-static void send_all(struct pidns *ns)
-{
-	struct ckpt_common *c = &ns->op->common;
-
-	c->log_arg = c->progress_arg = c->cancelled_arg = ns;
-	c->log = c->log ? send_log : NULL;
-	c->progress = c->progress ? send_progress : NULL;
-	c->cancelled = c->cancelled ? is_cancelled : NULL;
-}
-
 static void coordinator_main(struct pidns *ns)
 {
-	struct wire_msg m = {.head = {WIRE_DONE}, .fd = -EBADF};
-	struct ckpt_error err = {0};
-
-	fd_close(ns->wire[0]);
 	fd_close(ns->init_wire);
 	pthread_sigmask(SIG_SETMASK, &ns->mask, NULL);
-	send_all(ns);
+	proxy_inside(&ns->proxy);
 	if (pidns_number_used(ns->model, getpid()))
 		op_fail(ns->op, CKPT_E_CONFLICT, EEXIST, "fork",
 			"the kernel lacks CONFIG_CHECKPOINT_RESTORE, or restore without --pidns",
@@ -248,12 +216,7 @@ static void coordinator_main(struct pidns *ns)
 			getpid());
 	else
 		ns->inside(ns->arg);
-	op_done(ns->op, &err);
-	if (ns->op->failed)
-		wire_send_error(ns->wire[1], &err);
-	else
-		wire_send(ns->wire[1], &m, ns->ret, sizeof(*ns->ret));
-	_exit(0);
+	proxy_end(&ns->proxy, ns->ret, sizeof(*ns->ret), NULL);
 }
 
 static int fail_alone(struct pidns *ns, int err)
@@ -264,45 +227,33 @@ static int fail_alone(struct pidns *ns, int err)
 
 int pidns_ready(struct pidns *ns, const struct run *r, pid_t foreground)
 {
-	struct wire_msg m = {.head = {WIRE_FOREGROUND}, .pid = foreground, .fd = -EBADF};
-	int ret = foreground ? wire_send(ns->wire[1], &m, NULL, 0) : 0;
+	struct wire_msg m = {.head = {SAY_FOREGROUND}, .pid = foreground, .fd = -EBADF};
+	int wire = ns->proxy.wire[1], ret = foreground ? wire_send(wire, &m, NULL, 0) : 0;
 
 	for (size_t i = 0; ret == 0 && i < r->tree.tree.n; i++) {
 		const struct birth *b = &r->tree.tree.v[i];
 
 		if (!b->task)
 			continue;
-		m.head.kind = WIRE_TASK;
+		m.head.kind = SAY_TASK;
 		m.head.n = m.pid = b->pid;
-		ret = wire_send(ns->wire[1], &m, NULL, 0);
+		ret = wire_send(wire, &m, NULL, 0);
 		if (ret < 0 && ret != -EPIPE)
 			return op_fail(ns->op, CKPT_E_SYSTEM, -ret, "sendmsg(SCM_CREDENTIALS)",
 				NULL, "pid %d: its pid outside", b->pid);
 	}
-	m = (struct wire_msg){.head = {WIRE_READY}, .fd = ns->relay->end.master};
+	m = (struct wire_msg){.head = {SAY_READY}, .fd = ns->relay->end.master};
 	if (ret == 0)
-		ret = wire_send(ns->wire[1], &m, NULL, 0);
+		ret = wire_send(wire, &m, NULL, 0);
 	if (ret == 0)
-		ret = wire_recv(ns->wire[1], &m);
-	if (ret <= 0 || m.head.kind != WIRE_GO)
+		ret = wire_recv(wire, &m);
+	if (ret <= 0 || m.head.kind != SAY_GO)
 		return fail_alone(ns, -ret);
 	ns->root_outside = m.head.n;
 	return 0;
 }
 
 /* ------------------------------------------------------------------ O */
-
-static int fail_ended(struct pidns *ns)
-{
-	siginfo_t si = {0};
-
-	if (waitid(P_PID, (id_t)ns->coordinator, &si, WEXITED | WNOWAIT) == 0 &&
-		si.si_code != CLD_EXITED)
-		return op_fail(ns->op, CKPT_E_SYSTEM, 0, NULL, NULL,
-			"the restore in its pid namespace was killed by signal %d", si.si_status);
-	return op_fail(ns->op, CKPT_E_SYSTEM, 0, NULL, NULL,
-		"the restore in its pid namespace ended without a word");
-}
 
 static int add_task(struct pidns *ns, const struct wire_msg *m)
 {
@@ -317,16 +268,10 @@ static int add_task(struct pidns *ns, const struct wire_msg *m)
 	return 0;
 }
 
-static int stopped_answering(struct pidns *ns, const char *who, int err)
-{
-	return op_fail(ns->op, CKPT_E_SYSTEM, err, "sendmsg", NULL,
-		"the pid namespace of the tree: %s", who);
-}
-
 /* All is made: what is done before any of it runs. */
 static int take_over(struct pidns *ns, const struct wire_msg *m)
 {
-	struct wire_msg go = {.head = {WIRE_GO, ns->root_outside}, .fd = -EBADF};
+	struct wire_msg go = {.head = {SAY_GO, ns->root_outside}, .fd = -EBADF};
 	int r;
 
 	if (ns->relay->on)
@@ -339,73 +284,45 @@ static int take_over(struct pidns *ns, const struct wire_msg *m)
 	if (ns->front)
 		front_root(ns->front, ns->root_outside, ns->foreground);
 	if (send(ns->init_wire, &ns->root, sizeof(ns->root), MSG_NOSIGNAL) < 0)
-		return stopped_answering(ns, "its init", errno);
+		return proxy_fail(&ns->proxy, "its init", errno);
 	r = hear_init(ns);
 	if (r < 0)
-		return stopped_answering(ns, "its init", -r);
-	r = wire_send(ns->wire[0], &go, NULL, 0);
-	return r < 0 ? stopped_answering(ns, "the coordinator", -r) : 0;
+		return proxy_fail(&ns->proxy, "its init", -r);
+	r = wire_send(ns->proxy.wire[0], &go, NULL, 0);
+	return r < 0 ? proxy_fail(&ns->proxy, "the coordinator", -r) : 0;
 }
 
-static void take_result(struct pidns *ns, const struct wire_msg *m)
+static int take_result(struct pidns *ns, const struct wire_msg *m)
 {
 	struct ckpt_restore_result *ret = ns->ret, got;
+	const char *none[WIRE_STRINGS];
 
-	memcpy(&got, m->text, MIN(m->len, sizeof(got)));
+	if (wire_record(m, &got, sizeof(got), none) < 0)
+		return proxy_fail(&ns->proxy, "the coordinator", EBADMSG);
 	got.pid = ns->root_outside;
 	got.pids = ret->pids;
 	got.n_pids = ret->n_pids;
 	*ret = got;
+	return 0;
 }
 
-/* Return: 1 that was the last; 0 there will be more; negative after op_fail() */
-static int take(struct pidns *ns, const struct wire_msg *m)
+static int take(void *arg, const struct wire_msg *m)
 {
-	switch ((enum wire_kind)m->head.kind) {
-	case WIRE_LOG:
-		op_log(ns->op, (enum ckpt_log_level)m->head.n, "%s", m->text);
-		return 0;
-	case WIRE_PROGRESS:
-		op_progress(ns->op, m->text, m->head.a, m->head.b);
-		return 0;
-	case WIRE_TASK:
+	struct pidns *ns = arg;
+
+	switch (m->head.kind) {
+	case SAY_TASK:
 		return add_task(ns, m);
-	case WIRE_FOREGROUND:
+	case SAY_FOREGROUND:
 		ns->foreground = m->pid;
 		return 0;
-	case WIRE_READY:
+	case SAY_READY:
 		return take_over(ns, m);
 	case WIRE_DONE:
-		take_result(ns, m);
-		return 1;
-	case WIRE_FAIL:
-		return wire_fail(ns->op, m);
-	case WIRE_GO:
-		break;
+		return take_result(ns, m);
+	default:
+		return proxy_fail(&ns->proxy, "the coordinator", EBADMSG);
 	}
-	return stopped_answering(ns, "the coordinator", EBADMSG);
-}
-
-static int hear(struct pidns *ns)
-{
-	struct ckpt_common *c = &ns->op->common;
-	struct pollfd p[] = {{ns->wire[0], POLLIN, 0}, {ns->coordinator_fd, POLLIN, 0}};
-	struct wire_msg m;
-	int r = 0;
-
-	while (r == 0) {
-		p[0].revents = p[1].revents = 0;
-		poll(p, ARRAY_SIZE(p), c->cancelled ? CANCEL_MS : -1);
-		if (c->cancelled && c->cancelled(c->cancelled_arg))
-			__atomic_store_n(&ns->shared->cancelled, 1, __ATOMIC_RELAXED);
-		if (p[0].revents & POLLIN) {
-			r = wire_recv(ns->wire[0], &m);
-			r = r > 0 ? take(ns, &m) : fail_ended(ns);
-		} else if (p[0].revents || p[1].revents) {
-			r = fail_ended(ns);
-		}
-	}
-	return r < 0 ? r : 0;
 }
 
 /* ------------------------------------------------------------------ the end of it */
@@ -429,7 +346,7 @@ static void reap_children(const struct pidns *ns)
 	if (proc_children_of_all(proc, tids, n, &c) == -ENOENT)
 		proc_children_scan(getpid(), &c);
 	for (size_t i = 0; i < c.n; i++)
-		if (c.v[i] != ns->coordinator && pidns_is_inside(c.v[i], ns->init))
+		if (pidns_is_inside(c.v[i], ns->init))
 			reap(c.v[i]);
 	proc_children_done(&c);
 }
@@ -438,10 +355,11 @@ static void end_all(struct pidns *ns)
 {
 	struct pollfd p = {.fd = ns->init_fd, .events = POLLIN};
 
+	if (ns->init_fd >= 0)
+		pidfd_signal(ns->init_fd, SIGKILL, NULL);
+	proxy_done(&ns->proxy);
 	if (ns->init_fd < 0)
 		return;
-	pidfd_signal(ns->init_fd, SIGKILL, NULL);
-	reap(ns->coordinator);
 	reap_children(ns);
 	poll(&p, 1, END_MS);
 }
@@ -456,33 +374,24 @@ static int check(struct pidns *ns)
 
 int pidns_run(struct pidns *ns)
 {
-	int r = check(ns);
+	int r = check(ns), err;
 
-	ns->wire[0] = ns->wire[1] = ns->init_wire = ns->init_fd = ns->coordinator_fd = -EBADF;
+	if (r < 0)
+		return r;
+	ns->init_wire = ns->init_fd = -EBADF;
 	ns->shared = mmap(NULL, sizeof(*ns->shared), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (r == 0 && ns->shared == MAP_FAILED)
-		r = fail_enter(ns, "mmap", errno);
-	if (r == 0 && wire_pair(ns->wire) < 0)
-		r = fail_enter(ns, "socketpair", errno);
+	if (ns->shared == MAP_FAILED)
+		return fail_enter(ns, "mmap", errno);
+	err = proxy_new(&ns->proxy, ns->op);
+	r = err < 0 ? fail_enter(ns, "socketpair", -err) : start(ns);
 	if (r == 0)
-		r = start(ns);
-	ns->wire[1] = fd_close(ns->wire[1]);
-	/* it goes on with the copy that it has, and writes it */
-	if (r == 0) {
-		trace_free(ns->op->trace);
-		ns->op->trace = NULL;
-		r = hear(ns);
-	}
+		r = proxy_hear(&ns->proxy, take, ns);
 	if (r < 0)
 		end_all(ns);
-	else
-		reap(ns->coordinator);
-	fd_close(ns->wire[0]);
+	proxy_done(&ns->proxy);
 	fd_close(ns->init_wire);
 	fd_close(ns->init_fd);
-	fd_close(ns->coordinator_fd);
-	if (ns->shared != MAP_FAILED)
-		munmap(ns->shared, sizeof(*ns->shared));
+	munmap(ns->shared, sizeof(*ns->shared));
 	return r;
 }

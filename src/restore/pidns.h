@@ -15,7 +15,7 @@
 
 #include <signal.h>
 
-#include "core/op.h"
+#include "core/proxy.h"
 #include "model/model.h"
 #include "restore/front.h"
 #include "restore/pidns_init.h"
@@ -36,9 +36,9 @@ struct pidns {
 
 	/* private */
 	struct pidns_shared *shared;
-	int wire[2], init_wire; /* [0] the command's end, [1] the coordinator's */
-	pid_t root_outside, init, coordinator, foreground;
-	int init_fd, coordinator_fd; /* pidfds */
+	struct proxy proxy; /* its child is the coordinator */
+	int init_wire, init_fd;
+	pid_t root_outside, init, foreground;
 	size_t cap_pids;
 	sigset_t mask; /* of the coordinator */
 };

@@ -55,7 +55,7 @@ static void leave(const struct pidns_init *init)
 		sigaction(sig, &act, NULL);
 	signal(SIGCHLD, SIG_IGN);
 	setsid();
-	prctl(PR_SET_NAME, "ckpt-init");
+	prctl(PR_SET_NAME, PIDNS_INIT_NAME);
 	if (chdir("/") < 0)
 		failed(init, "chdir", errno);
 }

@@ -15,7 +15,6 @@ struct pidns_shared {
 	pid_t init;       /* as the command sees it; 0: it was not made */
 	const char *call; /* what failed; static */
 	int err;          /* positive */
-	int cancelled;    /* the command wishes no more of it */
 };
 
 /* Both ways are one byte; they are sent over a socket of their own. */

@@ -314,17 +314,38 @@ def pids_inside(pid):
         return [int(n) for n in re.search(r"^NSpid:(.*)$", f.read(), re.M).group(1).split()]
 
 
-def mode_pidns(t):
-    """In a pid namespace of its own the victim finds what it has had; nothing of that outlives the tree."""
-    t.start()
-    t.die("A")
+def restore_inside(t, name, inside, *more):
+    """In a pid namespace of its own, where its pid is the old one. The victim is then the one outside."""
     pidfile = os.path.join(t.dir, "pidfile")
-    t.ckpt("restore", "-D", t.path("A"), "-d", "--pidns", "--pidfile", pidfile)
-    inside = t.pid
+    t.ckpt("restore", "-D", t.path(name), "-d", "--pidns", "--pidfile", pidfile, *more)
     with open(pidfile) as f:
         t.pid = int(f.read())
     if pids_inside(t.pid) != [t.pid, inside]:
         raise Failure(f"pid {t.pid} is {pids_inside(t.pid)} inside, the dumped process was {inside}")
+
+
+def second_inside(t, was_stopped):
+    """What was restored frozen is dumped from outside: no difference. Then it goes on."""
+    t.dump("B", "-R")
+    status, text = t.ckpt("diff", t.path("A"), t.path("B"), ok=False)
+    for pid in {t.pid, *t.stopped()}:
+        if pid == t.pid or pids_inside(pid)[-1] not in was_stopped:
+            os.kill(pid, signal.SIGCONT)
+    if status != 0 or text.strip():
+        raise Failure(f"ckpt diff A B ({status_text(status)}):\n{text[:4000]}")
+    wait_for("running after SIGCONT", t.left(), lambda: proc_state(t.pid) not in ("T", "t"))
+
+
+def mode_pidns(t):
+    """In a pid namespace of its own the victim finds what it has had; a second dump, from outside, is the first."""
+    t.start()
+    inside = t.pid
+    again = "cycle" not in t.victim.no and not t.victim.leave_refused
+    was_stopped = [pids_inside(pid)[-1] for pid in t.stopped()]
+    t.die("A")
+    restore_inside(t, "A", inside, *(["--frozen"] if again else []))
+    if again:
+        second_inside(t, was_stopped)
     t.back()
     t.undisturbed()
     t.finish()

@@ -47,10 +47,12 @@ def subreaper():
 
 
 def unmount(directory):
-    """What a test has mounted, also one that was killed."""
-    path = os.path.join(directory, "pts")
-    if os.path.ismount(path):
-        libc.umount2(path.encode(), 2)  # MNT_DETACH
+    """What a test has mounted, also one that was killed, or that has unmounted it in mounts of its own."""
+    with open("/proc/self/mountinfo", errors="surrogateescape") as f:
+        points = [line.split()[4] for line in f]
+    for path in reversed(points):
+        if path.startswith(os.path.abspath(directory) + "/"):
+            libc.umount2(os.fsencode(path), 2)  # MNT_DETACH
 
 
 def mount_devpts(directory):

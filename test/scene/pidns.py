@@ -331,3 +331,47 @@ def scene_pidns_serve(s):
                 raise Failure("not told of its end")
             wait_for("its end", 10, lambda pid=result["pid"]: proc_state(pid) in (None, "Z"))
     wait_for("the end of all processes", 10, no_children)
+
+
+def scene_pidns_again(s):
+    """A tree in a namespace is looked at and dumped by its pid outside; the image is by the old pids again."""
+    s.begin(TREE)
+    s.save()
+    inside = s.pid
+    restore(s)
+    s.words(s.ckpt("explain", "-t", str(s.pid)), f"pid {s.pid} (python3): a dump would save its tree", f"pid {inside}:")
+    s.ckpt("dump", "-t", str(s.pid), "-D", "again", "-R")
+    saved = json.loads(s.ckpt("dump", "-t", str(s.pid), "-D", "again", "--force", "--json"))
+    if (saved["dir"], saved["pid"], saved["tasks"], saved["threads"]) != ("again", s.pid, 2, 6):
+        raise Failure(f"the result: {saved}")
+    ends(s, -signal.SIGKILL)
+    s.nothing_left()
+    s.pid, s.image = inside, s.file("again")
+    s.restore()
+    os.kill(inside, GO)
+    ends(s, 0)
+
+
+def scene_pidns_again_killed(s):
+    """A dump from outside that is killed harms nothing, and leaves nothing but the tree."""
+    s.begin(TREE)
+    s.save()
+    restore(s)
+    for n in range(8):
+        proc = subprocess.Popen([CKPT, "dump", "-t", str(s.pid), "-D", f"{s.image}.{n}", "-R"], cwd=s.dir,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.004 * n)
+        proc.kill()
+        proc.wait()
+        wait_for("only the tree and its init are left", 10, lambda: only_tree(s.pid))
+    os.kill(s.pid, GO)
+    ends(s, 0)
+    s.nothing_left()
+
+
+def only_tree(root):
+    for pid in set(proc_children()) - {root}:
+        os.waitpid(pid, os.WNOHANG)
+    init, = inits()
+    with open(f"/proc/{init}/task/{init}/children", encoding="ascii") as f:
+        return not f.read() and set(proc_children()) == {init, root}

@@ -1,5 +1,5 @@
 /*
- * pidns_wire.c - messages between the command and its coordinator, here both in one process.
+ * wire.c - messages between two processes of an operation, here one.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "restore/pidns_wire.h"
+#include "core/wire.h"
 
-Test(pidns_wire, text_pid_and_descriptor)
+Test(wire, text_pid_and_descriptor)
 {
-	struct wire_msg m = {.head = {WIRE_TASK, 77, 1, 2}, .pid = getpid(), .fd = STDIN_FILENO},
+	struct wire_msg m = {.head = {WIRE_OWN, 77, 1, 2}, .pid = getpid(), .fd = STDIN_FILENO},
 			got;
 	struct stat a, b;
 	int ends[2];
@@ -20,7 +20,7 @@ Test(pidns_wire, text_pid_and_descriptor)
 	cr_assert_eq(wire_pair(ends), 0);
 	cr_assert_eq(wire_send(ends[1], &m, "open", 4), 0);
 	cr_assert_eq(wire_recv(ends[0], &got), 1);
-	cr_expect_eq(got.head.kind, WIRE_TASK);
+	cr_expect_eq(got.head.kind, WIRE_OWN);
 	cr_expect_eq(got.head.n, 77);
 	cr_expect_eq(got.head.b, 2);
 	cr_expect_eq(got.pid, getpid());
@@ -36,7 +36,7 @@ Test(pidns_wire, text_pid_and_descriptor)
 }
 
 /* What is too long is cut, and stays a text. */
-Test(pidns_wire, cut)
+Test(wire, cut)
 {
 	struct wire_msg m = {.head = {WIRE_LOG}, .fd = -1}, got;
 	char text[WIRE_TEXT + 100];
@@ -69,7 +69,7 @@ static struct ckpt_error through(const struct ckpt_error *err)
 	return ret;
 }
 
-Test(pidns_wire, errors)
+Test(wire, errors)
 {
 	struct ckpt_error full = {CKPT_E_CONFLICT, EEXIST, (char *)"pid 7 (100%): fd 3",
 		(char *)"clone3", (char *)"do this", CKPT_TARGET_GONE};

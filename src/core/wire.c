@@ -1,7 +1,7 @@
 /*
- * pidns_wire.c - see pidns_wire.h.
+ * wire.c - see wire.h.
  */
-#include "restore/pidns_wire.h"
+#include "core/wire.h"
 
 #include <errno.h>
 #include <string.h>
@@ -100,48 +100,65 @@ int wire_recv(int fd, struct wire_msg *ret)
 	return 1;
 }
 
-/* ------------------------------------------------------------------ errors */
+/* ------------------------------------------------------------------ records */
 
-/* In a word of what there is: bit i of the strings, in this order. */
-static size_t pack(char *buf, const char *const strings[3], uint32_t *ret_which)
+/* Behind the bytes: of which strings there are, bit by bit; the strings. */
+int wire_send_record(int fd, const struct wire_msg *head, const void *bytes, size_t len,
+	const char *const *strings)
 {
-	size_t n = 0;
+	char text[WIRE_TEXT];
+	size_t n = len + 1;
 
-	*ret_which = 0;
-	for (size_t i = 0; i < 3; i++) {
-		size_t len = strings[i] ? strlen(strings[i]) + 1 : 0;
+	if (n > sizeof(text))
+		return -E2BIG;
+	if (len)
+		memcpy(text, bytes, len);
+	text[len] = 0;
+	for (size_t i = 0; strings && i < WIRE_STRINGS; i++) {
+		size_t more = strings[i] ? strlen(strings[i]) + 1 : 0;
 
-		if (!len || n + len > WIRE_TEXT)
+		if (!more || n + more > sizeof(text))
 			continue;
-		memcpy(buf + n, strings[i], len);
-		*ret_which |= 1U << i;
-		n += len;
+		memcpy(text + n, strings[i], more);
+		text[len] = (char)(text[len] | 1 << i);
+		n += more;
 	}
-	return n;
+	return wire_send(fd, head, text, n);
+}
+
+int wire_record(
+	const struct wire_msg *m, void *bytes, size_t len, const char *strings[WIRE_STRINGS])
+{
+	const char *at = m->text + len + 1, *end = m->text + m->len;
+
+	if (m->len < len + 1)
+		return -EBADMSG;
+	if (len)
+		memcpy(bytes, m->text, len);
+	for (size_t i = 0; i < WIRE_STRINGS; i++) {
+		strings[i] = m->text[len] & 1 << i && at < end ? at : NULL;
+		if (strings[i])
+			at += strlen(at) + 1;
+	}
+	return 0;
 }
 
 int wire_send_error(int fd, const struct ckpt_error *err)
 {
-	struct wire_msg m = {.head = {WIRE_FAIL, err->kind, (uint64_t)err->err, 0}, .fd = -EBADF};
-	const char *const strings[] = {err->call, err->advice, err->object};
-	uint32_t which;
-	size_t len = pack(m.text, strings, &which);
+	struct wire_msg m = {
+		.head = {WIRE_FAIL, err->kind, (uint64_t)err->err, err->target}, .fd = -EBADF};
 
-	m.head.b = (uint64_t)which << 32 | (uint32_t)err->target;
-	return wire_send(fd, &m, m.text, len);
+	return wire_send_record(
+		fd, &m, NULL, 0, (const char *[WIRE_STRINGS]){err->object, err->call, err->advice});
 }
 
 int wire_fail(struct ckpt_op *op, const struct wire_msg *m)
 {
-	const char *strings[3] = {NULL}, *at = m->text;
+	const char *strings[WIRE_STRINGS];
 
-	for (size_t i = 0; i < 3; i++) {
-		if (!(m->head.b >> 32 & 1U << i) || at > m->text + m->len)
-			continue;
-		strings[i] = at;
-		at += strlen(at) + 1;
-	}
-	op_target(op, (enum ckpt_target_state)(uint32_t)m->head.b);
-	return op_fail(op, (enum ckpt_kind)m->head.n, (int)m->head.a, strings[0], strings[1], "%s",
-		strings[2] ? strings[2] : "the restore");
+	if (wire_record(m, NULL, 0, strings) < 0)
+		memset(strings, 0, sizeof(strings));
+	op_target(op, (enum ckpt_target_state)m->head.b);
+	return op_fail(op, (enum ckpt_kind)m->head.n, (int)m->head.a, strings[1], strings[2], "%s",
+		strings[0] ? strings[0] : "the operation");
 }
