@@ -140,6 +140,23 @@ def scene_notify_libckpt(s):
         raise Failure(f"it was told all the same: {lines(s)}")
 
 
+def scene_notify_libckpt_exec(s):
+    """A program that has become another process, by `restore --exec`, is told that its pid has changed."""
+    listen(s)
+    dump(s)
+    s.reap_in_time()
+    with open(s.file("out"), "ab") as out:
+        proc = subprocess.Popen([CKPT, "restore", "--exec", s.image], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                start_new_session=True)
+    proc.returncode = 0
+    s.pid = proc.pid
+    told = ["ready", "before", f"restarted {crid_of(s)} 1 0010"]
+    expect(s, *told)
+    dump(s, "-R")
+    expect(s, *told, "before", f"after {crid_of(s)}")
+    end(s)
+
+
 def scene_notify_libckpt_not_now(s):
     """A function says "not now" and is asked again; one that never agrees makes the dump fail, and is named."""
     listen(s, not_now=2)
