@@ -221,7 +221,9 @@ static void worker_main(struct worker *w, int pipe_fd)
 	if (r == 0 && restores)
 		r = rights_lend();
 	if (r < 0) {
-		struct ckpt_error err = {.kind = CKPT_E_SYSTEM, .err = -r, .call = "worker"};
+		struct ckpt_error err = {.kind = CKPT_E_SYSTEM,
+			.err = -r,
+			.object = strdup("the descriptors of the message")};
 
 		report(w, REPORT_ERROR, rpc_error_of(&err));
 	} else if (w->job->argv) {

@@ -98,15 +98,18 @@ def main():
     ckpt, seconds = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 60
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else int(time.time())
     print(f"seed {seed}", flush=True)
-    name, place = f"ckpt-fuzz-{os.getpid()}", tempfile.mkdtemp(prefix="ckpt-fuzz-")
-    os.chmod(place, 0o711)
+    name, base = f"ckpt-fuzz-{os.getpid()}", tempfile.mkdtemp()
+    place = f"{base}/of/the/fuzzer/only"  # what a mutation changes in the name is below as well, most of the time
+    os.makedirs(place)
+    for part in "", "/of", "/of/the", "/of/the/fuzzer", "/of/the/fuzzer/only":
+        os.chmod(base + part, 0o711)
     log = open(f"{place}/log", "w+b")
     os.mkdir(f"{place}/said")  # by sanitizers, in whatever process, as whatever user
     os.chmod(f"{place}/said", 0o777)
     said = f"log_path={place}/said/by"
     env = dict(os.environ, ASAN_OPTIONS=f"detect_leaks=0:abort_on_error=1:{said}",
                UBSAN_OPTIONS=f"halt_on_error=1:print_stacktrace=1:{said}")
-    server = subprocess.Popen([ckpt, "serve", "--socket", "@" + name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+    server = subprocess.Popen([ckpt, "serve", "--socket", "@" + name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=base)
     targets, clients = {}, []
     for uid in (0, NOBODY):
         os.mkdir(f"{place}/{uid}")
@@ -116,10 +119,13 @@ def main():
     time.sleep(1)
     before = len(os.listdir(f"/proc/{server.pid}/fd"))
     until = time.monotonic() + seconds
+    null = os.open(os.devnull, os.O_RDWR)
     for n in range(8):
         uid = (0, NOBODY)[n % 2]
         pid = os.fork()
         if pid == 0:
+            for fd in 0, 1, 2:  # which are passed
+                os.dup2(null, fd)
             become(uid)
             one_client("\0" + name, [t.pid for t in targets[uid]], f"{place}/{uid}", until, seed + n)
             os._exit(0)
@@ -154,7 +160,7 @@ def main():
             failures.append("a sanitizer: " + f.read(4000))
     print("\n".join(failures) or "nothing found", flush=True)
     if not failures:
-        subprocess.run(["rm", "-r", place], check=True)
+        subprocess.run(["rm", "-r", base], check=True)
     return bool(failures)
 
 

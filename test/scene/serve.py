@@ -1,4 +1,5 @@
 """Scenes of the service: `ckpt serve`, spoken to by contrib/ckpt_client.py and byte by byte."""
+import errno
 import json
 import os
 import random
@@ -14,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib
 from ckpt_client import Client, Error  # noqa: E402
 
 PARSE, INVALID, UNKNOWN, PARAMS, OPERATION = -32700, -32600, -32601, -32602, -32000
-REFUSED, TARGET, PRIVILEGE, CANCELLED = 3, 4, 8, 10  # kinds of failure
+REFUSED, TARGET, PRIVILEGE, SYSTEM, CANCELLED = 3, 4, 8, 9, 10  # kinds of failure
 
 # Counts in a file, until it is told to end; then says so.
 COUNTER = """
@@ -463,6 +464,13 @@ def scene_serve_command(s):
         text = s.ckpt("call", "--socket", path, "explain", json.dumps({"pid": s.pid}))
         expect(json.loads(text)["pid"], s.pid, "the pid of the result")
         os.kill(s.pid, signal.SIGKILL)
+        # the fourth descriptor of a command is its directory
+        with socket.socket(socket.AF_UNIX) as c, open(os.devnull, "rb") as null:
+            c.settimeout(10)
+            c.connect(path)
+            socket.send_fds(c, [json.dumps(request(1, "command", argv=["check"])).encode() + b"\n"], [null.fileno()] * 4)
+            error = json.loads(c.recv(65536))["error"]
+            expect((error["code"], error["data"]["errno"]), (OPERATION - SYSTEM, errno.ENOTDIR), "the error of a wrong directory")
     if os.path.exists(path):
         raise Failure("the socket is left")
 
