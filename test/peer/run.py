@@ -19,6 +19,7 @@ from peer import Peers
 from stage import play_all  # of test/scene
 
 import checkers
+import crossed
 import keyvalue
 import mqtt
 import postgres
@@ -31,7 +32,7 @@ def play(fn, name, opts, directory):
     return fn(Peers(name, directory, opts))
 
 
-PLAYS = {name[5:]: fn for module in (checkers, keyvalue, mqtt, postgres, ssh, streams, web)
+PLAYS = {name[5:]: fn for module in (checkers, crossed, keyvalue, mqtt, postgres, ssh, streams, web)
          for name, fn in vars(module).items() if name.startswith("peer_")}
 
 
