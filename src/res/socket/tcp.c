@@ -101,6 +101,7 @@ static int fail(struct collect *c, const struct file_look *l, int err, const cha
 		c->tr->comm, l->at);
 }
 
+/* Return: 0; 1 the connection has ended just now; negative after op_fail() */
 static int collect_ends(struct collect *c, const struct file_look *l, Ckpt__Tcp *m)
 {
 	struct sockaddr_storage a = {0};
@@ -117,7 +118,7 @@ static int collect_ends(struct collect *c, const struct file_look *l, Ckpt__Tcp 
 		return 0;
 	len = sizeof(a);
 	if (getpeername(l->fd, (struct sockaddr *)&a, &len) < 0)
-		return fail(c, l, errno, "getpeername");
+		return errno == ENOTCONN ? 1 : fail(c, l, errno, "getpeername");
 	return tcp_end_set(&a, &m->peer) < 0 ? collect_oom(c) : 0;
 }
 
@@ -262,15 +263,14 @@ int tcp_collect_again(int fd, Ckpt__Tcp *m)
 	if (info.tcpi_state == TCP_IS_SYN_SENT)
 		return 0;
 	m->kind = kind_of(fd, &info, m);
-	protobuf_c_message_free_unpacked(&m->state->base, NULL);
+	if (m->state)
+		protobuf_c_message_free_unpacked(&m->state->base, NULL);
 	m->state = NULL;
-	if (m->kind == CKPT__TCP__KIND__ENDED)
-		return tcp_collect_unread(fd, m);
 	if (m->kind != CKPT__TCP__KIND__CONNECTED)
-		return 0;
+		return m->kind == CKPT__TCP__KIND__ENDED ? tcp_collect_unread(fd, m) : 0;
 	len = sizeof(peer);
 	if (!m->peer && getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
-		return -errno;
+		return errno == ENOTCONN ? tcp_collect_again(fd, m) : -errno;
 	if (!m->peer && tcp_end_set(&peer, &m->peer) < 0)
 		return -ENOMEM;
 	return collect_state(fd, &info, m);
@@ -299,6 +299,10 @@ static int collect_kind(struct collect *c, uint64_t id, const struct file_look *
 	r = collect_ends(c, l, m);
 	if (r < 0)
 		return r;
+	if (r > 0) {
+		r = tcp_collect_again(l->fd, m);
+		return r < 0 ? fail(c, l, -r, "getsockopt(TCP_INFO)") : 0;
+	}
 	switch (m->kind) {
 	case CKPT__TCP__KIND__LISTENING:
 		return hold_listener(c->tree->tcp, id, l->fd) < 0 ? collect_oom(c) : 0;

@@ -96,3 +96,22 @@ Test(tcp_connecting, not_answered)
 	protobuf_c_message_free_unpacked(&m->base, NULL);
 	close(l);
 }
+
+/* It was connected, and was reset before it could say to whom. */
+Test(tcp_connecting, reset)
+{
+	struct linger at_once = {.l_onoff = 1};
+	int l = listener(), fd = begin(), s = accept(l, NULL, NULL);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	Ckpt__Tcp *m = connecting();
+
+	cr_assert_geq(s, 0);
+	cr_assert_eq(setsockopt(s, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	close(s);
+	cr_assert_eq(poll(&p, 1, 5000), 1);
+	look(fd, m, CKPT__TCP__KIND__ENDED);
+	cr_expect_eq(m->error, CKPT__TCP__ERROR__RESET);
+	look(fd, m, CKPT__TCP__KIND__ENDED);
+	protobuf_c_message_free_unpacked(&m->base, NULL);
+	close(l);
+}
