@@ -212,6 +212,7 @@ static uint16_t window_of(uint32_t bytes, unsigned int scale)
 static int shake_hands(const struct handshake *h)
 {
 	const struct tcp_state *state = &h->w->state;
+	size_t before = state->urgent ? state->urgent_at : 0;
 	uint8_t options[24];
 	struct tcp_segment s = {.from = &h->peer,
 		.to = &h->local,
@@ -230,7 +231,11 @@ static int shake_hands(const struct handshake *h)
 	if (r == 0)
 		r = tcp_inject(h->inject, &s);
 	if (r == 0)
-		r = tcp_inject_data(h->inject, &s, state->recv, state->recv_len);
+		r = tcp_inject_data(h->inject, &s, state->recv, before);
+	s.urg = state->urgent;
+	if (r == 0)
+		r = tcp_inject_data(h->inject, &s, state->recv + before, state->recv_len - before);
+	s.urg = false;
 	s.fin = true;
 	return r == 0 && h->w->fin ? tcp_inject(h->inject, &s) : r;
 }

@@ -91,6 +91,12 @@ static int read_state(int fd, int *ret)
 	return r;
 }
 
+static bool fin_received(int state)
+{
+	return state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING ||
+	       state == TCP_CLOSE;
+}
+
 /*
  * A look at the receive queue stops at an urgent byte, or passes it over; how much there is in all is
  * told beside it (TCP_INQ, Linux >= 4.18), with the FIN.
@@ -118,10 +124,72 @@ static ssize_t peek_recv(int fd, bool fin, uint8_t *to, size_t room)
 	return inq > n + fin ? -ENOMSG : n;
 }
 
-static bool fin_received(int state)
+static int sock_get(int fd, int name, int *ret)
 {
-	return state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING ||
-	       state == TCP_CLOSE;
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(fd, SOL_SOCKET, name, ret, &len) < 0 ? -errno : 0;
+}
+
+static void sock_set(int fd, int name, int value)
+{
+	setsockopt(fd, SOL_SOCKET, name, &value, sizeof(value));
+}
+
+/* All of it, by looks of which each begins where the last one ended: the first ends before the urgent byte. */
+static ssize_t peek_parts(struct tcp_state *s, bool at_mark, uint8_t *to, size_t room)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = recv(s->fd, to + len, room - len, MSG_PEEK | MSG_DONTWAIT)) > 0) {
+		if (!len && !at_mark)
+			s->urgent_at = (size_t)n;
+		len += (size_t)n;
+		if (len == room)
+			return -EFAULT;
+	}
+	return n < 0 && errno != EAGAIN ? -errno : (ssize_t)len;
+}
+
+/*
+ * Beyond an urgent byte a look comes only where it can begin anywhere (SO_PEEK_OFF of TCP, Linux >= 6.9), and
+ * then sees it if it is to be read in its order.
+ * Return: as of peek_recv()
+ */
+static ssize_t peek_urgent(struct tcp_state *s, bool at_mark, uint8_t *to, size_t room)
+{
+	int from_first = 0, in_order = 0;
+	ssize_t n;
+	char byte;
+
+	if (setsockopt(s->fd, SOL_SOCKET, SO_PEEK_OFF, &from_first, sizeof(from_first)) < 0)
+		return -ENOMSG;
+	s->urgent = true;
+	s->urgent_at = 0;
+	sock_get(s->fd, SO_OOBINLINE, &in_order);
+	sock_set(s->fd, SO_OOBINLINE, 0);
+	s->urgent_read = recv(s->fd, &byte, 1, MSG_OOB | MSG_PEEK | MSG_DONTWAIT) < 0;
+	sock_set(s->fd, SO_OOBINLINE, 1);
+	n = peek_parts(s, at_mark, to, room);
+	sock_set(s->fd, SO_OOBINLINE, in_order);
+	sock_set(s->fd, SO_PEEK_OFF, -1);
+	return n;
+}
+
+/* The mark may be there before its byte has come: then nothing is urgent yet, and its sender says it again. */
+static ssize_t peek_all(struct tcp_state *s, uint8_t *to, size_t room)
+{
+	int at_mark = 0;
+	ssize_t n = peek_recv(s->fd, fin_received(s->state), to, room);
+
+	s->urgent = s->urgent_read = false;
+	ioctl(s->fd, SIOCATMARK, &at_mark);
+	if (n == -ENOMSG || (n >= 0 && at_mark))
+		n = peek_urgent(s, at_mark, to, room);
+	if (s->urgent && (n < 0 || (size_t)n <= s->urgent_at))
+		s->urgent = s->urgent_read = false;
+	return n;
 }
 
 /* What comes between the two looks at the number, a byte or a FIN, is looked for again. */
@@ -137,7 +205,7 @@ static int look_recv(struct tcp_state *s, uint8_t *to, size_t room)
 		if (r == 0)
 			r = read_state(s->fd, &s->state);
 		if (r == 0)
-			n = peek_recv(s->fd, fin_received(s->state), to, room);
+			n = peek_all(s, to, room);
 		if (r < 0 || n < 0)
 			return r < 0 ? r : (int)n;
 		s->recv = to;
@@ -192,18 +260,6 @@ static int read_repaired(struct tcp_state *s, uint8_t *to, size_t room)
 			.rcv_wnd = w.rcv_wnd,
 			.rcv_wup = w.rcv_wup};
 	return r;
-}
-
-static int sock_get(int fd, int name, int *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return getsockopt(fd, SOL_SOCKET, name, ret, &len) < 0 ? -errno : 0;
-}
-
-static void sock_set(int fd, int name, int value)
-{
-	setsockopt(fd, SOL_SOCKET, name, &value, sizeof(value));
 }
 
 /* Apart. Where a peek begins is of TCP, too, since Linux 6.9. */

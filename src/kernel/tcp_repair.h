@@ -39,6 +39,9 @@ struct tcp_state {
 	struct tcp_windows windows;
 	const uint8_t *recv, *send; /* the queues */
 	size_t recv_len, send_len;
+	bool urgent;      /* one byte of what was received is urgent */
+	bool urgent_read; /* and was read out of its order */
+	size_t urgent_at; /* where it is in recv */
 
 	int err; /* 0; -errno of what could not be read */
 };
@@ -64,7 +67,7 @@ void tcp_states_done(struct tcp_states *s);
  * tcp_state_read() - read the state of one, apart; async-signal-safe
  * @s: fd is set
  * @to, @room: for its queues; more room than they need
- * Return: 0; -EFAULT: no room; -ENOMSG: there is urgent data; -errno
+ * Return: 0; -EFAULT: no room; -ENOMSG: there is urgent data, and this kernel does not let us see past it; -errno
  */
 int tcp_state_read(struct tcp_state *s, uint8_t *to, size_t room);
 

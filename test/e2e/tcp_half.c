@@ -3,8 +3,7 @@
  * be sent: each end reads what it would have read, up to the end or the error that it would have got.
  *
  * e2e: args: fin_wait2 fin_wait1 last_ack ended reset refused syn_sent syn_poll shut_rd full v6 epipe inq
- * e2e: args: urgent
- * e2e: refuse for urgent: urgent
+ * e2e: args: urgent urgent_first urgent_only urgent_last urgent_read urgent_inline urgent_fin urgent_owner
  * e2e: no cycle for syn_sent,syn_poll: it is sent again
  * e2e: timeout: 60
  * e2e: no cycle for fin_wait1,last_ack,full: what could not be sent may fit into the new socket
@@ -347,19 +346,140 @@ static void shut_rd(void)
 	get(s, 0, 100);
 }
 
-/* What waits before an urgent byte is all that a look shows. */
-static void urgent(void)
+/* An urgent byte and what is around it wait to be read; before Linux 6.9 a dump can't look past it. */
+static void send_urgent(size_t before, size_t behind)
+{
+	int from = 0;
+
+	open_pair(AF_INET);
+	if (setsockopt(s, SOL_SOCKET, SO_PEEK_OFF, &from, sizeof(from)) < 0)
+		SKIP("this kernel can't look past urgent data");
+	from = -1;
+	MUST(setsockopt(s, SOL_SOCKET, SO_PEEK_OFF, &from, sizeof(from)));
+	if (before)
+		put(c, 0, before);
+	MUST(send(c, "u", 1, MSG_OOB));
+	if (behind)
+		put(c, 0, behind);
+	usleep(1000);
+}
+
+static void get_urgent(void)
 {
 	char b;
 
-	open_pair(AF_INET);
-	put(c, 0, 100);
-	MUST(send(c, "u", 1, MSG_OOB));
-	put(c, 0, 50);
+	CHECK(recv(s, &b, 1, MSG_OOB) == 1 && b == 'u', "the urgent byte");
+	CHECK(recv(s, &b, 1, MSG_OOB) < 0 && errno == EINVAL, "another urgent byte");
+}
+
+static void nothing_more(void)
+{
+	char b;
+
+	CHECK(recv(s, &b, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "something is left");
+	put(s, 0, 10);
+	get(c, 0, 10);
+	put(c, 0, 3000);
+	get(s, 0, 3000);
+}
+
+static void urgent(void)
+{
+	send_urgent(100, 50);
 	pause_here();
 	get(s, 0, 100);
-	CHECK(recv(s, &b, 1, MSG_OOB) == 1 && b == 'u', "the urgent byte");
+	get_urgent();
 	get(s, 0, 50);
+	nothing_more();
+}
+
+static void urgent_first(void)
+{
+	send_urgent(0, 4000);
+	pause_here();
+	get_urgent();
+	get(s, 0, 4000);
+	nothing_more();
+}
+
+static void urgent_only(void)
+{
+	send_urgent(0, 0);
+	pause_here();
+	get_urgent();
+	nothing_more();
+}
+
+static void urgent_last(void)
+{
+	send_urgent(4000, 0);
+	pause_here();
+	get(s, 0, 4000);
+	get_urgent();
+	nothing_more();
+}
+
+/* Its place is still there, where one read ends. */
+static void urgent_read(void)
+{
+	uint8_t buf[200];
+
+	send_urgent(100, 50);
+	get_urgent();
+	pause_here();
+	CHECK(recv(s, buf, 1, MSG_OOB) < 0 && errno == EINVAL, "it can be read again");
+	CHECK(recv(s, buf, sizeof(buf), 0) == 100, "a read that goes past the mark");
+	CHECK(sockatmark(s) == 1, "it is not at the mark");
+	get(s, 0, 50);
+	nothing_more();
+}
+
+static void urgent_inline(void)
+{
+	uint8_t buf[200];
+	int on = 1;
+
+	send_urgent(100, 50);
+	MUST(setsockopt(s, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)));
+	pause_here();
+	CHECK(recv(s, buf, sizeof(buf), 0) == 100, "a read that goes past the mark");
+	CHECK(sockatmark(s) == 1, "it is not at the mark");
+	CHECK(recv(s, buf, 1, 0) == 1 && buf[0] == 'u', "the urgent byte, in its order");
+	get(s, 0, 50);
+	nothing_more();
+}
+
+static void urgent_fin(void)
+{
+	send_urgent(100, 50);
+	MUST(shutdown(c, SHUT_WR));
+	in_state(s, TCP_CLOSE_WAIT);
+	pause_here();
+	get(s, 0, 100);
+	get_urgent();
+	get(s, 0, 50);
+	at_end(s);
+}
+
+/* It was told by a signal, and is not told again. */
+static void urgent_owner(void)
+{
+	struct timespec soon = {.tv_nsec = 50 * 1000 * 1000};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGURG);
+	MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+	send_urgent(100, 0);
+	MUST(fcntl(s, F_SETOWN, getpid()));
+	pause_here();
+	CHECK(sigtimedwait(&set, NULL, &soon) < 0 && errno == EAGAIN, "SIGURG comes again");
+	get(s, 0, 100);
+	get_urgent();
+	MUST(send(c, "u", 1, MSG_OOB));
+	soon.tv_sec = 5;
+	CHECK(sigtimedwait(&set, NULL, &soon) == SIGURG, "no SIGURG");
+	get_urgent();
 }
 
 /* The program asks how much there is beside what it reads. */
@@ -383,7 +503,11 @@ int main(int argc, char **argv)
 	static const struct victim_case cases[] = {{"fin_wait2", fin_wait2}, {"v6", v6},
 		{"full", full}, {"fin_wait1", fin_wait1}, {"last_ack", last_ack}, {"ended", ended},
 		{"reset", reset}, {"epipe", epipe}, {"refused", refused}, {"syn_sent", syn_sent},
-		{"syn_poll", syn_poll}, {"shut_rd", shut_rd}, {"urgent", urgent}, {"inq", inq}};
+		{"syn_poll", syn_poll}, {"shut_rd", shut_rd}, {"urgent", urgent},
+		{"urgent_first", urgent_first}, {"urgent_only", urgent_only},
+		{"urgent_last", urgent_last}, {"urgent_read", urgent_read},
+		{"urgent_inline", urgent_inline}, {"urgent_fin", urgent_fin},
+		{"urgent_owner", urgent_owner}, {"inq", inq}};
 
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));
 }

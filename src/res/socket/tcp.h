@@ -171,6 +171,17 @@ int tcp_open_fail(struct open_ctx *o, const struct Ckpt__Tcp *m, int err, const 
  */
 int tcp_ended_open(struct open_ctx *o, const struct Ckpt__Tcp *m, int fd);
 
+/** tcp_urgent_windows() - those of a connection of which at first only what is before an urgent byte is received */
+void tcp_urgent_windows(const struct Ckpt__TcpState *s, struct tcp_windows *w);
+
+/**
+ * tcp_urgent_again() - have a connection that was made again receive an urgent byte, and what is behind it
+ * Nobody owns the socket yet who could be sent a SIGURG.
+ * @fd: in repair mode, behind the lock
+ * Return: 0; -errno
+ */
+int tcp_urgent_again(const struct Ckpt__Tcp *m, int family, int fd);
+
 /** tcp_rooms() - the sizes that the buffers had: those that the program did not set grow on by themselves */
 void tcp_rooms(int fd, const struct Ckpt__TcpState *s);
 

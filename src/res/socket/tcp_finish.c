@@ -71,6 +71,9 @@ int tcp_state_keep(const struct tcp_state *t, Ckpt__TcpState *m)
 	m->max_window = t->windows.max_window;
 	m->rcv_wnd = t->windows.rcv_wnd;
 	m->rcv_wup = t->windows.rcv_wup;
+	m->urgent = t->urgent;
+	m->urgent_at = (uint32_t)t->urgent_at;
+	m->urgent_read = t->urgent_read;
 	m->received = msg_bytes(t->recv, t->recv_len);
 	m->to_send = msg_bytes(t->send, t->send_len);
 	return (t->recv_len && !m->received.data) || (t->send_len && !m->to_send.data) ? -ENOMEM
@@ -89,8 +92,8 @@ static int keep_states(struct collect_tree *t, const struct tcp_states *s)
 		if (s->v[i].err == -ENOMSG)
 			return op_fail(t->op, CKPT_E_REFUSED, 0, NULL,
 				"let the program read it (MSG_OOB), and what is before it",
-				"pid %d (%s): fd %d: urgent data is under way", f->of->pid,
-				f->of->tr->comm, f->target_fd);
+				"pid %d (%s): fd %d: urgent data is unread, which kernels before Linux 6.9 do not let us see",
+				f->of->pid, f->of->tr->comm, f->target_fd);
 		if (s->v[i].err < 0)
 			return op_fail(t->op,
 				s->v[i].err == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM,

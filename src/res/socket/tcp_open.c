@@ -136,7 +136,8 @@ static bool state_ok(const Ckpt__Tcp *m)
 	const Ckpt__TcpState *s = m->state;
 
 	return m->local && m->peer && s && s->unsent_bytes <= s->to_send.len &&
-	       s->send_scale <= UINT8_MAX && s->recv_scale <= UINT8_MAX;
+	       (!s->urgent || s->urgent_at < s->received.len) && s->send_scale <= UINT8_MAX &&
+	       s->recv_scale <= UINT8_MAX;
 }
 
 static bool waiting_ok(const Ckpt__Tcp *l, int family)
@@ -205,12 +206,16 @@ static int connect_again(struct open_ctx *o, uint64_t id, const Ckpt__Tcp *m, in
 		.rcv_wnd = s->rcv_wnd,
 		.rcv_wup = s->rcv_wup - s->fin_received}; /* that is to come once more */
 	a.recv = s->received.data;
-	a.recv_len = s->received.len;
+	a.recv_len = s->urgent ? s->urgent_at : s->received.len;
+	tcp_urgent_windows(s, &a.windows);
 	a.send = s->to_send.data;
 	a.send_len = s->to_send.len - s->unsent_bytes;
 	r = tcp_again_make(fd, &a, &call);
 	if (r < 0)
 		return tcp_open_fail(o, m, -r, call);
+	r = s->urgent ? tcp_urgent_again(m, sock->family, fd) : 0;
+	if (r < 0)
+		return tcp_open_fail(o, m, -r, "urgent data");
 	return s->unsent_bytes ? tcp_room(fd, SO_SNDBUF, 2 * s->to_send.len + ROOM_SPARE) : 0;
 }
 
