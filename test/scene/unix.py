@@ -345,3 +345,35 @@ def scene_unix_fd(s):
     s.begin(IN_FLIGHT)
     s.save()
     s.restore("--fd", "30=null", "--fd", "31=null")
+
+
+# Pipes that lead outside: standard output, which is here, too, and one that is in flight alone.
+OUTSIDE_IN_FLIGHT = """
+import os, socket
+a, b = socket.socketpair()
+socket.send_fds(a, [b"x"], [1])
+socket.send_fds(a, [b"y"], [30])
+os.close(30)
+ready()
+fds = [socket.recv_fds(b, 1, 2)[1][0] for _ in range(2)]
+os.write(fds[0], b"by what was in flight")
+check(os.readlink(f"/proc/self/fd/{fds[1]}"), "/dev/null", "the other")
+"""
+
+
+def scene_unix_outside_in_flight(s):
+    """Standard output is in flight: it is that of the restore command, as the program's own number is."""
+    r, w = os.pipe()
+    os.dup2(w, 30, inheritable=True)
+    s.begin(OUTSIDE_IN_FLIGHT, stdout=w, keep=(30,))
+    os.close(30)
+    s.save()
+    os.close(w)
+    os.close(r)
+    r, w = os.pipe()
+    proc = s.front(stdout=w)
+    os.close(w)
+    s.go()
+    s.ends(proc, 0)
+    expect("standard output", os.read(r, 100), b"by what was in flight")
+    os.close(r)

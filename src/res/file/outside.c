@@ -132,6 +132,21 @@ static int connect_other(
 	return dup_own(o, lower);
 }
 
+/* @lower: what a number of it became; -1: no task has any number of it */
+static int connect_in_flight(struct open_ctx *o, int lower, const char *what)
+{
+	int fd;
+
+	if (lower >= 0)
+		return dup_own(o, lower);
+	op_warn(o->op,
+		"a descriptor in flight (%s) led outside of what was dumped, and no process has it: it is "
+		"/dev/null now",
+		what);
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return fd < 0 ? op_fail(o->op, CKPT_E_SYSTEM, errno, "open", NULL, "/dev/null") : fd;
+}
+
 int outside_connect(
 	struct open_ctx *o, uint64_t id, const char *what, uint32_t flags, bool terminal)
 {
@@ -160,7 +175,9 @@ int outside_connect(
 	}
 	if (r < 0)
 		return r;
-	return other < 0 ? OPEN_NOTHING : connect_other(o, other, lower, what, flags, terminal);
+	if (other >= 0)
+		return connect_other(o, other, lower, what, flags, terminal);
+	return plan_file(o->plan, id)->in_flight ? connect_in_flight(o, lower, what) : OPEN_NOTHING;
 }
 
 int outside_redirected(struct open_ctx *o, uint64_t id, const char *what, uint32_t flags)
