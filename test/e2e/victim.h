@@ -23,7 +23,7 @@
  *   e2e: gone: yes                when it is dead, and before a restore, it is run with `gone` as argument
  *   e2e: devpts: own              its terminals are in ./pts, so that no other program takes their numbers
  *   e2e: stopped: yes             it stops itself when ready; the go comes with a SIGCONT
- *   e2e: exec: yes                also run in the mode exec, where its root gets another pid: see victim_now()
+ *   e2e: exec: yes                its pids matter: also run in the modes exec (see victim_now()) and pidns
  */
 #ifndef TEST_E2E_VICTIM_H
 #define TEST_E2E_VICTIM_H

@@ -66,10 +66,10 @@ class Victim:
     def modes(self, wanted, named=False):
         """The modes of `wanted` that this victim is for: a refused one only runs plain and refuse.
 
-        named: they were asked for by name; exec is for some victims only, as long as it is not.
+        named: they were asked for by name; exec and pidns are for some victims only, as long as they are not.
         """
         return [m for m in wanted if (m in ("plain", "refuse") if self.refuse else m != "refuse")
-                and (m != "slow" or self.slow) and (m != "exec" or self.exec or named)]
+                and (m != "slow" or self.slow) and (m not in ("exec", "pidns") or self.exec or named)]
 
 
 def victims_load():
