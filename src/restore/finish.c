@@ -258,12 +258,19 @@ static int hand_over(struct run *r)
 	return ret;
 }
 
+/*
+ * The threads that go first may end the process, before the others have been let go. Of a thread that ends
+ * while we trace it we have to take the end, or nobody is told of that of its process.
+ */
 static void let_go(struct run_task *t)
 {
 	sleepers_done(&t->sleepers);
-	for (size_t i = 0; i < t->traced; i++)
-		if (!t->plan->threads[i].exits)
-			ptrace_detach(t->plan->threads[i].tid, 0);
+	for (size_t i = 0; i < t->traced; i++) {
+		pid_t tid = t->plan->threads[i].tid;
+
+		if (!t->plan->threads[i].exits && ptrace_detach(tid, 0) == -ESRCH && tid != t->pid)
+			ptrace_reap_killed(tid);
+	}
 	t->traced = 0;
 }
 
