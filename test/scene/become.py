@@ -395,3 +395,43 @@ def scene_become_library(s):
     time.sleep(0.4)
     os.kill(proc.pid, signal.SIGRTMAX - 1)
     ends(proc, 0)
+
+
+# Checkpoints itself, and says of the restart whether its pid is another, and what libc and the kernel say of it.
+TOLD = r"""
+#define _GNU_SOURCE
+#include <ckpt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int changed;
+static void restarted(void *arg, const struct ckpt_restart *r) { (void)arg; changed = r->pid_changed; }
+int main(int argc, char **argv)
+{
+	const struct ckpt_hooks h = {.restarted = restarted};
+	struct ckpt_self self = {.dir = argv[1], .command = argv[2]};
+	pid_t was = getpid();
+	pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP; /* knows its owner as libc does */
+	int64_t crid = ckpt_hooks_add(&h) == 0 ? ckpt_checkpoint(&self) : -1;
+
+	pthread_mutex_lock(&mutex);
+	if (crid > 0)
+		return 0;
+	if (crid < 0)
+		return 1;
+	return changed == (getpid() != was) && mutex.__data.__owner == syscall(SYS_gettid) ? 20 + changed : 2 + argc;
+}
+"""
+
+
+def scene_become_told(s):
+    """A program that checkpoints itself is told after a restart whether its pid has changed."""
+    with open(s.file("told.c"), "w", encoding="ascii") as f:
+        f.write(TOLD)
+    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-Wall", "-pthread", "-I", INCLUDE, "told.c", "-o",
+                    "told", "-L", BUILD, "-l:libckpt.so", f"-Wl,-rpath,{BUILD}"], cwd=s.dir, check=True)
+    ends(start(s, [s.file("told"), s.image, CKPT]), 0)
+    ends(start(s, [CKPT, "restore", s.image]), 20)
+    ends(start(s, [CKPT, "restore", "--exec", s.image]), 21)
