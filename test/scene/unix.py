@@ -364,12 +364,12 @@ check(os.readlink(f"/proc/self/fd/{fds[1]}"), "/dev/null", "the other")
 def scene_unix_outside_in_flight(s):
     """Standard output is in flight: it is that of the restore command, as the program's own number is."""
     r, w = os.pipe()
-    os.dup2(w, 30, inheritable=True)
+    other = os.pipe()
+    os.dup2(other[1], 30, inheritable=True)
     s.begin(OUTSIDE_IN_FLIGHT, stdout=w, keep=(30,))
-    os.close(30)
     s.save()
-    os.close(w)
-    os.close(r)
+    for fd in (r, w, *other, 30):
+        os.close(fd)
     r, w = os.pipe()
     proc = s.front(stdout=w)
     os.close(w)
