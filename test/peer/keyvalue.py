@@ -10,6 +10,7 @@ from peer import PATIENCE_S, free_port, program, user
 
 CONNECTIONS = 50
 AWAY_S = 4  # by then a client's timer is at 3.2 s
+UNTOLD = 6  # connections whose clients wait to be told what has arrived
 LATE_S = 1  # at most one time-out that is not doubled, of 0.2 s
 
 
@@ -125,10 +126,16 @@ def peer_late(p):
     if not p.rounds:
         p.end(root)
         return "not away"
-    p.away(root)
-    for c in connections:  # so that each has doubled its time differently often
+    for c in connections[:UNTOLD]:
+        c.sock.sendall(b"get no")
+    p.away(root)  # before it has acknowledged them
+    for c in connections[:UNTOLD]:
+        c.sock.sendall(b"thing\r\n")
+    p.back(root)
+    p.away(root)  # before they have sent that again
+    for c in connections[UNTOLD:]:  # so that each has doubled its time differently often
         c.sock.sendall(b"get nothing\r\n")
-        time.sleep(AWAY_S / len(connections))
+        time.sleep(AWAY_S / (len(connections) - UNTOLD))
     p.back(root)
     at = time.monotonic()
     for c in connections:

@@ -11,6 +11,10 @@
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
 #include "util/fd.h"
+#include "util/vec.h"
+
+/* A peer that has lost packets to a dump of a moment ago still waits longer than this absence tells. */
+#define TIMES_MIN 6U
 
 uint64_t tcp_away_ns(uint64_t since_ns)
 {
@@ -42,7 +46,7 @@ static int hasten(struct tcp_hasten *h, int family, const Ckpt__Tcp *m, unsigned
 
 void tcp_late(const struct plan *p)
 {
-	unsigned int times = 1 + tcp_hasten_times(p->tcp->away_ns);
+	unsigned int times = MAX(1 + tcp_hasten_times(p->tcp->away_ns), TIMES_MIN);
 	struct tcp_hasten h = {.four = -EBADF, .six = -EBADF};
 	const struct model_rec *rec;
 	size_t pos = 0;
