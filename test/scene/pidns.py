@@ -326,6 +326,7 @@ def scene_pidns_serve(s):
             if pids_inside(result["pid"]) != [result["pid"], inside]:
                 raise Failure(f"pid {result['pid']} is {pids_inside(result['pid'])} inside")
             waiting = None if detach else c.begin("wait", pid=result["pid"])
+            c.ping()  # requests are taken in turn: now the wait has begun
             os.kill(result["pid"], GO)
             if waiting is not None and c.finish(waiting)["exit_code"] != 7:
                 raise Failure("not told of its end")
