@@ -6,6 +6,7 @@ from harness import HERE, Failure
 from victims import BUILD  # of test/e2e
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD_WORD = "B=" + os.path.relpath(BUILD, ROOT)  # as it was built: other flags would build it all again
 
 # Prints the outcome of what needs no privilege; the library itself must print nothing.
 PROGRAM = r"""
@@ -58,7 +59,7 @@ def scene_library_symbols(s):
 def scene_library_installed(s):
     """A program is built against what `make install` puts down, shared and static, and runs; the library is silent."""
     root = s.file("root")
-    run(s, "make", "-s", "-C", ROOT, f"B={BUILD}", "install", "PREFIX=/usr", f"DESTDIR={root}")
+    run(s, "make", "-s", "-C", ROOT, BUILD_WORD, "install", "PREFIX=/usr", f"DESTDIR={root}")
     with open(s.file("program.c"), "w", encoding="ascii") as f:
         f.write(PROGRAM)
     lib = f"{root}/usr/lib"
@@ -78,7 +79,7 @@ def scene_library_installed(s):
         if said:
             raise Failure(f"the library says something by itself: {said!r}")
     run(s, os.environ.get("CXX", "c++"), "-x", "c++", "-fsyntax-only", "-Wall", "-Werror", f"{root}/usr/include/ckpt.h")
-    run(s, "make", "-s", "-C", ROOT, f"B={BUILD}", "uninstall", "PREFIX=/usr", f"DESTDIR={root}")
+    run(s, "make", "-s", "-C", ROOT, BUILD_WORD, "uninstall", "PREFIX=/usr", f"DESTDIR={root}")
     left = [os.path.join(d, f) for d, _, files in os.walk(root) for f in files]
     if left:
         raise Failure(f"left by uninstall: {left}")
