@@ -69,6 +69,7 @@ struct tcp_hold {
 
 	struct tcp_held *listeners; /* those that listen */
 	size_t n_listeners, cap_listeners;
+	bool untakable; /* tried: connections cannot be taken out of a socket here; it stays so */
 	struct tcp_lock ports; /* of these, while connections are taken out of them */
 	unsigned int
 		unaccepted; /* connections that wait there and are not taken: they would be reset */

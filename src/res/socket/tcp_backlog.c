@@ -270,13 +270,14 @@ static int take(struct taking *g)
 {
 	int r = 0;
 
-	if (!marks_stay())
+	if (!g->t->tcp->untakable && !marks_stay())
 		choose(g);
 	if (!g->n)
 		return 0;
 	g->inject4 = tcp_inject_open(AF_INET);
 	g->inject6 = tcp_inject_open(AF_INET6);
-	if (lock_all(g) == 0 && works(g))
+	g->t->tcp->untakable = lock_all(g) < 0 || !works(g);
+	if (!g->t->tcp->untakable)
 		r = take_all(g);
 	else
 		op_debug(g->t->op, "connections can't be taken out of a socket that listens here");
