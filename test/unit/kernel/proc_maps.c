@@ -15,8 +15,9 @@
 
 #include "kernel/proc.h"
 #include "util/cleanup.h"
-#include "util/clock.h"
+#include "../cpu_clock.h"
 #include "util/str.h"
+#include "util/vec.h"
 
 /* Captured on Linux 6.18, counts then made all different; VmFlags of several VMAs put together. */
 static const char smaps_618[] =
@@ -255,6 +256,8 @@ Test(proc_maps, of_this_process)
 	fd_close(fd);
 }
 
+#define TRIES 5
+
 /* Time of parsing @n VMAs of 26 lines each. */
 static uint64_t parse_time_ns(size_t n)
 {
@@ -269,9 +272,9 @@ static uint64_t parse_time_ns(size_t n)
 		strbuf_addn(&sb, body, body_len);
 	}
 	cr_assert_eq(sb.err, 0);
-	start = now_ns();
+	start = cpu_ns();
 	cr_assert_eq(proc_maps_parse(sb.s, &l), 0);
-	start = now_ns() - start;
+	start = cpu_ns() - start;
 	cr_assert_eq(l.n, n);
 	cr_assert_eq(l.v[n - 1].rss_bytes, 19 * 1024);
 	vma_list_done(&l);
@@ -280,9 +283,14 @@ static uint64_t parse_time_ns(size_t n)
 
 Test(proc_maps, fifty_thousand_vmas_parse_linearly)
 {
-	uint64_t few = parse_time_ns(2000), many = parse_time_ns(50000);
+	uint64_t few = UINT64_MAX, many = UINT64_MAX;
 
+	/* the least of some: caches and the clock of the CPU are not ours alone */
+	for (int i = 0; i < TRIES; i++) {
+		few = MIN(few, parse_time_ns(2000));
+		many = MIN(many, parse_time_ns(50000));
+	}
 	printf("2000 VMAs %.1f ms, 50000 VMAs %.1f ms\n", (double)few / 1e6, (double)many / 1e6);
 	/* 25 times as many; a quadratic parser would need 625 times as long. */
-	cr_assert_lt(many, few * 150 + 1000000);
+	cr_assert_lt(many, few * 150);
 }
