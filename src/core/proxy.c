@@ -42,7 +42,7 @@ int proxy_started(struct proxy *p, pid_t child)
 static void send_log(void *arg, enum ckpt_log_level level, const char *line)
 {
 	struct proxy *p = arg;
-	struct wire_msg m = {.head = {WIRE_LOG, (int32_t)level}, .fd = -EBADF};
+	struct wire_msg m = {.head = {.kind = WIRE_LOG, .n = (int32_t)level}, .fd = -EBADF};
 
 	wire_send(p->wire[1], &m, line, strlen(line));
 }
@@ -75,7 +75,7 @@ void proxy_inside(struct proxy *p)
 
 void proxy_end(struct proxy *p, const void *result, size_t len, const char *const *strings)
 {
-	struct wire_msg m = {.head = {WIRE_DONE}, .fd = -EBADF};
+	struct wire_msg m = {.head = {.kind = WIRE_DONE}, .fd = -EBADF};
 	struct ckpt_error err = {0};
 
 	op_done(p->op, &err);

@@ -40,7 +40,7 @@ static void look_inside(void *arg, struct proxy *p, pid_t pid)
 {
 	struct entered *e = arg;
 	struct ckpt_explain_result *r = &e->report->r;
-	struct wire_msg m = {.head = {SAY_ITEM}, .fd = -EBADF};
+	struct wire_msg m = {.head = {.kind = SAY_ITEM}, .fd = -EBADF};
 	int failed = look(e->op, e->req, pid, e->report);
 
 	for (size_t i = 0; failed == 0 && i < r->n; i++)

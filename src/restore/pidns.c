@@ -227,7 +227,7 @@ static int fail_alone(struct pidns *ns, int err)
 
 int pidns_ready(struct pidns *ns, const struct run *r, pid_t foreground)
 {
-	struct wire_msg m = {.head = {SAY_FOREGROUND}, .pid = foreground, .fd = -EBADF};
+	struct wire_msg m = {.head = {.kind = SAY_FOREGROUND}, .pid = foreground, .fd = -EBADF};
 	int wire = ns->proxy.wire[1], ret = foreground ? wire_send(wire, &m, NULL, 0) : 0;
 
 	for (size_t i = 0; ret == 0 && i < r->tree.tree.n; i++) {
@@ -242,7 +242,7 @@ int pidns_ready(struct pidns *ns, const struct run *r, pid_t foreground)
 			return op_fail(ns->op, CKPT_E_SYSTEM, -ret, "sendmsg(SCM_CREDENTIALS)",
 				NULL, "pid %d: its pid outside", b->pid);
 	}
-	m = (struct wire_msg){.head = {SAY_READY}, .fd = ns->relay->end.master};
+	m = (struct wire_msg){.head = {.kind = SAY_READY}, .fd = ns->relay->end.master};
 	if (ret == 0)
 		ret = wire_send(wire, &m, NULL, 0);
 	if (ret == 0)
@@ -271,7 +271,7 @@ static int add_task(struct pidns *ns, const struct wire_msg *m)
 /* All is made: what is done before any of it runs. */
 static int take_over(struct pidns *ns, const struct wire_msg *m)
 {
-	struct wire_msg go = {.head = {SAY_GO, ns->root_outside}, .fd = -EBADF};
+	struct wire_msg go = {.head = {.kind = SAY_GO, .n = ns->root_outside}, .fd = -EBADF};
 	int r;
 
 	if (ns->relay->on)
