@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/sig_default.h"
 #include "util/clock.h"
 #include "util/fd.h"
 
@@ -60,8 +61,7 @@ static void program(const struct command *c, pid_t keeper)
 	sigset_t none;
 
 	die_with(keeper);
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+	sig_default_all();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(c->path, c->argv, c->env);

@@ -128,9 +128,8 @@ static int ask(int fd, const struct ckpt_self *o, uint64_t crid)
 	}
 	snprintf(wish, sizeof(wish), "%d:%d=null", getpid(), fd);
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)crid);
-	params = json_pack("{s:i, s:b, s:b, s:s, s:[s], s:s*}", "pid", (int)getpid(),
-		"leave_running", 1, "force", (int)o->force, "crid", number, "fd", wish, "dir",
-		dir ? dir : o->dir);
+	params = json_pack("{s:i, s:b, s:b, s:s, s:[s], s:s*}", "pid", 0, "leave_running", 1,
+		"force", (int)o->force, "crid", number, "fd", wish, "dir", dir ? dir : o->dir);
 	request = json_pack("{s:s, s:i, s:s, s:o*}", "jsonrpc", "2.0", "id", 1, "method", "dump",
 		"params", params);
 	text = request ? json_dumps(request, JSON_COMPACT) : NULL;

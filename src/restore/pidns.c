@@ -207,6 +207,7 @@ static int start(struct pidns *ns)
 static void coordinator_main(struct pidns *ns)
 {
 	fd_close(ns->init_wire);
+	ns->shared->coordinator = getpid();
 	pthread_sigmask(SIG_SETMASK, &ns->mask, NULL);
 	proxy_inside(&ns->proxy);
 	if (pidns_number_used(ns->model, getpid()))

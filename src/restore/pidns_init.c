@@ -25,6 +25,7 @@
 #include "inject/prog.h"
 #include "kernel/pidfd.h"
 #include "kernel/pidns.h"
+#include "kernel/sig_default.h"
 #include "res/mm/mm.h"
 #include "restore/spawn.h"
 #include "util/vec.h"
@@ -33,6 +34,9 @@
 
 /* What it keeps open. */
 enum { FD_WIRE, FD_COMMAND, FD_N };
+
+/* And later: pidfds. */
+enum { FD_ROOT, FD_COORDINATOR, FD_N_LATER };
 
 static void failed(const struct pidns_init *init, const char *call, int err)
 {
@@ -46,13 +50,11 @@ static void leave(const struct pidns_init *init)
 {
 	int wire = fcntl(init->wire, F_DUPFD_CLOEXEC, FD_N);
 	int command = fcntl(init->command, F_DUPFD_CLOEXEC, FD_N);
-	struct sigaction act = {.sa_handler = SIG_DFL};
 
 	if (wire < 0 || command < 0 || dup2(wire, FD_WIRE) < 0 || dup2(command, FD_COMMAND) < 0)
 		failed(init, "dup", errno);
 	close_range(FD_N, ~0U, 0);
-	for (int sig = 1; sig <= SIGRTMAX; sig++)
-		sigaction(sig, &act, NULL);
+	sig_default_all();
 	signal(SIGCHLD, SIG_IGN);
 	setsid();
 	prctl(PR_SET_NAME, PIDNS_INIT_NAME);
@@ -74,25 +76,31 @@ static pid_t wait_for_root(void)
 	return root;
 }
 
-/* The program of the rest of its life. @root: a pidfd */
-static void plan(struct prog *p, int root)
+static void plan_wait(struct prog *p, int pidfd, const char *what)
 {
-	struct pollfd end = {.fd = root, .events = POLLIN};
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
 	uint64_t at = prog_data(p, &end, sizeof(end));
+
+	PROG_CALL_ANY(p, what, SYS_ppoll, DATA(at), IMM(1), IMM(0), IMM(0), IMM(sizeof(uint64_t)));
+	PROG_CALL_ANY(p, "init: close", SYS_close, IMM(pidfd));
+}
+
+/* The program of the rest of its life. */
+static void plan(struct prog *p)
+{
 
 	PROG_CALL_ANY(p, "init: unmap below", SYS_munmap, IMM(0), PROG_AREA_START);
 	PROG_CALL_ANY(p, "init: unmap above", SYS_munmap, PROG_AREA_END,
 		PROG_ABOVE_AREA(MM_TASK_SIZE_END));
-	PROG_CALL_ANY(p, "init: until the root has ended", SYS_ppoll, DATA(at), IMM(1), IMM(0),
-		IMM(0), IMM(sizeof(uint64_t)));
-	PROG_CALL_ANY(p, "init: close", SYS_close, IMM(root));
+	plan_wait(p, FD_COORDINATOR, "init: until the coordinator has ended");
+	plan_wait(p, FD_ROOT, "init: until the root has ended");
 	PROG_CALL_ANY(
 		p, "init: until all have ended", SYS_wait4, IMM(-1), IMM(0), IMM(__WALL), IMM(0));
 	PROG_CALL_ANY(p, "init: end", SYS_exit_group, IMM(0));
 }
 
 /* One page of code, one for the program, its data and, from the end down, the stack. */
-static void settle(int root)
+static void settle(void)
 {
 	uint64_t code = ALIGN_UP((uint64_t)agent_blob_len(), PAGE), size = code + PAGE;
 	uint8_t *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -103,7 +111,7 @@ static void settle(int root)
 
 	if (at == MAP_FAILED)
 		_exit(1);
-	plan(&p, root);
+	plan(&p);
 	place.data = (uintptr_t)(steps + p.n);
 	if (p.err || place.data + p.data_len > place.area_end - PAGE / 4)
 		_exit(1);
@@ -125,7 +133,7 @@ static void say_ready(void)
 
 void pidns_init_main(const struct pidns_init *init)
 {
-	int r, root;
+	int r, root, coordinator;
 
 	leave(init);
 	r = pidns_mount_proc();
@@ -134,11 +142,14 @@ void pidns_init_main(const struct pidns_init *init)
 	pidns_next_pid(init->next); /* without it numbers may be in the way, which is found out */
 	say_ready();
 	root = pidfd_of(wait_for_root());
-	if (root < 0)
+	coordinator = pidfd_of(init->shared->coordinator);
+	if (root < 0 || coordinator < 0)
 		_exit(1);
 	say_ready();
-	root = dup2(root, 0);
-	close_range(1, ~0U, 0);
-	settle(root);
+	/* both are above what is held now */
+	dup2(root, FD_ROOT);
+	dup2(coordinator, FD_COORDINATOR);
+	close_range(FD_N_LATER, ~0U, 0);
+	settle();
 	_exit(1);
 }

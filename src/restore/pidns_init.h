@@ -3,7 +3,8 @@
  *
  * Until the tree runs it is the safety line: it ends when the command ends, and with it, by the kernel, ends
  * everything in the namespace. After that it is what is left of us: two pages of memory and one descriptor. It
- * reaps orphans, and ends when the root of the tree and all others have ended.
+ * reaps orphans, and ends when the root of the tree and all others have ended; the coordinator, too, which has to
+ * say how it went.
  */
 #ifndef CKPT_RESTORE_PIDNS_INIT_H
 #define CKPT_RESTORE_PIDNS_INIT_H
@@ -12,7 +13,8 @@
 
 /* In memory that is shared with the command. */
 struct pidns_shared {
-	pid_t init;       /* as the command sees it; 0: it was not made */
+	pid_t init;        /* as the command sees it; 0: it was not made */
+	pid_t coordinator; /* as init sees it */
 	const char *call; /* what failed; static */
 	int err;          /* positive */
 };

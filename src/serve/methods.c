@@ -63,12 +63,12 @@ static void do_cancel(struct session *s, struct batch *b, const struct rpc_reque
 }
 
 /* A tree that this connection has restored: its worker tells of its end. */
-static bool is_ours(const struct session *s, pid_t pid)
+static const struct task *tree_of(const struct session *s, pid_t pid)
 {
 	for (size_t i = 0; i < s->n; i++)
 		if (s->tasks[i]->tree == pid && !s->tasks[i]->waits)
-			return true;
-	return false;
+			return s->tasks[i];
+	return NULL;
 }
 
 /* How a process ends is the business of its user, and of root. */
@@ -85,7 +85,8 @@ static bool may_know(int pidfd, pid_t pid)
 static void do_wait(struct session *s, struct batch *b, const struct rpc_request *r)
 {
 	json_int_t pid = json_integer_value(json_object_get(r->params, "pid"));
-	bool known = pid > 0 && pid <= INT32_MAX, ours = known && is_ours(s, (pid_t)pid);
+	bool known = pid > 0 && pid <= INT32_MAX;
+	const struct task *ours = known ? tree_of(s, (pid_t)pid) : NULL;
 	_cleanup_close_ int fd = known && !ours ? pidfd_of((pid_t)pid) : -EBADF;
 	struct task *t;
 
@@ -94,6 +95,10 @@ static void do_wait(struct session *s, struct batch *b, const struct rpc_request
 			rpc_error(known ? RPC_OPERATION - CKPT_E_TARGET : RPC_INVALID_PARAMS,
 				known ? "there is no such process"
 				      : "parameter pid is missing: which process?"));
+		return;
+	}
+	if (ours && ours->exit) {
+		session_answer(s, b, r->id, json_incref(ours->exit), NULL);
 		return;
 	}
 	t = task_new(s, b, r->id);
@@ -127,6 +132,18 @@ static void give_fds(struct session *s, struct task *t)
 	s->conn.n_fds = 0;
 }
 
+/*
+ * Process 0 is the caller. Who lives in a pid namespace of its own knows no number of itself that is good here; the
+ * kernel tells us one.
+ */
+static void name_caller(const struct session *s, json_t *params)
+{
+	json_t *pid = json_object_get(params, "pid");
+
+	if (json_is_integer(pid) && !json_integer_value(pid) && s->peer.pid > 0)
+		json_object_set_new(params, "pid", json_integer(s->peer.pid));
+}
+
 static void begin_call(struct session *s, struct batch *b, const struct rpc_request *r,
 	const struct verb_desc *verb)
 {
@@ -137,6 +154,7 @@ static void begin_call(struct session *s, struct batch *b, const struct rpc_requ
 		return;
 	t->job.id = t->id;
 	give_fds(s, t);
+	name_caller(s, r->params);
 	if (call_begin(verb, r->params, &t->job.call, &err) == 0)
 		return;
 	task_answer(s, t, NULL, rpc_error_of(&err));

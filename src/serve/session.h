@@ -32,6 +32,7 @@ struct task {
 	pid_t worker;          /* 0: not started, or of a wait */
 	int pipe;              /* or the pidfd that is waited for */
 	pid_t tree;            /* the root of a tree that runs; of a wait, what is waited for */
+	json_t *exit;          /* how that tree has ended, owned; NULL: it has not */
 	bool waits;
 	bool knows;       /* of a wait: may be told how it ended */
 	struct strbuf in; /* reports, not yet complete */

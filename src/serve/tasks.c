@@ -105,6 +105,7 @@ void task_free(struct session *s, struct task *t)
 		batch_free(t->batch);
 	fd_close(t->pipe);
 	call_done(&t->job.call);
+	json_decref(t->exit);
 	json_decref(t->job.argv);
 	json_decref(t->id);
 	strbuf_done(&t->in);
@@ -171,9 +172,11 @@ static void on_report(struct session *s, struct task *t, enum report what, json_
 		task_answer(s, t, o, NULL);
 		break;
 	case REPORT_EXIT:
-		if (t->tree)
+		if (t->tree) {
+			json_decref(t->exit);
+			t->exit = json_copy(o);
 			tree_ended(s, t, o);
-		else
+		} else
 			task_answer(s, t, o, NULL);
 		break;
 	case REPORT_RESULT:

@@ -1,4 +1,5 @@
 """Scenes of a program that checkpoints itself, through libckpt."""
+import json
 import os
 import random
 import signal
@@ -6,6 +7,7 @@ import subprocess
 import time
 
 from harness import CKPT, HERE, Failure, no_children, proc_state, wait_for
+from serve import Service
 from victims import BUILD  # of test/e2e
 
 INCLUDE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include")
@@ -144,3 +146,37 @@ def scene_self_python(s):
     status = s.reap_in_time()
     if status != 0:
         s.verdict(status, "after its restart")
+
+
+ITSELF = """
+sys.path.insert(0, %r)
+import ckpt
+me = os.getpid()
+ready()
+crid = ckpt.checkpoint(dir=os.path.abspath("own"), socket=%r)
+check(os.getpid(), me, "the pid")
+if crid:
+    with open("crid", "w") as f:
+        f.write(str(crid))
+os._exit(7 if crid else 8)
+"""
+
+
+def scene_self_pidns(s):
+    """In a pid namespace of its own a program knows no number of itself that a service outside does; it is found."""
+    os.environ["LIBCKPT"] = os.path.join(BUILD, "libckpt.so")
+    contrib = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
+    with Service(s) as service:
+        s.begin(ITSELF % (contrib, service.path))
+        s.save()
+        for image, want in ((s.image, 7), (s.file("own"), 8)):
+            result = json.loads(s.ckpt("restore", "-D", image, "-d", "--pidns", "--json"))
+            if image == s.image:
+                os.kill(result["pid"], signal.SIGRTMAX - 1)
+            s.pid = result["pid"]
+            status = s.reap_in_time()
+            if status != want:
+                s.verdict(status, f"with {image}")
+        with open(s.file("crid"), encoding="ascii") as f:
+            if json.loads(s.ckpt("show", "--json", s.file("own")))["manifest"]["crid"] != int(f.read()):
+                raise Failure("it was told another crid than that of the image")
