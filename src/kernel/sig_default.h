@@ -11,8 +11,8 @@
 
 /**
  * sig_default_all() - no signal has a handler or is ignored any more
- * Also those that the C library keeps for itself (32 and 33), which its sigaction() does not touch and a program inherits
- * when whoever has started it ignored them. Async-signal-safe.
+ * Also those that the C library keeps for itself (32 and 33): its sigaction() does not touch them, and its
+ * posix_spawn() may have left them ignored. Async-signal-safe.
  * Source: sigaction(2): rt_sigaction, of whose argument zero is the default of every field.
  */
 static inline void sig_default_all(void)

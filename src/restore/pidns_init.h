@@ -15,8 +15,8 @@
 struct pidns_shared {
 	pid_t init;        /* as the command sees it; 0: it was not made */
 	pid_t coordinator; /* as init sees it */
-	const char *call; /* what failed; static */
-	int err;          /* positive */
+	const char *call;  /* what failed; static */
+	int err;           /* positive */
 };
 
 /* Both ways are one byte; they are sent over a socket of their own. */
