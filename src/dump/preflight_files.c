@@ -32,6 +32,9 @@
 #include "util/str.h"
 #include "util/vec.h"
 
+#define CHANGED 1  /* it is something else than a moment ago */
+#define LOOKS   20 /* at one number */
+
 #define NOT_YET(what) what " are not saved yet"
 #define DEVICE_STATE  "the state of a device can't be saved"
 #define CLOSE_IT      "let the program close it"
@@ -287,6 +290,18 @@ static void note_plain(struct look *l, const struct file_look *f)
 	l->tree->plain.v[at].ino = f->st.st_ino;
 }
 
+/* Whether a number leads still to what it has led to, by both of what was asked one after the other. */
+static bool still_there(const struct look *l, const struct file_look *f)
+{
+	_cleanup_free_ char *link = NULL;
+	struct stat st;
+
+	return fstatat(l->procfd, f->at, &st, 0) == 0 && st.st_ino == f->st.st_ino &&
+	       st.st_dev == f->st.st_dev && files_link(l->procfd, f->at, &link) == 0 &&
+	       str_startswith(link, f->link);
+}
+
+/* Return: 0; CHANGED, and nothing was said of it; negative after look_fail() */
 static int judge(struct look *l, struct file_look *f)
 {
 	struct fdpolicy *policy = l->tree->policy;
@@ -301,6 +316,8 @@ static int judge(struct look *l, struct file_look *f)
 	if (res_pty.file->match(f))
 		return look_terminal(l, f);
 	kind = kind_of(l, f);
+	if (kind.verdict == CKPT_REFUSED && !still_there(l, f))
+		return CHANGED;
 	wish = kind.verdict == CKPT_REFUSED ? fdpolicy_of_kind(policy, kind.resource) : NULL;
 	if (wish)
 		return found_wish(l, f, kind, wish);
@@ -342,16 +359,7 @@ static bool is_plain(const struct look *l, const struct stat *st)
 	       t->plain.v[at].ino == st->st_ino && t->plain.v[at].dev == st->st_dev;
 }
 
-/* Whether a number leads still to what it has led to. */
-static bool still_there(const struct look *l, const struct file_look *f)
-{
-	struct stat st;
-
-	return fstatat(l->procfd, f->at, &st, 0) == 0 && st.st_ino == f->st.st_ino &&
-	       st.st_dev == f->st.st_dev;
-}
-
-static int look_file(struct look *l, int fd)
+static int look_once(struct look *l, int fd)
 {
 	_cleanup_free_ char *link = NULL;
 	struct sock_look sock;
@@ -374,8 +382,18 @@ static int look_file(struct look *l, int fd)
 	if (S_ISSOCK(f.st.st_mode) && look_sock(l, fd, &sock))
 		f.sock = &sock;
 	else if (S_ISSOCK(f.st.st_mode) && !still_there(l, &f))
-		return 0;
+		return CHANGED;
 	return judge(l, &f);
+}
+
+/* The program runs: what never stays long enough to be told what it is, the dump itself will find. */
+static int look_file(struct look *l, int fd)
+{
+	int r = CHANGED;
+
+	for (int i = 0; i < LOOKS && r == CHANGED; i++)
+		r = look_once(l, fd);
+	return r == CHANGED ? 0 : r;
 }
 
 static int by_ino(const void *a, const void *b)
