@@ -51,12 +51,14 @@
 #include "util/units.h"
 #include "util/vec.h"
 
-#define WORKERS_MAX   4
-#define COLLECT_TRIES 4    /* each from a new stop; then what was found has to do */
-#define ACCEPT_TRIES  40   /* as often connections are left time to be accepted */
-#define ACCEPT_US     2000 /* at first, then twice as long each time */
-#define ACCEPT_MAX_US 64000
-#define NS_PER_S      1000000000ULL
+#define WORKERS_MAX      4
+#define COLLECT_TRIES    4    /* each from a new stop; then what was found has to do */
+#define ACCEPT_TRIES     40   /* as often connections are left time to be accepted */
+#define ACCEPT_US        2000 /* at first, then twice as long each time */
+#define ACCEPT_DOUBLINGS 5
+#define ACCEPT_MAX_US    (ACCEPT_US << ACCEPT_DOUBLINGS)
+#define ACCEPT_NS        4000000000ULL /* and no longer in all: each look at them costs, too */
+#define NS_PER_S         1000000000ULL
 
 struct dump {
 	struct ckpt_op *op;
@@ -272,7 +274,7 @@ static int collect_again(struct dump *d, unsigned int waited)
 	model_done(&d->model);
 	tree_release(&d->tree, false);
 	if (accepting)
-		usleep(MIN(ACCEPT_US << waited, ACCEPT_MAX_US));
+		usleep(waited < ACCEPT_DOUBLINGS ? ACCEPT_US << waited : ACCEPT_MAX_US);
 	collect_init(d);
 	r = stage_seize(d);
 	return r < 0 ? r : collect_all(&d->collect, &d->tree);
@@ -282,10 +284,11 @@ static int stage_collect(struct dump *d)
 {
 	int r = collect_all(&d->collect, &d->tree);
 	unsigned int slow = 1, waited = 0;
+	uint64_t until = now_ns() + ACCEPT_NS;
 
 	/* who has run on may have ended, or be another program, as well */
 	while ((tree_moved(&d->tree, r) && slow++ < COLLECT_TRIES) ||
-		(r == 0 && d->tcp.unaccepted && waited++ < ACCEPT_TRIES))
+		(r == 0 && d->tcp.unaccepted && waited++ < ACCEPT_TRIES && now_ns() < until))
 		r = collect_again(d, waited);
 	if (r == 0 && d->tcp.unaccepted)
 		op_warn(d->op, "%u connections that the program has not accepted yet will be reset",
