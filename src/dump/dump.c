@@ -58,7 +58,6 @@
 #define ACCEPT_DOUBLINGS 5
 #define ACCEPT_MAX_US    (ACCEPT_US << ACCEPT_DOUBLINGS)
 #define ACCEPT_NS        4000000000ULL /* and no longer in all: each look at them costs, too */
-#define NS_PER_S         1000000000ULL
 
 struct dump {
 	struct ckpt_op *op;
@@ -84,14 +83,6 @@ static unsigned workers_count(void)
 	unsigned n = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 
 	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : n;
-}
-
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts = {0};
-
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
 static void collect_init(struct dump *d)

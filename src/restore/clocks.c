@@ -6,17 +6,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kernel/probe.h"
 #include "kernel/proc.h"
 #include "proto/timens.pb-c.h"
 #include "res/task/task.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/units.h"
 
-#define NS_PER_S    1000000000LL
 #define BOOT_ID_LEN 36
 #define SAME_ENOUGH 1000000LL /* ns; less is not worth a namespace */
 
@@ -30,14 +29,6 @@ struct timens_offsets clocks_offsets(
 			(int64_t)m->monotonic_ns + was->monotonic_ns - now->machine.monotonic_ns,
 		.boottime_ns =
 			(int64_t)m->boottime_ns + was->boottime_ns - now->machine.boottime_ns};
-}
-
-static int64_t clock_ns(clockid_t id)
-{
-	struct timespec ts = {0};
-
-	clock_gettime(id, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
 /* Our own clocks, without our own time namespace. */
@@ -65,11 +56,11 @@ static char *boot_id_read(void)
 uint64_t clocks_away_ns(const Ckpt__Manifest *m)
 {
 	_cleanup_free_ char *boot_id = boot_id_read();
-	int64_t then = (int64_t)m->created_ns, now = clock_ns(CLOCK_REALTIME);
+	int64_t then = (int64_t)m->created_ns, now = (int64_t)clock_ns(CLOCK_REALTIME);
 
 	if (boot_id && strcmp(m->boot_id, boot_id) == 0) {
 		then = (int64_t)m->boottime_ns;
-		now = clock_ns(CLOCK_BOOTTIME) - own_offsets().boottime_ns;
+		now = (int64_t)clock_ns(CLOCK_BOOTTIME) - own_offsets().boottime_ns;
 	}
 	return now > then ? (uint64_t)(now - then) : 0;
 }
@@ -96,8 +87,8 @@ int clocks_plan(
 	const Ckpt__TimeNs *rec = model_get(p->model, &res_timens.type, pid);
 	struct timens_offsets own = own_offsets(), was = {0}, o;
 	_cleanup_free_ char *boot_id = boot_id_read();
-	struct clocks_now now = {.machine = {clock_ns(CLOCK_MONOTONIC) - own.monotonic_ns,
-					 clock_ns(CLOCK_BOOTTIME) - own.boottime_ns}};
+	struct clocks_now now = {.machine = {(int64_t)clock_ns(CLOCK_MONOTONIC) - own.monotonic_ns,
+					 (int64_t)clock_ns(CLOCK_BOOTTIME) - own.boottime_ns}};
 
 	if (!boot_id)
 		return 0;

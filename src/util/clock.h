@@ -8,14 +8,21 @@
 #include <time.h>
 
 /**
- * now_ns() - CLOCK_MONOTONIC in nanoseconds
+ * clock_ns() - a clock in nanoseconds
+ * @clock: one that is always there, of clock_gettime(2)
  */
-static inline uint64_t now_ns(void)
+static inline uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+/** now_ns() - CLOCK_MONOTONIC in nanoseconds */
+static inline uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 #endif

@@ -8,14 +8,11 @@
  * e2e: timeout: 60
  * e2e: no cycle for fin_wait1,last_ack,full: what could not be sent may fit into the new socket
  */
-#include "victim.h"
+#include "tcp.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #define MUCH (64 * 1024 * 1024)
 
@@ -108,28 +105,6 @@ static void at_end(int fd)
 	CHECK(n == 0, "expected the end, got %zd (%s)", n, n < 0 ? strerror(errno) : "data");
 }
 
-static int state(int fd)
-{
-	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
-
-	MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
-	return info.tcpi_state;
-}
-
-static void in_state(int fd, int want)
-{
-	for (int i = 0; i < 1000 && state(fd) != want; i++)
-		usleep(1000);
-	CHECK(state(fd) == want, "expected state %d, got %d", want, state(fd));
-}
-
-static void pause_here(void)
-{
-	victim_ready();
-	victim_wait();
-}
-
 /* One direction is closed, the other goes on. */
 static void half(int family)
 {
@@ -137,11 +112,11 @@ static void half(int family)
 	put(c, 0, 1000);
 	MUST(shutdown(c, SHUT_WR));
 	put(s, 0, 500);
-	in_state(c, TCP_FIN_WAIT2);
-	in_state(s, TCP_CLOSE_WAIT);
+	tcp_in_state(c, TCP_FIN_WAIT2);
+	tcp_in_state(s, TCP_CLOSE_WAIT);
 	pause_here();
-	in_state(c, TCP_FIN_WAIT2);
-	in_state(s, TCP_CLOSE_WAIT);
+	tcp_in_state(c, TCP_FIN_WAIT2);
+	tcp_in_state(s, TCP_CLOSE_WAIT);
 	get(s, 0, 1000);
 	at_end(s);
 	CHECK(send(c, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "the closed side can send");
@@ -185,7 +160,7 @@ static void fin_wait1(void)
 	open_pair(AF_INET);
 	n = fill(c);
 	MUST(shutdown(c, SHUT_WR));
-	in_state(c, TCP_FIN_WAIT1);
+	tcp_in_state(c, TCP_FIN_WAIT1);
 	pause_here();
 	drain(s, n);
 	put(s, 0, 100);
@@ -200,11 +175,11 @@ static void last_ack(void)
 	MUST(shutdown(c, SHUT_WR));
 	n = fill(s);
 	MUST(shutdown(s, SHUT_WR));
-	in_state(s, TCP_LAST_ACK);
+	tcp_in_state(s, TCP_LAST_ACK);
 	pause_here();
 	at_end(s);
 	drain(c, n);
-	in_state(s, TCP_CLOSE);
+	tcp_in_state(s, TCP_CLOSE);
 }
 
 static void ended(void)
@@ -214,8 +189,8 @@ static void ended(void)
 	put(s, 0, 2000);
 	MUST(shutdown(c, SHUT_WR));
 	MUST(shutdown(s, SHUT_WR));
-	in_state(c, TCP_CLOSE);
-	in_state(s, TCP_CLOSE);
+	tcp_in_state(c, TCP_CLOSE);
+	tcp_in_state(s, TCP_CLOSE);
 	pause_here();
 	get(s, 0, 1000);
 	at_end(s);
@@ -233,7 +208,7 @@ static void reset(void)
 	put(s, 0, 1000);
 	MUST(setsockopt(s, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
 	close(s);
-	in_state(c, TCP_CLOSE);
+	tcp_in_state(c, TCP_CLOSE);
 	pause_here();
 	get(c, 0, 1000);
 	CHECK(recv(c, &b, 1, 0) < 0 && errno == ECONNRESET, "expected a reset");
@@ -250,7 +225,7 @@ static void epipe(void)
 	open_pair(AF_INET);
 	MUST(setsockopt(s, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
 	close(s);
-	in_state(c, TCP_CLOSE);
+	tcp_in_state(c, TCP_CLOSE);
 	MUST(getsockopt(c, SOL_SOCKET, SO_ERROR, &err, &len));
 	CHECK(err == ECONNRESET, "error %d", err);
 	pause_here();
@@ -311,11 +286,11 @@ static void connecting(bool waiting)
 	MUST(getsockname(l, (struct sockaddr *)&at, &len));
 	d = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
 	CHECK(connect(d, (struct sockaddr *)&at, len) < 0 && errno == EINPROGRESS, "connect");
-	in_state(d, TCP_SYN_SENT);
+	tcp_in_state(d, TCP_SYN_SENT);
 	if (waiting)
 		CHECK(!pthread_create(&thread, NULL, waits, &d), "pthread_create");
 	pause_here();
-	in_state(d, TCP_SYN_SENT);
+	tcp_in_state(d, TCP_SYN_SENT);
 	MUST(setsockopt(l, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)));
 	if (waiting)
 		CHECK(!pthread_join(thread, NULL), "pthread_join");
@@ -453,7 +428,7 @@ static void urgent_fin(void)
 {
 	send_urgent(100, 50);
 	MUST(shutdown(c, SHUT_WR));
-	in_state(s, TCP_CLOSE_WAIT);
+	tcp_in_state(s, TCP_CLOSE_WAIT);
 	pause_here();
 	get(s, 0, 100);
 	get_urgent();

@@ -7,13 +7,10 @@
  * e2e: args: closing time_wait time_wait_reuse fastopen deferred reuseport
  * e2e: timeout: 60
  */
-#include "victim.h"
+#include "tcp.h"
 
 #include <linux/filter.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 static int l, c, s;
@@ -70,28 +67,6 @@ static void hear(int fd, const char *word)
 		"expected '%s', got '%s' (%zd, %s)", word, buf, n, strerror(errno));
 }
 
-static int state(int fd)
-{
-	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
-
-	MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
-	return info.tcpi_state;
-}
-
-static void in_state(int fd, int want)
-{
-	for (int i = 0; i < 5000 && state(fd) != want; i++)
-		usleep(1000);
-	CHECK(state(fd) == want, "expected state %d, got %d", want, state(fd));
-}
-
-static void pause_here(void)
-{
-	victim_ready();
-	victim_wait();
-}
-
 static void deaf(int fd)
 {
 	struct sock_filter none[] = {{BPF_RET | BPF_K, 0, 0, 0}};
@@ -121,19 +96,19 @@ static void closing(void)
 	deaf(s);
 	MUST(shutdown(c, SHUT_WR));
 	MUST(shutdown(s, SHUT_WR));
-	in_state(s, TCP_FIN_WAIT1);
+	tcp_in_state(s, TCP_FIN_WAIT1);
 	set(c, SOL_SOCKET, SO_DETACH_FILTER, 0);
-	in_state(c, TCP_CLOSING);
+	tcp_in_state(c, TCP_CLOSING);
 	pause_here();
-	in_state(c, TCP_CLOSING);
-	in_state(s, TCP_FIN_WAIT1);
+	tcp_in_state(c, TCP_CLOSING);
+	tcp_in_state(s, TCP_FIN_WAIT1);
 	set(s, SOL_SOCKET, SO_DETACH_FILTER, 0);
 	hear(s, "from c");
 	hear(c, "from s");
 	hear(s, "");
 	hear(c, "");
-	in_state(c, TCP_CLOSE);
-	in_state(s, TCP_CLOSE);
+	tcp_in_state(c, TCP_CLOSE);
+	tcp_in_state(s, TCP_CLOSE);
 }
 
 static void time_wait_with(int option)
@@ -175,7 +150,7 @@ static void deferred(void)
 	set(c, IPPROTO_TCP, 34 /* TCP_FASTOPEN_NO_COOKIE */, 1);
 	set(c, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
 	MUST(connect(c, (struct sockaddr *)&at, sizeof(at)));
-	if (state(c) != TCP_SYN_SENT)
+	if (tcp_state(c) != TCP_SYN_SENT)
 		SKIP("TCP_FASTOPEN_CONNECT does not put it off here");
 	pause_here();
 	say(c, "first");

@@ -15,7 +15,7 @@
 
 #include "kernel/proc.h"
 #include "util/cleanup.h"
-#include "../cpu_clock.h"
+#include "util/clock.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -272,9 +272,9 @@ static uint64_t parse_time_ns(size_t n)
 		strbuf_addn(&sb, body, body_len);
 	}
 	cr_assert_eq(sb.err, 0);
-	start = cpu_ns();
+	start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	cr_assert_eq(proc_maps_parse(sb.s, &l), 0);
-	start = cpu_ns() - start;
+	start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start;
 	cr_assert_eq(l.n, n);
 	cr_assert_eq(l.v[n - 1].rss_bytes, 19 * 1024);
 	vma_list_done(&l);

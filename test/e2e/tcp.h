@@ -1,0 +1,35 @@
+/*
+ * tcp.h - for victims that hold connections of TCP in a state of their own.
+ */
+#ifndef CKPT_TEST_E2E_TCP_H
+#define CKPT_TEST_E2E_TCP_H
+
+#include "victim.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+static inline int tcp_state(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	return info.tcpi_state;
+}
+
+static inline void tcp_in_state(int fd, int want)
+{
+	for (int i = 0; i < 5000 && tcp_state(fd) != want; i++)
+		usleep(1000);
+	CHECK(tcp_state(fd) == want, "expected state %d, got %d", want, tcp_state(fd));
+}
+
+static inline void pause_here(void)
+{
+	victim_ready();
+	victim_wait();
+}
+
+#endif
