@@ -27,22 +27,19 @@ static bool is_adrift(const struct plan_file *f)
 struct here {
 	struct prog prog;
 	size_t failed;
-	int r;
 };
 
 static int run(void *arg)
 {
 	struct here *h = arg;
 
-	h->r = prog_run_here(&h->prog, &h->failed);
-	return 0;
+	return prog_run_here(&h->prog, &h->failed);
 }
 
-/* Ends what is in h, too. */
-static int told(struct plan *p, struct here *h)
+/* @r: what came of it. Ends what is in h, too. */
+static int told(struct plan *p, struct here *h, int r)
 {
 	const struct prog_step *s = h->failed < h->prog.n ? &h->prog.steps[h->failed] : NULL;
-	int r = h->r;
 
 	if (r < 0)
 		r = op_fail(p->op, r == -EAGAIN ? CKPT_E_CONFLICT : CKPT_E_SYSTEM, -r,
@@ -64,8 +61,7 @@ int files_in_flight_locks(struct plan *p)
 		lock_plan(p, PLAN_PROCESS, p->files[i].id, &us, &h.prog);
 		lock_plan(p, PLAN_LATE, p->files[i].id, &us, &h.prog);
 	}
-	run(&h);
-	return told(p, &h);
+	return told(p, &h, run(&h));
 }
 
 bool files_need_late(struct plan *p, uint64_t id)
@@ -95,8 +91,7 @@ static int open_late(struct plan *p, struct plan_file *f)
 			&h.prog, "in flight: put", SYS_dup3, RES(step), IMM(f->fd), IMM(O_CLOEXEC));
 		PROG_CALL(&h.prog, "in flight: put", SYS_close, RES(step));
 	}
-	run(&h);
-	return told(p, &h);
+	return told(p, &h, run(&h));
 }
 
 static void plan_adrift(
@@ -123,8 +118,7 @@ static int run_adrift(struct plan *p, const struct plan_file *f)
 	ops->adrift(p, f->rec, &h.prog);
 	if (h.prog.n)
 		r = apart_files(run, &h);
-	h.r = r < 0 ? r : h.r;
-	return told(p, &h);
+	return told(p, &h, r);
 }
 
 static int run_plans(struct plan *p)
@@ -135,8 +129,7 @@ static int run_plans(struct plan *p)
 		for (size_t i = 0; i < p->n_files; i++)
 			if (is_adrift(&p->files[i]))
 				plan_adrift(p, phase, &p->files[i], &h.prog);
-	run(&h);
-	return told(p, &h);
+	return told(p, &h, run(&h));
 }
 
 int files_in_flight_go(struct plan *p)

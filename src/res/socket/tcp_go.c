@@ -38,8 +38,8 @@ struct going {
 	enum ckpt_tcp how;
 	int inject4, inject6;
 	struct tcp_backlog_go backlog;
-	int r;
-	const Ckpt__Tcp *failed;
+	int r;                   /* the first failure of one of them, which is only warned of, */
+	const Ckpt__Tcp *failed; /* and whose it is */
 };
 
 /* One connection. */

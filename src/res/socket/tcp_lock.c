@@ -173,18 +173,17 @@ struct seal {
 	struct nft_batch *lock; /* NULL: nothing is locked */
 	void (*kill_all)(void *arg);
 	void *arg;
-	int r;
 };
 
 /* Apart: all of it happens, or nobody was killed. Nothing of the program runs once it is killed. */
 static int seal(void *arg)
 {
 	const struct linger at_once = {.l_onoff = 1};
-	struct seal *s = arg;
+	const struct seal *s = arg;
+	int r = s->lock ? nft_send(s->h->lock.nft, s->lock) : 0;
 
-	s->r = s->lock ? nft_send(s->h->lock.nft, s->lock) : 0;
-	if (s->r < 0)
-		return 0;
+	if (r < 0)
+		return r;
 	s->kill_all(s->arg);
 	for (size_t i = 0; i < s->h->n; i++)
 		if (s->h->v[i].reset)
@@ -199,7 +198,7 @@ int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const c
 {
 	char name[NETLOCK_NAME_LEN], comment[NETLOCK_COMMENT_MAX + 1];
 	struct netlock_table t = {.name = name, .comment = comment};
-	struct seal s = {.h = h, .kill_all = kill_all, .arg = arg, .r = -EINTR};
+	struct seal s = {.h = h, .kill_all = kill_all, .arg = arg};
 	struct nft_batch batch;
 	int r;
 
@@ -214,8 +213,6 @@ int tcp_hold_seal(struct ckpt_op *op, struct tcp_hold *h, uint64_t crid, const c
 	r = apart(seal, &s);
 	if (s.lock)
 		nft_done(&batch);
-	if (r == 0)
-		r = s.r;
 	if (r < 0)
 		return op_fail(op, CKPT_E_SYSTEM, -r, "nftables", NULL, "locking %zu connections",
 			h->lock.n - h->lock.listeners);
