@@ -29,6 +29,7 @@
 #include "kernel/pidns.h"
 #include "kernel/proc.h"
 #include "kernel/proc_children.h"
+#include "res/task/task.h"
 #include "restore/pidns_numbers.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -210,7 +211,7 @@ static void coordinator_main(struct pidns *ns)
 	ns->shared->coordinator = getpid();
 	pthread_sigmask(SIG_SETMASK, &ns->mask, NULL);
 	proxy_inside(&ns->proxy);
-	if (pidns_number_used(ns->model, getpid()))
+	if (task_in_tree(ns->model, getpid()))
 		op_fail(ns->op, CKPT_E_CONFLICT, EEXIST, "fork",
 			"the kernel lacks CONFIG_CHECKPOINT_RESTORE, or restore without --pidns",
 			"pid %d of the tree, in its namespace: it is that of the coordinator",
@@ -367,7 +368,7 @@ static void end_all(struct pidns *ns)
 
 static int check(struct pidns *ns)
 {
-	if (!pidns_number_used(ns->model, 1))
+	if (!task_in_tree(ns->model, 1))
 		return 0;
 	return op_fail(ns->op, CKPT_E_REFUSED, 0, NULL, "restore without --pidns",
 		"pid 1 is of the tree: in a pid namespace of its own that is the number of its init");

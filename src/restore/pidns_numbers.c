@@ -82,20 +82,3 @@ pid_t pidns_number_free(const struct model *m, pid_t wish, pid_t pid_max)
 	free(v);
 	return found ? found : FIRST;
 }
-
-bool pidns_number_used(const struct model *m, pid_t number)
-{
-	const struct model_rec *rec;
-	size_t pos = 0;
-
-	while ((rec = model_next(m, &res_task.type, &pos))) {
-		const Ckpt__Task *t = (const void *)rec->msg;
-
-		if (t->pid == number)
-			return true;
-		for (size_t i = 0; i < t->n_tids; i++)
-			if (t->tids[i] == number)
-				return true;
-	}
-	return false;
-}

@@ -4,7 +4,6 @@
 #ifndef CKPT_RESTORE_PIDNS_NUMBERS_H
 #define CKPT_RESTORE_PIDNS_NUMBERS_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "model/model.h"
@@ -16,8 +15,5 @@
  * Return: it; 0 when out of memory.
  */
 pid_t pidns_number_free(const struct model *m, pid_t wish, pid_t pid_max);
-
-/** pidns_number_used() - whether a number is of a process or thread of the tree */
-bool pidns_number_used(const struct model *m, pid_t number);
 
 #endif

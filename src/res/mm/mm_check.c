@@ -31,23 +31,6 @@ static int bad(const struct plan *p, pid_t pid, const char *what, size_t i, cons
 		"mm %d: %s[%zu]: %s", pid, what, i, why);
 }
 
-static bool file_exists(const struct plan *p, uint32_t id)
-{
-	size_t lo = 0, hi = p->n_files;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->files[mid].id == id)
-			return true;
-		if (p->files[mid].id < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
 /* @end: of the range before. Return: NULL, or what is wrong. */
 static const char *range_wrong(uint64_t start, uint64_t end, uint64_t before)
 {
@@ -89,7 +72,7 @@ static const char *vma_wrong(const struct plan *p, const Ckpt__Vma *v, uint64_t 
 		return "there is no such protection key";
 	if (strlen(v->name) > NAME_MAX_LEN)
 		return "its name is too long";
-	if (v->kind == CKPT__VMA__KIND__FILE && !file_exists(p, v->file))
+	if (v->kind == CKPT__VMA__KIND__FILE && !plan_file(p, v->file))
 		return "its file is not in the image";
 	if (v->kind == CKPT__VMA__KIND__FILE &&
 		(v->offset % MM_PAGE || v->offset > INT64_MAX - (v->end - v->start)))
@@ -173,7 +156,7 @@ int mm_check(const struct plan *p, pid_t pid, const Ckpt__Mm *mm)
 		r = check_guards(p, pid, mm);
 	if (r == 0)
 		r = check_pages(p, pid, mm);
-	if (r == 0 && !file_exists(p, mm->exe_file))
+	if (r == 0 && !plan_file(p, mm->exe_file))
 		r = bad(p, pid, "exe_file", 0, "the file is not in the image");
 	if (r == 0 && mm->auxv.len > AUXV_MAX)
 		r = bad(p, pid, "auxv", 0, "it is too long");

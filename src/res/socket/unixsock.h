@@ -107,7 +107,15 @@ bool unix_address(const struct unix_world *w, int to, const ProtobufCBinaryData 
 	struct unix_addr *ret, int *ret_file);
 
 /**
- * unix_connect() - have connect(2) called
+ * unix_connect_to() - have connect(2) called
+ * @as: by whom; NULL: by us
+ * Return: 0; -errno of it, and nothing is said of that yet.
+ */
+int unix_connect_to(
+	struct open_ctx *o, int fd, const struct unix_addr *to, const Ckpt__UnixCred *as);
+
+/**
+ * unix_connect() - the same, to a socket of ours
  * @to: the socket that has the name, by whatever path its file can be reached now
  * Return: 0; negative after op_fail().
  */

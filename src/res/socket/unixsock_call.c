@@ -32,14 +32,22 @@ static int call_listen(void *arg)
 
 struct connect_call {
 	int fd;
-	struct unix_addr to;
+	const struct unix_addr *to;
 };
 
 static int call_connect(void *arg)
 {
 	const struct connect_call *c = arg;
 
-	return connect(c->fd, (const struct sockaddr *)&c->to.un, c->to.len) < 0 ? -errno : 0;
+	return connect(c->fd, (const struct sockaddr *)&c->to->un, c->to->len) < 0 ? -errno : 0;
+}
+
+int unix_connect_to(
+	struct open_ctx *o, int fd, const struct unix_addr *to, const Ckpt__UnixCred *as)
+{
+	struct connect_call c = {fd, to};
+
+	return unix_as(o, as, call_connect, &c);
 }
 
 int unix_listen(struct open_ctx *o, int fd, const Ckpt__UnixCred *as, int backlog)
@@ -85,12 +93,12 @@ int unix_connect(struct open_ctx *o, int fd, int to, const ProtobufCBinaryData *
 	const Ckpt__UnixCred *as)
 {
 	_cleanup_close_ int file = -EBADF;
-	struct connect_call c = {.fd = fd};
+	struct unix_addr addr;
 	int r;
 
-	if (!unix_address(o->plan->unix_world, to, name, &c.to, &file))
+	if (!unix_address(o->plan->unix_world, to, name, &addr, &file))
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"a unix socket is connected to one without a name");
-	r = unix_as(o, as, call_connect, &c);
+	r = unix_connect_to(o, fd, &addr, as);
 	return r < 0 ? op_fail(o->op, CKPT_E_SYSTEM, -r, "connect", NULL, "a unix socket") : 0;
 }

@@ -11,18 +11,6 @@
 #include "proto/fdtable.pb-c.h"
 #include "res/thread/thread.h"
 
-struct connect_again {
-	int fd;
-	struct unix_addr to;
-};
-
-static int call_connect_again(void *arg)
-{
-	const struct connect_again *c = arg;
-
-	return connect(c->fd, (const struct sockaddr *)&c->to.un, c->to.len) < 0 ? -errno : 0;
-}
-
 /* The first task that has it is taken for who had connected it. */
 static int who_has(struct open_ctx *o, uint64_t id, Ckpt__UnixCred *ret)
 {
@@ -102,16 +90,16 @@ int unix_knock_all(struct open_ctx *o, struct unix_world *w, const struct unix_e
 
 int unix_reconnect(struct open_ctx *o, const struct unix_end *e)
 {
-	struct connect_again c = {.fd = e->fd};
+	struct unix_addr to;
 	Ckpt__UnixCred who;
 	int r;
 
 	if (e->m->peer_is != CKPT__UNIX_SOCK__PEER__OUTSIDE)
 		return 0;
-	if (!unix_addr_of(&e->m->peer_name, &c.to))
+	if (!unix_addr_of(&e->m->peer_name, &to))
 		return op_fail(o->op, CKPT_E_IMAGE, 0, NULL, "see ckpt verify",
 			"the name of a unix socket");
-	r = unix_as(o, who_has(o, e->id, &who) == 0 ? &who : NULL, call_connect_again, &c);
+	r = unix_connect_to(o, e->fd, &to, who_has(o, e->id, &who) == 0 ? &who : NULL);
 	if (r == 0)
 		return 0;
 	return op_fail(o->op, CKPT_E_CONFLICT, -r, "connect", "start the program that serves it",

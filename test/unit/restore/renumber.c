@@ -13,7 +13,6 @@
 #include "proto/pending.pb-c.h"
 #include "proto/posixtimers.pb-c.h"
 #include "proto/procfd.pb-c.h"
-#include "proto/task.pb-c.h"
 #include "proto/threadname.pb-c.h"
 #include "proto/unixsock.pb-c.h"
 #include "model/pages.h"
@@ -21,10 +20,11 @@
 #include "res/mm/mm.h"
 #include "res/registry.h"
 #include "res/socket/socket.h"
-#include "res/task/task.h"
 #include "res/thread/thread.h"
 #include "restore/renumber.h"
 #include "util/vec.h"
+
+#include "../res/task.h"
 
 enum { WAS = 700, NOW = 9000, GROUP = 8999 };
 
@@ -56,20 +56,6 @@ static void end(struct fixture *f)
 		add_;                                                                              \
 	})
 
-static Ckpt__Task *task(struct fixture *f, pid_t pid, pid_t ppid, pid_t pgid, pid_t sid)
-{
-	Ckpt__Task *t = ADD(f, res_task, (uint64_t)pid, Ckpt__Task, ckpt__task__init);
-
-	t->pid = pid;
-	t->ppid = ppid;
-	t->pgid = pgid;
-	t->sid = sid;
-	t->comm = strdup("x");
-	t->tids = calloc(2, sizeof(*t->tids));
-	t->tids[t->n_tids++] = pid;
-	return t;
-}
-
 static void renumber(struct fixture *f)
 {
 	pid_t was = 0;
@@ -95,11 +81,11 @@ Test(renumber, a_leader_comes_into_the_session_and_the_group_of_another)
 	Ckpt__Task *root, *member, *leader, *own;
 
 	begin(&f);
-	root = task(&f, WAS, 1, WAS, WAS);
-	root->tids[root->n_tids++] = WAS + 1;
-	member = task(&f, 710, WAS, WAS, WAS);
-	leader = task(&f, 720, WAS, 720, WAS);
-	own = task(&f, 730, 720, 730, 730);
+	root = task_make(&f.model, WAS, 1, WAS, WAS);
+	task_thread(root, WAS + 1);
+	member = task_make(&f.model, 710, WAS, WAS, WAS);
+	leader = task_make(&f.model, 720, WAS, 720, WAS);
+	own = task_make(&f.model, 730, 720, 730, 730);
 	member->vm_of = WAS;
 	renumber(&f);
 	cr_expect(root->pid == NOW && root->ppid == 1 && root->pgid == 0 && root->sid == 0);
@@ -121,8 +107,8 @@ Test(renumber, a_group_that_another_task_leads_stays)
 	Ckpt__Task *root, *leader;
 
 	begin(&f);
-	root = task(&f, WAS, 1, 720, 500);
-	leader = task(&f, 720, WAS, 720, 500);
+	root = task_make(&f.model, WAS, 1, 720, 500);
+	leader = task_make(&f.model, 720, WAS, 720, 500);
 	renumber(&f);
 	cr_expect(root->pgid == 0 && root->sid == 0);
 	cr_expect(leader->pgid == 720 && leader->sid == 0);
@@ -136,7 +122,7 @@ Test(renumber, records_find_their_new_owner_and_files_keep_theirs)
 	Ckpt__File *file;
 
 	begin(&f);
-	task(&f, WAS, 1, WAS, WAS);
+	task_make(&f.model, WAS, 1, WAS, WAS);
 	name = ADD(&f, res_threadname, WAS, Ckpt__ThreadName, ckpt__thread_name__init);
 	other = ADD(&f, res_threadname, WAS + 1, Ckpt__ThreadName, ckpt__thread_name__init);
 	file = ADD(&f, res_file, WAS, Ckpt__File, ckpt__file__init);
@@ -158,7 +144,7 @@ Test(renumber, owners_of_descriptions)
 	Ckpt__File *v[ARRAY_SIZE(owners)];
 
 	begin(&f);
-	task(&f, WAS, 1, WAS, WAS);
+	task_make(&f.model, WAS, 1, WAS, WAS);
 	for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
 		v[i] = ADD(&f, res_file, i + 1, Ckpt__File, ckpt__file__init);
 		v[i]->owner_type = owners[i].type;
@@ -193,7 +179,7 @@ Test(renumber, timers_of_a_thread_and_of_processor_time)
 	Ckpt__PosixTimer *real, *process, *thread, *other;
 
 	begin(&f);
-	task(&f, WAS, 1, WAS, WAS);
+	task_make(&f.model, WAS, 1, WAS, WAS);
 	all = ADD(&f, res_posixtimers, WAS, Ckpt__PosixTimers, ckpt__posix_timers__init);
 	all->timers = calloc(4, sizeof(*all->timers));
 	real = timer(all, CLOCK_MONOTONIC, WAS);
@@ -229,7 +215,7 @@ Test(renumber, senders_of_signals)
 	Ckpt__PendingSignals *all;
 
 	begin(&f);
-	task(&f, WAS, 1, WAS, WAS);
+	task_make(&f.model, WAS, 1, WAS, WAS);
 	all = ADD(&f, res_pendingshared, WAS, Ckpt__PendingSignals, ckpt__pending_signals__init);
 	all->signals = calloc(4, sizeof(*all->signals));
 	signal_from(all, SIGUSR1, SI_USER, WAS);
@@ -254,7 +240,7 @@ Test(renumber, names_in_proc)
 	Ckpt__ProcFd *v[ARRAY_SIZE(names)];
 
 	begin(&f);
-	task(&f, WAS, 1, WAS, WAS);
+	task_make(&f.model, WAS, 1, WAS, WAS);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		v[i] = ADD(&f, res_procfd, i + 1, Ckpt__ProcFd, ckpt__proc_fd__init);
 		v[i]->path = strdup(names[i][0]);
@@ -273,8 +259,8 @@ Test(renumber, messages_within_messages)
 	Ckpt__Pages *pages;
 
 	begin(&f);
-	task(&f, WAS, 1, WAS, WAS);
-	task(&f, 710, WAS, WAS, WAS);
+	task_make(&f.model, WAS, 1, WAS, WAS);
+	task_make(&f.model, 710, WAS, WAS, WAS);
 	sock = ADD(&f, res_unixsock, 1, Ckpt__UnixSock, ckpt__unix_sock__init);
 	sock->peer_cred = msg_new(Ckpt__UnixCred, CKPT__UNIX_CRED__INIT);
 	sock->peer_cred->pid = WAS;
@@ -299,10 +285,10 @@ Test(renumber, a_number_that_the_image_needs_is_a_conflict)
 		Ckpt__Task *t;
 
 		begin(&f);
-		task(&f, WAS, 1, WAS, WAS);
-		t = task(&f, v[i].pid, WAS, v[i].pgid, v[i].sid);
+		task_make(&f.model, WAS, 1, WAS, WAS);
+		t = task_make(&f.model, v[i].pid, WAS, v[i].pgid, v[i].sid);
 		if (v[i].tid)
-			t->tids[t->n_tids++] = v[i].tid;
+			task_thread(t, v[i].tid);
 		expect_kind(&f, CKPT_E_CONFLICT);
 		end(&f);
 	}
@@ -315,7 +301,7 @@ Test(renumber, the_root_s_own_group_may_have_the_number)
 	Ckpt__Task *root;
 
 	begin(&f);
-	root = task(&f, WAS, 1, NOW, NOW);
+	root = task_make(&f.model, WAS, 1, NOW, NOW);
 	renumber(&f);
 	cr_expect(root->pgid == 0 && root->sid == 0);
 	end(&f);

@@ -5,10 +5,10 @@
 #include <criterion/criterion.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 
-#include "res/task/task.h"
 #include "restore/tree.h"
+
+#include "../res/task.h"
 
 struct fixture {
 	struct ckpt_op op;
@@ -21,20 +21,6 @@ static void begin(struct fixture *f)
 	*f = (struct fixture){0};
 	op_init(&f->op, NULL);
 	model_init(&f->model);
-}
-
-static Ckpt__Task *task(struct fixture *f, pid_t pid, pid_t ppid, pid_t pgid, pid_t sid)
-{
-	Ckpt__Task *t = calloc(1, sizeof(*t));
-
-	ckpt__task__init(t);
-	t->pid = pid;
-	t->ppid = ppid;
-	t->pgid = pgid;
-	t->sid = sid;
-	t->exit_signal = SIGCHLD;
-	cr_assert_eq(model_add_take(&f->model, &res_task.type, (uint64_t)pid, &t->base), 0);
-	return t;
 }
 
 static void grow(struct fixture *f)
@@ -87,7 +73,7 @@ Test(tree, one_task_is_ours)
 	struct fixture f;
 
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
+	task_make(&f.model, 10, 1, 10, 10);
 	grow(&f);
 	cr_expect_eq(f.tree.n, 1);
 	cr_expect_eq(f.tree.v[0].maker, BIRTH_NONE);
@@ -101,10 +87,10 @@ Test(tree, made_before_the_session_was_left)
 	struct fixture f;
 
 	begin(&f);
-	task(&f, 5, 1, 5, 5);
-	task(&f, 10, 5, 10, 10);
-	task(&f, 11, 10, 5, 5);
-	task(&f, 12, 10, 10, 10);
+	task_make(&f.model, 5, 1, 5, 5);
+	task_make(&f.model, 10, 5, 10, 10);
+	task_make(&f.model, 11, 10, 5, 5);
+	task_make(&f.model, 12, 10, 10, 10);
 	grow(&f);
 	cr_expect_eq(maker_of(&f, 11), 10);
 	cr_expect_eq(by_pid(&f, 11)->when, BIRTH_BEFORE_SESSION);
@@ -122,9 +108,9 @@ Test(tree, orphan_of_a_session_that_is_led)
 	const struct birth *b;
 
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 20, 10, 20, 20);
-	task(&f, 30, 10, 20, 20);
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 20, 10, 20, 20);
+	task_make(&f.model, 30, 10, 20, 20);
 	grow(&f);
 	b = by_pid(&f, 30);
 	cr_expect(b->orphan);
@@ -142,9 +128,9 @@ Test(tree, orphan_of_a_dead_leader)
 	struct fixture f;
 
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 30, 10, 20, 20);
-	task(&f, 31, 30, 20, 20);
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 30, 10, 20, 20);
+	task_make(&f.model, 31, 30, 20, 20);
 	grow(&f);
 	cr_expect_eq(by_pid(&f, 20)->kind, BIRTH_LEADER);
 	cr_expect(by_pid(&f, 20)->leads_session);
@@ -163,11 +149,11 @@ Test(tree, groups)
 	struct fixture f;
 
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 11, 10, 11, 10);
-	task(&f, 12, 10, 11, 10);
-	task(&f, 13, 10, 99, 10);
-	task(&f, 14, 10, 99, 10);
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 11, 10, 11, 10);
+	task_make(&f.model, 12, 10, 11, 10);
+	task_make(&f.model, 13, 10, 99, 10);
+	task_make(&f.model, 14, 10, 99, 10);
 	grow(&f);
 	cr_expect_eq(by_pid(&f, 11)->group, GROUP_LEAD);
 	cr_expect_eq(by_pid(&f, 12)->group, GROUP_JOIN);
@@ -186,9 +172,9 @@ Test(tree, led_from_outside)
 	struct fixture f;
 
 	begin(&f);
-	task(&f, 10, 1, 7, 5);
-	task(&f, 11, 10, 11, 5);
-	task(&f, 12, 11, 7, 5);
+	task_make(&f.model, 10, 1, 7, 5);
+	task_make(&f.model, 11, 10, 11, 5);
+	task_make(&f.model, 12, 11, 7, 5);
 	grow(&f);
 	cr_expect_eq(by_pid(&f, 10)->group, GROUP_INHERIT);
 	cr_expect_not(by_pid(&f, 10)->leads_session);
@@ -202,8 +188,8 @@ Test(tree, zombies_end_as_they_had)
 	struct fixture f;
 
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 11, 10, 10, 10)->zombie = true;
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 11, 10, 10, 10)->zombie = true;
 	grow(&f);
 	cr_expect_eq(by_pid(&f, 11)->kind, BIRTH_ZOMBIE);
 	cr_expect_eq(f.tree.n_tasks, 1);
@@ -218,11 +204,11 @@ Test(tree, what_is_shared_decides_who_makes)
 	Ckpt__Task *t;
 
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	t = task(&f, 11, 10, 10, 10);
+	task_make(&f.model, 10, 1, 10, 10);
+	t = task_make(&f.model, 11, 10, 10, 10);
 	t->vm_of = t->sighand_of = t->files_of = t->fs_of = 10;
-	task(&f, 12, 10, 10, 10);
-	task(&f, 13, 10, 10, 10)->files_of = 12;
+	task_make(&f.model, 12, 10, 10, 10);
+	task_make(&f.model, 13, 10, 10, 10)->files_of = 12;
 	grow(&f);
 	cr_expect_eq(maker_of(&f, 11), 10);
 	cr_expect_eq(by_pid(&f, 11)->flags, CLONE_VM | CLONE_SIGHAND | CLONE_FILES | CLONE_FS);
@@ -240,21 +226,21 @@ Test(tree, damaged_images_are_refused)
 	begin(&f);
 	cr_expect_eq(refused(&f), CKPT_E_IMAGE, "without a task");
 	begin(&f);
-	task(&f, 10, 1, 10, 10)->zombie = true;
+	task_make(&f.model, 10, 1, 10, 10)->zombie = true;
 	cr_expect_eq(refused(&f), CKPT_E_IMAGE, "with a dead root");
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 12, 11, 10, 10);
-	task(&f, 11, 10, 10, 10);
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 12, 11, 10, 10);
+	task_make(&f.model, 11, 10, 10, 10);
 	cr_expect_eq(refused(&f), CKPT_E_IMAGE, "a child before its parent");
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 11, 10, 10, 10)->vm_of = 12;
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 11, 10, 10, 10)->vm_of = 12;
 	cr_expect_eq(refused(&f), CKPT_E_IMAGE, "memory of nobody");
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 11, 10, 10, 10)->zombie = true;
-	task(&f, 12, 11, 10, 10);
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 11, 10, 10, 10)->zombie = true;
+	task_make(&f.model, 12, 11, 10, 10);
 	cr_expect_eq(refused(&f), CKPT_E_IMAGE, "a child of a dead task");
 }
 
@@ -264,9 +250,9 @@ Test(tree, what_cannot_be_made_is_refused)
 	struct fixture f;
 
 	begin(&f);
-	task(&f, 10, 1, 10, 10);
-	task(&f, 11, 10, 10, 10);
-	task(&f, 12, 11, 10, 10);
-	task(&f, 13, 10, 10, 10)->vm_of = 12;
+	task_make(&f.model, 10, 1, 10, 10);
+	task_make(&f.model, 11, 10, 10, 10);
+	task_make(&f.model, 12, 11, 10, 10);
+	task_make(&f.model, 13, 10, 10, 10)->vm_of = 12;
 	cr_expect_eq(refused(&f), CKPT_E_REFUSED);
 }
