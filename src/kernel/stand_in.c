@@ -55,29 +55,33 @@ static int here(void *arg)
 	return r < 0 ? r : h->fn(h->arg);
 }
 
-int stand_in_run(const struct stand_in *who, int (*fn)(void *arg), void *arg)
+/* Like fork(2). No signal at its end: who has us as a library may have a handler. */
+static long child_of_number(pid_t pid)
 {
-	struct here self = {who, fn, arg};
-	pid_t pid = who->pid;
-	/* no signal at its end: who has us as a library may have a handler */
 	struct clone_args args = {.flags = CLONE_FILES,
 		.set_tid = pid ? (uintptr_t)&pid : 0,
 		.set_tid_size = pid ? 1 : 0};
+
+	return syscall(SYS_clone3, &args, sizeof(args));
+}
+
+int stand_in_run(const struct stand_in *who, int (*fn)(void *arg), void *arg)
+{
+	struct here self = {who, fn, arg};
 	sigset_t all, old;
 	long child;
 	int status, err;
 
-	if (pid == getpid())
+	if (who->pid == getpid())
 		return own_thread_run(here, &self);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
-	child = syscall(SYS_clone3, &args, sizeof(args));
+	child = child_of_number(who->pid);
+	if (child < 0 && who->pid && who->else_any)
+		child = child_of_number(0);
 	err = errno;
-	if (child == 0) {
-		int r = become(who);
-
-		_exit(r < 0 ? -r : -fn(arg));
-	}
+	if (child == 0)
+		_exit(-here(&self));
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (child < 0)
 		return -err;

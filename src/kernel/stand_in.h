@@ -14,8 +14,9 @@
 #include <sys/types.h>
 
 struct stand_in {
-	pid_t pid; /* 0: any */
-	bool ids;  /* effective ids are to be these; else ours */
+	pid_t pid;     /* 0: any */
+	bool else_any; /* where that can't be had, any will do */
+	bool ids;      /* effective ids are to be these; else ours */
 	uid_t uid;
 	gid_t gid;
 	bool groups_too;
@@ -30,7 +31,7 @@ struct stand_in {
  * A thread of ours shares memory, too.
  * @fn: may call nothing that takes a lock of libc; what it returns, 0 or -errno, is returned
  * Return: of @fn; -EEXIST the number is taken; -EPERM no right to choose it, or to those ids; -errno of
- * clone3(2); -ECHILD it was killed.
+ * clone3(2); -ECHILD it was killed. With else_any the number is no reason.
  * Source: clone3(2) set_tid, Linux >= 5.5.
  */
 int stand_in_run(const struct stand_in *who, int (*fn)(void *arg), void *arg);

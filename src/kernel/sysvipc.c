@@ -5,20 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <linux/securebits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/msg.h>
-#include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernel/own_thread.h"
+#include "kernel/stand_in.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 
@@ -30,61 +24,15 @@ static const char *const next_id[] = {
 	[SYSVIPC_MSG] = "/proc/sys/kernel/msg_next_id",
 };
 
-/* The raw calls: those of the C library are for all threads. */
-static int become(const struct sysvipc_actor *who)
-{
-	int bits = prctl(PR_GET_SECUREBITS);
-
-	if (who->uid == geteuid() && who->gid == getegid())
-		return 0;
-	if (bits >= 0)
-		prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP);
-	if (syscall(SYS_setresgid, -1, who->gid, -1) < 0 ||
-		syscall(SYS_setresuid, -1, who->uid, -1) < 0)
-		return -errno;
-	return 0;
-}
-
-struct here {
-	const struct sysvipc_actor *who;
-	int (*act)(void *arg);
-	void *arg;
-};
-
-static int here(void *arg)
-{
-	const struct here *h = arg;
-	int r = become(h->who);
-
-	return r < 0 ? r : h->act(h->arg);
-}
-
 int sysvipc_as(const struct sysvipc_actor *who, int (*act)(void *arg), void *arg)
 {
-	struct here self = {who, act, arg};
-	pid_t want = who->pid;
-	struct clone_args args = {.set_tid = (uintptr_t)&want, .set_tid_size = 1};
-	siginfo_t si = {0};
-	pid_t pid;
+	struct stand_in self = {.pid = who->pid,
+		.else_any = true,
+		.ids = who->uid != geteuid() || who->gid != getegid(),
+		.uid = who->uid,
+		.gid = who->gid};
 
-	if (want == getpid())
-		return own_thread_run(here, &self);
-	pid = want > 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof(args)) : -1;
-	if (pid < 0) { /* taken, or not ours to choose */
-		args = (struct clone_args){0};
-		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	}
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
-		int r = become(who);
-
-		_exit(-(r < 0 ? r : act(arg)));
-	}
-	while (waitid(P_PID, (id_t)pid, &si, WEXITED | __WALL) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return si.si_code == CLD_EXITED ? -si.si_status : -ECANCELED;
+	return stand_in_run(&self, act, arg);
 }
 
 /* ------------------------------------------------------------------ making */

@@ -22,11 +22,9 @@ struct sysvipc_actor {
 };
 
 /**
- * sysvipc_as() - call a function in a child that is somebody else
- * @act:  runs in a copy of this process; Return: 0 or -errno
- * A pid that is taken, or that may not be chosen, is not had; capabilities are kept.
- * Return: what @act returned; -errno of clone3(2); -ECANCELED the child was killed; -EPERM not
- * allowed to be that user.
+ * sysvipc_as() - call a function in a child that is somebody else, see kernel/stand_in.h
+ * A pid that is taken, or that may not be chosen, is not had.
+ * Return: as of stand_in_run().
  */
 int sysvipc_as(const struct sysvipc_actor *who, int (*act)(void *arg), void *arg);
 

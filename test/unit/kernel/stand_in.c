@@ -73,6 +73,8 @@ Test(stand_in, what_it_returns)
 	who.pid = getppid();
 	cr_expect(stand_in_run(&who, refuse, NULL) == -EEXIST ||
 		  stand_in_run(&who, refuse, NULL) == -EPERM);
+	who.else_any = true;
+	cr_expect_eq(stand_in_run(&who, refuse, NULL), -ENOTTY);
 }
 
 static int make_pair_elsewhere(void *arg)
