@@ -166,6 +166,19 @@ class Test:
             return status, text
         return text
 
+    def runs(self, proc=None, seconds=20):
+        """Waits until a restore has written its pidfile. proc: the restore. Return: the pid in it."""
+        pidfile = os.path.join(self.dir, "pidfile")
+
+        def told():
+            if proc and proc.poll() is not None:
+                with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as log:
+                    raise Failure(f"ckpt restore: {status_text(proc.returncode)}\n{log.read()[-2000:]}")
+            return os.path.exists(pidfile) and os.path.getsize(pidfile) > 0
+        wait_for("the restored program", seconds, told)
+        with open(pidfile, encoding="ascii") as f:
+            return int(f.read())
+
     def options(self):
         """More words for a dump; @NAME in one stands for what is in the victim's file of that name."""
         def text(match):
@@ -316,10 +329,8 @@ def pids_inside(pid):
 
 def restore_inside(t, name, inside, *more):
     """In a pid namespace of its own, where its pid is the old one. The victim is then the one outside."""
-    pidfile = os.path.join(t.dir, "pidfile")
-    t.ckpt("restore", "-D", t.path(name), "-d", "--pidns", "--pidfile", pidfile, *more)
-    with open(pidfile) as f:
-        t.pid = int(f.read())
+    t.ckpt("restore", "-D", t.path(name), "-d", "--pidns", "--pidfile", os.path.join(t.dir, "pidfile"), *more)
+    t.pid = t.runs()
     if pids_inside(t.pid) != [t.pid, inside]:
         raise Failure(f"pid {t.pid} is {pids_inside(t.pid)} inside, the dumped process was {inside}")
 
@@ -365,24 +376,21 @@ def mode_late(t):
     t.finish()
 
 
+def restore_that_stays(t, *more, **options):
+    """A restore whose process stays until the program's end, once that runs. Return: it, and the pid that it tells."""
+    args = ["restore", "-D", t.path("A"), "--pidfile", os.path.join(t.dir, "pidfile"), *more]
+    with open(os.path.join(t.dir, "log"), "a") as log:
+        log.write(f"$ ckpt {' '.join(args)} (in the foreground)\n")
+        log.flush()
+        proc = subprocess.Popen([CKPT, *args], cwd=t.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+    return proc, t.runs(proc, t.left())
+
+
 def mode_fg(t):
     """The foreground restore exits as the victim exits."""
     t.start()
     t.die("A")
-    pidfile = os.path.join(t.dir, "pidfile")
-    with open(os.path.join(t.dir, "log"), "a") as log:
-        log.write("$ ckpt restore --pidfile (in the foreground)\n")
-        log.flush()
-        proc = subprocess.Popen([CKPT, "restore", "-D", t.path("A"), "--pidfile", pidfile], cwd=t.dir,
-                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def running():
-        if proc.poll() is not None:
-            raise Failure(f"ckpt restore ended too early: {status_text(proc.returncode)}; see log")
-        return os.path.exists(pidfile) and os.path.getsize(pidfile) > 0
-    wait_for("pidfile", t.left(), running)
-    with open(pidfile) as f:
-        pid = int(f.read())
+    proc, pid = restore_that_stays(t)
     if pid != t.pid:
         raise Failure(f"the pidfile says {pid}, the dumped process was {t.pid}")
     t.back()
@@ -400,23 +408,8 @@ def mode_exec(t):
     """A process of ours becomes the victim: it has that one's number, and ends as it ends."""
     t.start()
     t.die("A")
-    pidfile = os.path.join(t.dir, "pidfile")
-    with open(os.path.join(t.dir, "log"), "a") as log:
-        log.write("$ ckpt restore --exec --pidfile\n")
-        log.flush()
-        proc = subprocess.Popen([CKPT, "restore", "--exec", "-D", t.path("A"), "--pidfile", pidfile], cwd=t.dir,
-                                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                start_new_session=t.victim.session)
-
-    def running():
-        if proc.poll() is not None:
-            with open(os.path.join(t.dir, "log"), encoding="utf-8", errors="replace") as log:
-                raise Failure(f"ckpt restore --exec: {status_text(proc.returncode)}\n{log.read()[-1000:]}")
-        return os.path.exists(pidfile) and os.path.getsize(pidfile) > 0
-    wait_for("pidfile", t.left(), running)
+    proc, pid = restore_that_stays(t, "--exec", start_new_session=t.victim.session)
     proc.returncode = 0  # this file waits for it by pid, Popen must not
-    with open(pidfile) as f:
-        pid = int(f.read())
     if pid != proc.pid:
         raise Failure(f"the pidfile says {pid}, the command was {proc.pid}")
     with open(os.path.join(t.dir, "renumbered"), "w", encoding="ascii") as f:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from front import CATCHER, Job, expect, got
+from front import CATCHER, Job, expect, got, job_control
 from harness import CKPT, HERE, Failure, no_children, proc_state, status_text, wait_for
 from modes import proc_children  # of test/e2e
 from serve import Service
@@ -76,18 +76,6 @@ def words(s, *more):
     return [CKPT, "restore", "--exec", "-D", s.image, "--pidfile", s.file("pidfile"), *more]
 
 
-def runs(s, proc=None):
-    """Waits for the program. Return: its pid"""
-    def look():
-        if proc and proc.poll() is not None:
-            raise Failure(f"ckpt restore --exec: {status_text(proc.returncode)}\n{log(s)[-2000:]}")
-        path = s.file("pidfile")
-        return os.path.exists(path) and os.path.getsize(path) > 0
-    wait_for("the restored program", 20, look)
-    with open(s.file("pidfile"), encoding="ascii") as f:
-        return int(f.read())
-
-
 def log(s):
     with open(s.file("log"), encoding="utf-8", errors="replace") as f:
         return f.read()
@@ -126,8 +114,8 @@ def scene_become_supervised(s):
     wait_for("the end of its children", 5, no_children)
     forget(s, "a", "b")
     proc = start(s, words(s))
-    if runs(s, proc) != proc.pid:
-        raise Failure(f"the pidfile says {runs(s)}, it was started as {proc.pid}")
+    if s.runs(proc) != proc.pid:
+        raise Failure(f"the pidfile says {s.runs()}, it was started as {proc.pid}")
     os.kill(proc.pid, signal.SIGRTMAX - 1)
     ends(proc, 11)
     want = {"root": [proc.pid, os.getpid()], "a": [was["a"], proc.pid], "b": [was["b"], proc.pid],
@@ -144,7 +132,7 @@ def scene_become_shell(s):
     for sig, want in ((signal.SIGTERM, 7), (signal.SIGABRT, 128 + signal.SIGABRT)):
         forget(s, "pidfile", "status")
         shell = start(s, ["sh", "-c", '"$@"; echo $? > status', "sh", *words(s)])
-        os.kill(runs(s, shell), sig)
+        os.kill(s.runs(shell), sig)
         ends(shell, 0)
         with open(s.file("status"), encoding="ascii") as f:
             if int(f.read()) != want:
@@ -155,20 +143,7 @@ def scene_become_job(s):
     """Job control: the keys of the terminal reach it, the shell sees it stop, and brings it back."""
     s.begin(CATCHER)
     s.save()
-    job = Job(s, words(s))
-    s.pid = runs(s)
-    job.key(b"\x03")
-    expect(s, "INT")
-    job.key(b"\x1a")
-    wait_for("the shell sees the stop", 10, lambda: os.path.exists(s.file("stopped")))
-    if proc_state(s.pid) != "T":
-        raise Failure(f"it is not stopped: {proc_state(s.pid)}")
-    open(s.file("fg"), "w", encoding="ascii").close()
-    expect(s, "INT", "CONT")
-    job.key(b"\x03")
-    expect(s, "INT", "CONT", "INT")
-    os.kill(s.pid, signal.SIGTERM)
-    job.ends(7)
+    job_control(s, Job(s, words(s)), stops_within=0)  # what the shell sees stop is the program itself
 
 
 def scene_become_timeout(s):
@@ -176,7 +151,7 @@ def scene_become_timeout(s):
     s.begin(CATCHER)
     s.save()
     proc = start(s, ["timeout", "1", *words(s)])
-    runs(s, proc)
+    s.runs(proc)
     ends(proc, 124)
     if got(s) != ["CONT", "TERM"] and got(s) != ["TERM", "CONT"] and got(s) != ["TERM"]:
         raise Failure(f"signals: {got(s)}")
@@ -185,7 +160,7 @@ def scene_become_timeout(s):
                      'kill -USR1 $$; exec "$@"', "sh", *words(s)])
     ends(proc, -signal.SIGUSR1)  # before it was blocked: no business of ours
     proc = start(s, ["env", "--block-signal=USR1", "sh", "-c", 'kill -USR1 $$; exec "$@"', "sh", *words(s)])
-    runs(s, proc)
+    s.runs(proc)
     expect(s, "USR1")
     proc.send_signal(signal.SIGTERM)
     ends(proc, 7)
@@ -196,13 +171,13 @@ def scene_become_nohup(s):
     s.begin("ready()")
     s.save()
     proc = start(s, ["nohup", *words(s)])
-    os.kill(runs(s, proc), signal.SIGHUP)
+    os.kill(s.runs(proc), signal.SIGHUP)
     time.sleep(0.05)
     os.kill(proc.pid, signal.SIGRTMAX - 1)
     ends(proc, 0)
     forget(s, "pidfile")
     proc = start(s, words(s), restore_signals=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
-    os.kill(runs(s, proc), signal.SIGHUP)
+    os.kill(s.runs(proc), signal.SIGHUP)
     ends(proc, -signal.SIGHUP)
 
 
@@ -211,7 +186,7 @@ def scene_become_frozen(s):
     s.begin(CATCHER)
     s.save()
     proc = start(s, words(s, "--frozen"))
-    runs(s, proc)
+    s.runs(proc)
     _, status = os.waitpid(proc.pid, os.WUNTRACED)
     if not os.WIFSTOPPED(status):
         raise Failure(f"it is not stopped: {status:#x}")
@@ -390,7 +365,7 @@ def scene_become_library(s):
     argv = [s.file("main"), s.image, s.file("pidfile")]
     ends(start(s, [*argv, "threads"]), 4)
     proc = start(s, argv)
-    if runs(s, proc) != proc.pid:
+    if s.runs(proc) != proc.pid:
         raise Failure("it is another process")
     time.sleep(0.4)
     os.kill(proc.pid, signal.SIGRTMAX - 1)

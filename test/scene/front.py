@@ -99,9 +99,9 @@ def scene_front_pidfile(s):
 class Job:
     """A restore command as a shell's foreground job on a terminal of its own."""
 
-    def __init__(self, s, words=(), on_terminal=False):
+    def __init__(self, s, words=(), on_terminal=False, more=()):
         self.on_terminal = on_terminal
-        self.words = list(words) or [CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile")]
+        self.words = list(words) or [CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile"), *more]
         self.far, near = pty.openpty()
         self.pid = os.fork()
         if self.pid == 0:
@@ -147,23 +147,15 @@ class Job:
             raise Failure(f"the job: expected {want}, got {status_text(status)}")
 
 
-def read_pidfile(s):
-    """The pid of what is restored, as soon as it is."""
-    path = s.file("pidfile")
-    wait_for("the restored program", 20, lambda: os.path.exists(path) and os.path.getsize(path) > 0)
-    with open(path, encoding="ascii") as f:
-        return int(f.read())
-
-
-def job_control(s, *more):
-    job = Job(s, [CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile"), *more])
-    s.pid = read_pidfile(s)
+def job_control(s, job, stops_within=10):
+    """The keys of its terminal, and a shell that brings it back. stops_within: seconds after the shell has seen it stop"""
+    s.pid = s.runs()
     time.sleep(0.1)
     job.key(b"\x03")
     expect(s, "INT")
     job.key(b"\x1a")
     wait_for("the shell sees the stop", 10, lambda: os.path.exists(s.file("stopped")))
-    wait_for("the program is stopped", 10, lambda: proc_state(s.pid) == "T")
+    wait_for("the program is stopped", stops_within, lambda: proc_state(s.pid) == "T")
     open(s.file("fg"), "w", encoding="ascii").close()
     wait_for("the program runs again", 10, lambda: proc_state(s.pid) in "RS")
     expect(s, "INT", "CONT")
@@ -177,21 +169,21 @@ def scene_front_job_session(s):
     """A program that led a session: the terminal's keys reach it through the command, once."""
     s.begin(CATCHER)
     s.save()
-    job_control(s)
+    job_control(s, Job(s))
 
 
 def scene_front_job_group(s):
     """A program that led a group of its caller's session: its group gets the terminal."""
     s.begin(CATCHER, lead="group")
     s.save()
-    job_control(s)
+    job_control(s, Job(s))
 
 
 def scene_front_job_member(s):
     """A program that was a member of its caller's group is one again: it has its signals already."""
     s.begin(CATCHER, lead="nothing")
     s.save()
-    job_control(s)
+    job_control(s, Job(s))
 
 
 # A shell as far as the terminal is concerned: its job has it. Both note what they get.
@@ -235,8 +227,7 @@ def scene_front_job_shell(s):
     job.ends(256 - signal.SIGKILL)
     wait_for("the end of all processes", 10, no_children)
     job = Job(s)
-    wait_for("the restored program", 20, lambda: os.path.exists(s.file("pidfile")) and
-             os.path.getsize(s.file("pidfile")) > 0)
+    s.runs()
     wait_for("the foreground group", 10, lambda: os.tcgetpgrp(job.far) == child)
     job.key(b"\x03")
     expect(s, "job-INT")

@@ -118,14 +118,7 @@ class Scene(Test):
         with open(self.file("log"), "ab") as log:
             proc = subprocess.Popen([CKPT, "restore", "-D", self.image, "--pidfile", self.file("pidfile"), *more],
                                     cwd=self.dir, stdin=stdin, stdout=stdout, stderr=log, pass_fds=keep)
-
-        def running():
-            if proc.poll() is not None:
-                with open(self.file("log"), encoding="utf-8", errors="replace") as log:
-                    raise Failure(f"ckpt restore: {status_text(proc.returncode)}\n{log.read()[-2000:]}")
-            path = self.file("pidfile")
-            return os.path.exists(path) and os.path.getsize(path) > 0
-        wait_for("the restored program", 20, running)
+        self.runs(proc)
         return proc
 
     def ends(self, proc, want):

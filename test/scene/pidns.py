@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import relay
-from front import CATCHER, expect, job_control, read_pidfile
+from front import CATCHER, Job, expect, job_control
 from harness import CKPT, CONFLICT, Failure, no_children, proc_state, wait_for
 from modes import GO, pids_inside, proc_children
 from serve import Service, ask_as, as_user
@@ -116,7 +116,7 @@ def scene_pidns_text(s):
         raise Failure(f"a taken pid: exit status {got}")
     s.words(text, "--pidns")
     original, text = s.pid, s.ckpt("restore", "-D", s.image, "-d", "--pidns", "--pidfile", s.file("pidfile"))
-    s.pid = read_pidfile(s)
+    s.pid = s.runs()
     s.words(text, f"restored pid {s.pid} in a pid namespace", f"pid {original} is {s.pid} outside")
     for pid in s.pid, original:
         os.kill(pid, signal.SIGKILL)
@@ -134,7 +134,7 @@ def scene_pidns_front(s):
     os.chmod(s.file("hook"), 0o755)
     inside = s.pid
     proc = s.front("--pidns", "--hook", s.file("hook"))
-    s.pid = read_pidfile(s)
+    s.pid = s.runs()
     proc.send_signal(signal.SIGUSR1)
     expect(s, "USR1")
     with open(s.file("told"), encoding="ascii") as f:
@@ -150,7 +150,7 @@ def scene_pidns_front_killed(s):
     s.begin(CATCHER)
     s.save()
     proc = s.front("--pidns")
-    s.pid = read_pidfile(s)
+    s.pid = s.runs()
     wait_for("the root is its child", 10, lambda: no_copy(proc.pid))
     proc.kill()
     proc.wait()
@@ -171,21 +171,21 @@ def scene_pidns_job_session(s):
     """Keys of the terminal, stops and continuing, as by any restore: the program led a session."""
     s.begin(CATCHER)
     s.save()
-    job_control(s, "--pidns")
+    job_control(s, Job(s, more=["--pidns"]))
 
 
 def scene_pidns_job_group(s):
     """The same: it led a group of its caller's session."""
     s.begin(CATCHER, lead="group")
     s.save()
-    job_control(s, "--pidns")
+    job_control(s, Job(s, more=["--pidns"]))
 
 
 def scene_pidns_job_member(s):
     """The same: it was a member of its caller's group."""
     s.begin(CATCHER, lead="nothing")
     s.save()
-    job_control(s, "--pidns")
+    job_control(s, Job(s, more=["--pidns"]))
 
 
 def scene_pidns_shell(s):
@@ -198,7 +198,7 @@ def scene_pidns_shell(s):
     relay.save(s, screen)
     inside = s.pid
     job, screen = relay.back(s, "--pidns")
-    s.pid = read_pidfile(s)
+    s.pid = s.runs()
     screen.shows_after(b"echo pid $$ $(readlink /proc/self/cwd)\r", f"pid {inside} {s.dir}".encode())
     relay.job_control(screen)
     os.write(job.far, b"exit 7\r")

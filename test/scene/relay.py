@@ -72,7 +72,7 @@ def save(s, screen):
 
 def back(s, *more, rows=24, cols=80):
     """Restored by a command on another terminal, that of a shell with job control."""
-    job = Job(s, [CKPT, "restore", "-D", s.image, "--pidfile", s.file("pidfile"), *more], on_terminal=True)
+    job = Job(s, on_terminal=True, more=more)
     resize(job.far, rows, cols)
     return job, Screen(job.far)
 
