@@ -19,6 +19,38 @@
 #include "restore/fill.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
+#include "util/vec.h"
+
+static int by_id(const void *a, const void *b)
+{
+	const struct plan_file *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+int plan_files_new(const struct model *m, struct plan_file **ret, size_t *ret_n)
+{
+	struct plan_file *v = NULL;
+	size_t n = 0, cap = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct res *res = registry_find(m->recs[i].type);
+
+		if (!res || !res->file)
+			continue;
+		if (vec_reserve(&v, &cap, n + 1, sizeof(*v)) < 0) {
+			free(v);
+			return -ENOMEM;
+		}
+		v[n++] = (struct plan_file){
+			.id = m->recs[i].owner, .fd = -1, .home = -1, .rec = &m->recs[i]};
+	}
+	if (n)
+		qsort(v, n, sizeof(*v), by_id);
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}
 
 static int contents(struct open_ctx *o, uint64_t file_id, int fd)
 {

@@ -3,11 +3,8 @@
  */
 #include "restore/plan.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,43 +19,11 @@
 #include "res/mm/mm_uffd.h"
 #include "res/registry.h"
 #include "res/task/task.h"
-#include "util/vec.h"
 
 #define COMM_LEN 16
 
 #define THREAD_FLAGS                                                                               \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
-
-static int by_id(const void *a, const void *b)
-{
-	const struct plan_file *x = a, *y = b;
-
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-int plan_files_new(const struct model *m, struct plan_file **ret, size_t *ret_n)
-{
-	struct plan_file *v = NULL;
-	size_t n = 0, cap = 0;
-
-	for (size_t i = 0; i < m->n; i++) {
-		const struct res *res = registry_find(m->recs[i].type);
-
-		if (!res || !res->file)
-			continue;
-		if (vec_reserve(&v, &cap, n + 1, sizeof(*v)) < 0) {
-			free(v);
-			return -ENOMEM;
-		}
-		v[n++] = (struct plan_file){
-			.id = m->recs[i].owner, .fd = -1, .home = -1, .rec = &m->recs[i]};
-	}
-	if (n)
-		qsort(v, n, sizeof(*v), by_id);
-	*ret = v;
-	*ret_n = n;
-	return 0;
-}
 
 /* One phase of the resources of one owner. */
 static void plan_scope(struct plan *p, enum model_scope scope, uint64_t owner,
@@ -401,50 +366,11 @@ static void plan_one(struct plan *p, struct tree_plan *tree, size_t at)
 	}
 }
 
-/* The first thread is the one whose number is the task's. */
-static int number_threads(struct plan *p, struct tree_plan *tree, struct task_plan *t)
-{
-	const Ckpt__Task *task = task_plan_lives(t) ? t->task : NULL;
-
-	t->threads = calloc((task ? task->n_tids : 0) + 1, sizeof(*t->threads));
-	if (!t->threads)
-		return -ENOMEM;
-	t->threads[t->n++] =
-		(struct thread_plan){.tid = t->birth->pid, .exits = task && task->leader_exited};
-	for (size_t i = 0; task && i < task->n_tids; i++)
-		if (task->tids[i] != task->pid)
-			t->threads[t->n++].tid = task->tids[i];
-	for (size_t i = 0; i < t->n; i++) {
-		t->threads[i].id = (uint32_t)tree->n_plans++;
-		t->threads[i].prog.describe = p->describe;
-	}
-	tree->n_threads += task ? t->n : 0;
-	return 0;
-}
-
 static int plan_all(struct plan *p, struct tree_plan *t)
 {
 	int r = 0;
 
-	t->tasks = calloc(t->tree.n, sizeof(*t->tasks));
-	if (!t->tasks)
-		return -ENOMEM;
-	for (; t->n < t->tree.n; t->n++)
-		t->tasks[t->n] = (struct task_plan){.birth = &t->tree.v[t->n],
-			.task = t->tree.v[t->n].task,
-			.lend = &t->lends[t->n]};
-	for (size_t i = 0; i < t->n && r == 0; i++) {
-		t->tasks[i].fill_steps = calloc(t->lends[i].n, sizeof(*t->tasks[i].fill_steps));
-		if (!t->tasks[i].fill_steps)
-			r = -ENOMEM;
-		if (task_plan_lives(&t->tasks[i]))
-			t->n_fills += t->lends[i].n;
-	}
-	for (size_t i = 0; i < t->n && r == 0; i++)
-		r = number_threads(p, t, &t->tasks[i]);
-	for (size_t i = 0; i < t->n && r == 0; i++)
-		t->others |= t->tasks[i].n > 1 || t->tree.v[i].flags & CLONE_VM;
-	for (size_t i = 0; i < t->n && r == 0; i++)
+	for (size_t i = 0; i < t->n; i++)
 		plan_one(p, t, i);
 	for (size_t i = 0; i < t->n && r == 0; i++)
 		for (size_t k = 0; k < t->tasks[i].n && r == 0; k++)
@@ -454,17 +380,10 @@ static int plan_all(struct plan *p, struct tree_plan *t)
 
 int plan_tree(struct plan *p, struct tree_plan *ret)
 {
-	int r;
+	int r = tree_plan_new(p->op, p->model, p->describe, ret);
 
-	*ret = (struct tree_plan){0};
-	r = tree_new(p->op, p->model, &ret->tree);
 	if (r < 0)
 		return r;
-	r = lend_new(p->op, p->model, &ret->tree, &ret->lends);
-	if (r < 0) {
-		tree_done(&ret->tree);
-		return r;
-	}
 	ret->handed = files_hand_over(p);
 	r = plan_all(p, ret);
 	if (r < 0) {
@@ -473,44 +392,4 @@ int plan_tree(struct plan *p, struct tree_plan *ret)
 		tree_plan_done(ret);
 	}
 	return r;
-}
-
-void tree_plan_done(struct tree_plan *t)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		for (size_t k = 0; k < t->tasks[i].n; k++)
-			prog_done(&t->tasks[i].threads[k].prog);
-		free(t->tasks[i].threads);
-		free(t->tasks[i].fill_steps);
-	}
-	free(t->tasks);
-	lend_done(t->lends, t->tree.n);
-	tree_done(&t->tree);
-	*t = (struct tree_plan){0};
-}
-
-const struct thread_plan *tree_plan_thread(
-	const struct tree_plan *t, uint32_t id, const struct task_plan **ret_task)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		const struct task_plan *task = &t->tasks[i];
-
-		if (!task->n || id < task->threads[0].id || id - task->threads[0].id >= task->n)
-			continue;
-		if (ret_task)
-			*ret_task = task;
-		return &task->threads[id - task->threads[0].id];
-	}
-	return NULL;
-}
-
-const char *task_plan_name(const struct task_plan *t, char buf[TASK_NAME_LEN])
-{
-	if (t->task)
-		snprintf(buf, TASK_NAME_LEN, "pid %d (%s)", t->task->pid, t->task->comm);
-	else if (t->birth->pid)
-		snprintf(buf, TASK_NAME_LEN, "pid %d (for a dead leader)", t->birth->pid);
-	else
-		snprintf(buf, TASK_NAME_LEN, "the maker of an orphan");
-	return buf;
 }

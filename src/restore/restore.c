@@ -21,17 +21,15 @@
 #include "core/hook.h"
 #include "core/stage.h"
 #include "image/image.h"
-#include "kernel/pidfd.h"
 #include "kernel/probe.h"
 #include "kernel/proc.h"
-#include "kernel/thp.h"
-#include "model/pages.h"
 #include "model/store.h"
 #include "proto/core.pb-c.h"
 #include "res/file/files.h"
 #include "res/file/fdpolicy.h"
 #include "res/ipc/ipc.h"
 #include "res/mm/mm.h"
+#include "res/mm/mm_uffd.h"
 #include "res/mm/vdso.h"
 #include "res/registry.h"
 #include "res/socket/tcp.h"
@@ -50,8 +48,6 @@
 #include "util/fd.h"
 #include "util/units.h"
 #include "util/vec.h"
-
-#define UFFD_WORTH (16ULL << 20)
 
 struct restore {
 	struct ckpt_op *op;
@@ -118,37 +114,6 @@ static void read_own(struct restore *s)
 		s->plan.own_coredump_filter = &s->coredump_filter;
 }
 
-static uint64_t page_bytes(const struct model *m)
-{
-	const struct model_rec *rec;
-	uint64_t bytes = 0;
-	size_t pos = 0;
-
-	while ((rec = model_next(m, &res_pages.type, &pos))) {
-		Ckpt__PageRun *const *runs;
-		size_t n = pages_runs(rec->msg, &runs);
-
-		for (size_t i = 0; i < n; i++)
-			bytes += pages_run_bytes(runs[i]);
-	}
-	return bytes;
-}
-
-/* To look whether userfaultfds can be used costs more than they save with little memory. */
-static void look_for_uffd(struct restore *s)
-{
-	_cleanup_close_ int pidfd = -EBADF, own = -EBADF;
-
-	if (page_bytes(&s->model) < UFFD_WORTH || !kernel_has(FEATURE_UFFD))
-		return;
-	/* a filter may forbid the other call that is needed */
-	pidfd = pidfd_of(getpid());
-	if (pidfd >= 0)
-		own = pidfd_take(pidfd, pidfd);
-	s->plan.uffd = own >= 0;
-	s->plan.thp_bytes = thp_always_bytes("/sys/kernel/mm/transparent_hugepage");
-}
-
 static int stage_load(struct restore *s)
 {
 	_cleanup_free_ char *store = NULL;
@@ -195,7 +160,7 @@ static int stage_load(struct restore *s)
 		.own_creds = creds_own(),
 		.own_sched = sched_own()};
 	read_own(s);
-	look_for_uffd(s);
+	mm_uffd_look(&s->plan);
 	r = vdso_host_read(&s->vdso);
 	if (r < 0)
 		return op_fail(s->op, CKPT_E_SYSTEM, -r, "read", NULL, "/proc/self/maps");

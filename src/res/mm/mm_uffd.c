@@ -8,16 +8,53 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 #include <linux/userfaultfd.h>
 
+#include "kernel/pidfd.h"
+#include "kernel/probe.h"
 #include "kernel/syscalls.h"
+#include "kernel/thp.h"
 #include "model/pages.h"
 #include "proto/pages.pb-c.h"
+#include "util/cleanup.h"
 #include "util/vec.h"
 
 /* From so many pages on less is saved by it than it costs: of one mapping, and of all of a task. */
 #define RANGE_WORTH (32 * MM_PAGE)
 #define TASK_WORTH  (128 * MM_PAGE)
+/* With less in all, to look whether it can be used costs more than it saves. */
+#define LOOK_WORTH (16ULL << 20)
+
+static uint64_t page_bytes(const struct model *m)
+{
+	const struct model_rec *rec;
+	uint64_t bytes = 0;
+	size_t pos = 0;
+
+	while ((rec = model_next(m, &res_pages.type, &pos))) {
+		Ckpt__PageRun *const *runs;
+		size_t n = pages_runs(rec->msg, &runs);
+
+		for (size_t i = 0; i < n; i++)
+			bytes += pages_run_bytes(runs[i]);
+	}
+	return bytes;
+}
+
+void mm_uffd_look(struct plan *p)
+{
+	_cleanup_close_ int pidfd = -EBADF, own = -EBADF;
+
+	if (page_bytes(p->model) < LOOK_WORTH || !kernel_has(FEATURE_UFFD))
+		return;
+	/* a filter may forbid the other call that is needed */
+	pidfd = pidfd_of(getpid());
+	if (pidfd >= 0)
+		own = pidfd_take(pidfd, pidfd);
+	p->uffd = own >= 0;
+	p->thp_bytes = thp_always_bytes("/sys/kernel/mm/transparent_hugepage");
+}
 
 /* Whether a fault would give it a huge page. */
 static bool takes_huge(const struct plan *p, const Ckpt__Mm *mm, const Ckpt__Vma *v)

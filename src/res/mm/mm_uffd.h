@@ -19,6 +19,9 @@
 
 #define MM_NO_UFFD ((size_t)-1)
 
+/** mm_uffd_look() - set p->uffd and p->thp_bytes: whether it can be used here, and is worth it. @p: with its model */
+void mm_uffd_look(struct plan *p);
+
 /**
  * mm_uffd_ranges() - the mappings of a task for which it is worth it; pure
  * @only: what is filled of them, in any order; NULL: all that the task has pages for
