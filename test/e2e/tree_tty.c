@@ -7,24 +7,19 @@
  *        it; a terminal in a terminal; the end of a master.
  * Shows: "terminals: pending input, foreground group and controlling terminal of each session".
  */
+#include "pty.h"
 #include "tree.h"
 #include <stdbool.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 
 static int m, s;               /* master and slave */
 static int late[2], set_up[2]; /* a second gate; and a third */
 
 static int tty_open(int *slave)
 {
-	int fd = MUST(open("pts/ptmx", O_RDWR | O_NOCTTY)), off = 0, n;
-	char name[32];
+	int master = pty_master();
 
-	MUST(ioctl(fd, TIOCSPTLCK, &off));
-	MUST(ioctl(fd, TIOCGPTN, &n));
-	snprintf(name, sizeof(name), "pts/%d", n);
-	*slave = MUST(open(name, O_RDWR | O_NOCTTY));
-	return fd;
+	*slave = pty_slave(master, O_RDWR);
+	return master;
 }
 
 static void tty_lead(int slave)

@@ -10,6 +10,7 @@
  */
 #include "inet.h"
 #include "pidfd.h"
+#include "timerfd.h"
 #include "unix.h"
 #include <dirent.h>
 #include <linux/netlink.h>
@@ -21,7 +22,6 @@
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -58,26 +58,6 @@ static int take(void)
 
 /* ---- timers ---- */
 
-static int timer(int clock, int flags, double value_s, double interval_s)
-{
-	struct itimerspec it = {
-		.it_value = {(time_t)value_s, (long)((value_s - (long)value_s) * 1e9)},
-		.it_interval = {(time_t)interval_s, (long)((interval_s - (long)interval_s) * 1e9)}};
-	int fd = MUST(timerfd_create(clock, TFD_NONBLOCK));
-
-	MUST(timerfd_settime(fd, flags, &it, NULL));
-	return fd;
-}
-
-static double left_s(int fd, double *ret_interval_s)
-{
-	struct itimerspec it;
-
-	MUST(timerfd_gettime(fd, &it));
-	*ret_interval_s = it.it_interval.tv_sec + it.it_interval.tv_nsec / 1e9;
-	return it.it_value.tv_sec + it.it_value.tv_nsec / 1e9;
-}
-
 static void flight_timers(void)
 {
 	double now = victim_clock_s(CLOCK_REALTIME), mono = victim_clock_s(CLOCK_MONOTONIC), left,
@@ -86,24 +66,24 @@ static void flight_timers(void)
 	int fd;
 
 	begin(SOCK_STREAM);
-	give(timer(CLOCK_MONOTONIC, 0, 1000, 0));
-	give(timer(CLOCK_REALTIME, TFD_TIMER_ABSTIME, now + 2000, 0));
-	give(timer(CLOCK_MONOTONIC, 0, 0.01, 300));
+	give(timerfd_make(CLOCK_MONOTONIC, TFD_NONBLOCK, 0, 1000, 0));
+	give(timerfd_make(CLOCK_REALTIME, TFD_NONBLOCK, TFD_TIMER_ABSTIME, now + 2000, 0));
+	give(timerfd_make(CLOCK_MONOTONIC, TFD_NONBLOCK, 0, 0.01, 300));
 	give(MUST(timerfd_create(CLOCK_BOOTTIME, 0)));
 	usleep(30000); /* the third has expired once */
 	unix_handshake(p, 2);
-	left = left_s(take(), &every);
+	left = timerfd_left_s(take(), &every);
 	mono = victim_clock_s(CLOCK_MONOTONIC) - mono;
 	CHECK(left <= 1000 && left > 999 - mono && !every, "the first: %g s left after %g", left,
 		mono);
-	left = left_s(take(), &every);
+	left = timerfd_left_s(take(), &every);
 	CHECK(left - (now + 2000 - victim_clock_s(CLOCK_REALTIME)) < 0.5, "the second: %g s", left);
 	fd = take();
 	CHECK(read(fd, &n, sizeof(n)) == sizeof(n) && n == 1, "expirations: %d", (int)n);
-	left = left_s(fd, &every);
+	left = timerfd_left_s(fd, &every);
 	CHECK(every == 300 && left > 299 - mono && left <= 300, "the third: %g every %g", left,
 		every);
-	CHECK(left_s(take(), &every) == 0, "one that was never armed is");
+	CHECK(timerfd_left_s(take(), &every) == 0, "one that was never armed is");
 }
 
 /* ---- epoll ---- */
