@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/own_thread.h"
 #include "kernel/pidfd.h"
 #include "kernel/pidns.h"
 #include "kernel/proc.h"
@@ -255,16 +256,12 @@ static int fail_enter(struct entry *n, int err)
 static int run(struct entry *n)
 {
 	pthread_t t;
-	sigset_t all;
 	int r;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &n->mask);
-	r = pthread_create(&t, NULL, enter, n);
-	pthread_sigmask(SIG_SETMASK, &n->mask, NULL);
-	n->call = r ? "pthread_create" : n->call;
-	if (r)
-		return fail_enter(n, r);
+	n->call = "pthread_create";
+	r = own_thread_start(&t, enter, n, &n->mask);
+	if (r < 0)
+		return fail_enter(n, -r);
 	while (sem_wait(&n->begun) < 0)
 		;
 	r = n->r < 0 ? fail_enter(n, -n->r) : proxy_hear(&n->proxy, n->e->take, n->e->arg);

@@ -8,13 +8,12 @@
 #include "dump/notify_guard.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/fork_raw.h"
 #include "kernel/pidfd.h"
 #include "util/fd.h"
 
@@ -76,8 +75,7 @@ struct guard *guard_begin(const int *pidfds, size_t n, const siginfo_t *si)
 		keep[i] = pidfds[i];
 	keep[n] = ends[0];
 	qsort(keep, n + 1, sizeof(*keep), by_number);
-	/* as fork(2), but without SIGCHLD */
-	g->pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
+	g->pid = fork_raw(0);
 	if (g->pid == 0)
 		guard_main(ends[0], keep, pidfds, n, si);
 	if (g->pid < 0)

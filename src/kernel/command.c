@@ -5,8 +5,7 @@
  *   keeper   a copy of us with no descriptor but its own; writes the input, waits, tells the status by a pipe
  *   program  the keeper's child
  *
- * A child without an exit signal is not reaped by itself where SIGCHLD is ignored, and only a wait with __WALL
- * finds it; execve(2) would give it one, so the keeper makes none (Linux kernel/signal.c do_notify_parent()).
+ * The keeper is a child without an exit signal (fork_raw.h), which it would have after an execve(2) of its own.
  */
 #include "kernel/command.h"
 
@@ -19,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/fork_raw.h"
 #include "kernel/sig_default.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -39,12 +39,6 @@ struct lines {
 	size_t len;
 	char text[COMMAND_LINE_MAX + 1];
 };
-
-/* A fork that runs no handler of the C library: other threads may hold its locks. */
-static pid_t copy_self(int exit_signal)
-{
-	return (pid_t)syscall(SYS_clone, exit_signal, 0, 0, 0, 0);
-}
 
 /* ------------------------------------------------------------------ the other side: no allocation, no lock */
 
@@ -91,7 +85,7 @@ static void keeper(const struct command *c, pid_t parent, const int fds[4], int 
 	close_range(5, ~0U, 0);
 	fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(4, F_SETFD, FD_CLOEXEC);
-	pid = copy_self(SIGCHLD);
+	pid = fork_raw(SIGCHLD);
 	if (pid == 0)
 		program(c, self);
 	close(0);
@@ -174,7 +168,7 @@ static int run(const struct command *c, int pipes[4][2], int *ret_status)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &was); /* no handler of ours runs in a copy of us */
-	pid = copy_self(0);
+	pid = fork_raw(0);
 	r = pid < 0 ? -errno : 0;
 	if (pid == 0)
 		keeper(c, self, fds, pipes[0][1]);

@@ -9,12 +9,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <linux/sched.h>
 
+#include "kernel/fork_raw.h"
 #include "util/str.h"
 #include "util/vec.h"
 
@@ -137,14 +136,13 @@ static void begin(pid_t parent)
 /* The child begins with every signal blocked; so does this thread, for a moment. */
 static int copy_by_child(int fd, size_t n, size_t max_bytes, const struct mqueue_messages *m)
 {
-	struct clone_args args = {0};
 	sigset_t all, old;
 	pid_t parent = getpid(), pid;
 	int err;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	pid = fork_raw(0);
 	if (pid == 0) {
 		begin(parent);
 		take_and_give_back(fd, n, max_bytes, m);

@@ -7,9 +7,7 @@
 #include "kernel/own_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,20 +30,28 @@ static void *thread(void *arg)
 	return NULL;
 }
 
+int own_thread_start(pthread_t *ret, void *(*fn)(void *arg), void *arg, sigset_t *ret_mask)
+{
+	sigset_t all;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_mask);
+	err = pthread_create(ret, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, ret_mask, NULL);
+	return -err;
+}
+
 int own_thread_run(int (*fn)(void *arg), void *arg)
 {
 	struct call c = {.fn = fn, .arg = arg};
 	struct timespec doze = {.tv_nsec = DOZE_NS};
-	sigset_t all, was;
+	sigset_t mask;
 	pthread_t t;
-	int err;
+	int r = own_thread_start(&t, thread, &c, &mask);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &was);
-	err = pthread_create(&t, NULL, thread, &c);
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
-	if (err)
-		return -err;
+	if (r < 0)
+		return r;
 	pthread_join(t, NULL);
 	while (syscall(SYS_tgkill, getpid(), c.tid, 0) == 0)
 		nanosleep(&doze, NULL);

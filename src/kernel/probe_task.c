@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/fork_raw.h"
 #include "kernel/kcmp.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
@@ -48,14 +49,6 @@ void try_capability(long arg, struct kernel_feature *ret)
 	cap_free(caps);
 }
 
-/* The raw fork: no handlers of a library's pthread_atfork() in a child that exits at once. */
-static pid_t child_fork(void)
-{
-	struct clone_args args = {.exit_signal = SIGCHLD};
-
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-}
-
 static void child_reap(pid_t pid)
 {
 	siginfo_t si;
@@ -67,7 +60,7 @@ static void child_reap(pid_t pid)
 int probe_in_child(int (*fn)(void))
 {
 	siginfo_t si = {};
-	pid_t pid = child_fork();
+	pid_t pid = fork_raw(SIGCHLD);
 
 	if (pid < 0)
 		return -errno;
@@ -96,7 +89,7 @@ static void tracee_end(pid_t pid)
 static pid_t tracee_start(void)
 {
 	struct wait_status w = {};
-	pid_t pid = child_fork();
+	pid_t pid = fork_raw(SIGCHLD);
 	int r;
 
 	if (pid < 0)

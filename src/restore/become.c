@@ -32,6 +32,7 @@
 
 #include "arch/arch.h"
 #include "isa/raw_syscall.h"
+#include "kernel/fork_raw.h"
 #include "kernel/proc.h"
 #include "kernel/proc_timers.h"
 #include "kernel/ptrace.h"
@@ -260,7 +261,7 @@ int become_root(struct run *r, const struct spawn *s)
 	pthread_sigmask(SIG_SETMASK, &all, &mask);
 	/* where only an ancestor may trace (Yama), whoever may otherwise; the plan takes it back */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
-	between = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0); /* without a SIGCHLD to us */
+	between = fork_raw(0);
 	if (between == 0) {
 		pid_t made = fork();
 

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/own_thread.h"
 #include "kernel/pidfd.h"
 #include "kernel/pidns.h"
 #include "kernel/proc.h"
@@ -91,7 +92,7 @@ static pid_t pid_max(void)
 	return str_int(&p, &max) < 0 ? PID_MAX_DEFAULT : max;
 }
 
-/* In the process that makes I. Which number the coordinator wishes is another for each of several. */
+/* In the process that makes I. */
 static void make_init(struct pidns *ns, const struct pidns_init *init)
 {
 	pid_t pid;
@@ -134,6 +135,10 @@ static int start_init(struct pidns *ns)
 	ns->init_wire = ends[0];
 	maker = fork();
 	if (maker == 0) {
+		/*
+		 * Locks on connections have the coordinator's number in their names (tcp_lock_try()), and
+		 * restores at the same time may have one network: each begins where it is outside.
+		 */
 		pid_t next = pidns_number_free(ns->model, gettid(), pid_max());
 
 		make_init(ns, &(struct pidns_init){ns->shared, ends[1], command, next});
@@ -189,16 +194,11 @@ static void *enter(void *arg)
 static int start(struct pidns *ns)
 {
 	pthread_t t;
-	sigset_t all;
 	void *ret;
-	int err;
+	int r = own_thread_start(&t, enter, ns, &ns->mask);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &ns->mask);
-	err = pthread_create(&t, NULL, enter, ns);
-	pthread_sigmask(SIG_SETMASK, &ns->mask, NULL);
-	if (err)
-		return fail_enter(ns, "pthread_create", err);
+	if (r < 0)
+		return fail_enter(ns, "pthread_create", -r);
 	pthread_join(t, &ret);
 	return (intptr_t)ret < 0 ? fail_enter(ns, ns->shared->call, ns->shared->err) : 0;
 }

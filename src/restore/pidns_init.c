@@ -88,7 +88,6 @@ static void plan_wait(struct prog *p, int pidfd, const char *what)
 /* The program of the rest of its life. */
 static void plan(struct prog *p)
 {
-
 	PROG_CALL_ANY(p, "init: unmap below", SYS_munmap, IMM(0), PROG_AREA_START);
 	PROG_CALL_ANY(p, "init: unmap above", SYS_munmap, PROG_AREA_END,
 		PROG_ABOVE_AREA(MM_TASK_SIZE_END));

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kernel/fdinfo.h"
+#include "kernel/fork_raw.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc_stat.h"
 #include "proto/fdtable.pb-c.h"
@@ -118,7 +119,7 @@ static int open_others(struct open_ctx *o, uint64_t first, pid_t pid)
 /* A process that has ended: a child of ours, for the moment. */
 static int open_dead(struct open_ctx *o, uint64_t id, const Ckpt__Pidfd *m, const Ckpt__File *f)
 {
-	pid_t pid = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0); /* without a SIGCHLD to us */
+	pid_t pid = fork_raw(0);
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
