@@ -31,7 +31,6 @@
 #include "util/fd.h"
 #include "util/vec.h"
 
-#define NS_PER_MS       1000000ULL
 #define WAIT_MS_DEFAULT 10000
 #define DOZE_NS         20000ULL /* between looks: at first, then twice as long each time */
 #define DOZE_MAX_NS     (2 * NS_PER_MS)

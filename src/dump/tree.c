@@ -24,7 +24,7 @@
 #include "util/vec.h"
 
 #define SLOTS_MIN     64
-#define DYING_NS      1000000000ULL /* how long a process may take to end */
+#define DYING_NS      NS_PER_S /* how long a process may take to end */
 #define DYING_DOZE_NS 100000L
 #define STANDING_NS   200000000ULL /* how long stopped ones may take to stand again */
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 #define CRID_RANDOM_BITS 10
 
@@ -27,12 +28,10 @@ uint64_t image_crid_new(void)
 	static _Atomic uint64_t last;
 	uint64_t mask = (1 << CRID_RANDOM_BITS) - 1, id, prev;
 	uint16_t random = 0;
-	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
 		random = (uint16_t)getpid();
-	id = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+	id = clock_ns(CLOCK_REALTIME);
 	id = ((id & ~mask) | (random & mask)) & INT64_MAX;
 	prev = atomic_load(&last);
 	do {

@@ -13,7 +13,7 @@
 
 #define PAGE    4096UL
 #define LOOK    64 /* bytes by which the agent is known */
-#define WAIT_NS (5ULL * 1000000000ULL)
+#define WAIT_NS (5ULL * NS_PER_S)
 #define DOZE_NS 100000L
 
 /*

@@ -8,9 +8,8 @@
 #include "inject/slack.h"
 #include "inject/tracees.h"
 #include "inject/wait.h"
+#include "util/clock.h"
 
-#define NS_PER_S     1000000000ULL
-#define NS_PER_MS    1000000ULL
 #define RECORD_MAGIC 0x746977657274706bULL
 
 /* First what the kernel reads. No part is long enough to be taken for free room. */

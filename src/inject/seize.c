@@ -19,10 +19,11 @@
 #include "kernel/proc_status.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/vec.h"
 
-#define STOP_TIMEOUT_NS (10ULL * 1000000000ULL)
+#define STOP_TIMEOUT_NS (10ULL * NS_PER_S)
 
 int tracee_wait_event(struct tracees *tr, struct tracee *t)
 {

@@ -24,9 +24,7 @@
 #include "util/str.h"
 #include "util/vec.h"
 
-#define NS_PER_S  1000000000ULL
-#define NS_PER_MS 1000000ULL
-#define CPUS_MAX  1024
+#define CPUS_MAX 1024
 
 static const struct wait_limit limits[] = {
 	{SYS_nanosleep, WAIT_TIMESPEC, 0, 1},

@@ -133,7 +133,7 @@ static bool hear(const struct command *c, struct lines *l)
 /* Until the keeper has told the status. Return: 0; -errno */
 static int attend(const struct command *c, int status_fd, struct lines out[2], int *ret_status)
 {
-	uint64_t until = now_ns() + c->limit_ms * 1000000ULL;
+	uint64_t until = now_ns() + c->limit_ms * NS_PER_MS;
 
 	for (;;) {
 		struct pollfd v[] = {{.fd = status_fd, .events = POLLIN},

@@ -8,6 +8,7 @@
 
 #include "kernel/proc.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/str.h"
 
@@ -25,7 +26,7 @@ static int scan_ms(const char *p, uint64_t *ret)
 	fraction = p;
 	if (str_u64(&p, 10, &ns) < 0 || p - fraction != 6)
 		return -EBADMSG;
-	if (__builtin_mul_overflow(ms, 1000000ULL, &ms) || __builtin_add_overflow(ms, ns, ret))
+	if (__builtin_mul_overflow(ms, NS_PER_MS, &ms) || __builtin_add_overflow(ms, ns, ret))
 		return -EBADMSG;
 	return 0;
 }

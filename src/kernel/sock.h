@@ -21,7 +21,7 @@ struct sock_look {
 	bool foreign;   /* that is another than ours; set by who knows ours */
 	int n_filter;   /* instructions of its classic filter; 0: it has none */
 	bool ebpf;      /* its filter is an eBPF program, which the kernel does not give back */
-	int tcp_state; /* of TCP: TCP_ESTABLISHED and the like, of linux/tcp_states.h; 0: not known */
+	int tcp_state;  /* of TCP: TCP_IS_ESTABLISHED and the like; 0: not known */
 	bool connected; /* of vsock */
 	char ulp[16];   /* of TCP: what works on top of it in the kernel, as "tls"; "": nothing */
 };

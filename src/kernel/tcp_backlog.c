@@ -15,11 +15,9 @@
 
 #include "kernel/apart.h"
 #include "kernel/tcp_inject.h"
+#include "kernel/tcp_numbers.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
-
-/* net/tcp_states.h */
-enum { TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LISTEN = 10 };
 
 /* From the last number of one in TIME_WAIT to the first of its successor. */
 #define TO_NEXT 65537U
@@ -30,14 +28,7 @@ enum { TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LISTEN = 10 };
 #define WAIT_STEP_US 100
 #define WAIT_STEPS   5000
 
-/* TCP's options of a SYN */
-#define OPTION_END       0
-#define OPTION_NOP       1
-#define OPTION_MSS       2
-#define OPTION_WINDOW    3
-#define OPTION_SACK      4
-#define OPTION_TIMESTAMP 8
-#define MSS_DEFAULT      536
+#define MSS_DEFAULT 536 /* of who names none in its SYN */
 
 /* What may come in beyond what was told. */
 #define ARENA_SPARE (1UL << 20)
@@ -57,8 +48,8 @@ int tcp_backlog_count(int fd)
 
 	if (r < 0)
 		return r;
-	return info.tcpi_state == TCP_LISTEN ? (int)MIN(info.tcpi_unacked, (uint32_t)INT32_MAX)
-					     : -EINVAL;
+	return info.tcpi_state == TCP_IS_LISTEN ? (int)MIN(info.tcpi_unacked, (uint32_t)INT32_MAX)
+						: -EINVAL;
 }
 
 int tcp_backlog_eager(int fd)
@@ -122,7 +113,7 @@ static bool is_closed(int fd)
 	struct tcp_info info;
 
 	for (int i = 0; i < WAIT_STEPS; i++) {
-		if (info_of(fd, &info) == 0 && info.tcpi_state == TCP_CLOSE)
+		if (info_of(fd, &info) == 0 && info.tcpi_state == TCP_IS_CLOSE)
 			return true;
 		usleep(WAIT_STEP_US);
 	}
@@ -186,19 +177,20 @@ static size_t syn_options(const struct tcp_waiting *w, uint8_t o[24])
 		(uint16_t)(w->state.mss ? MIN(w->state.mss, (uint32_t)UINT16_MAX) : MSS_DEFAULT));
 	size_t n = 4;
 
-	memcpy(o, (const uint8_t[]){OPTION_MSS, 4}, 2);
+	memcpy(o, (const uint8_t[]){TCP_HAS_MSS, 4}, 2);
 	memcpy(o + 2, &mss, sizeof(mss));
 	if (w->sack) {
-		memcpy(o + n, (const uint8_t[]){OPTION_NOP, OPTION_NOP, OPTION_SACK, 2}, 4);
+		memcpy(o + n, (const uint8_t[]){TCP_HAS_NOP, TCP_HAS_NOP, TCP_HAS_SACK, 2}, 4);
 		n += 4;
 	}
 	if (w->timestamps) {
 		memset(o + n, 0, 12);
-		memcpy(o + n, (const uint8_t[]){OPTION_NOP, OPTION_NOP, OPTION_TIMESTAMP, 10}, 4);
+		memcpy(o + n, (const uint8_t[]){TCP_HAS_NOP, TCP_HAS_NOP, TCP_HAS_TIMESTAMP, 10},
+			4);
 		n += 12;
 	}
 	if (w->scaled) {
-		memcpy(o + n, (const uint8_t[]){OPTION_NOP, OPTION_WINDOW, 3, w->send_scale}, 4);
+		memcpy(o + n, (const uint8_t[]){TCP_HAS_NOP, TCP_HAS_WINDOW, 3, w->send_scale}, 4);
 		n += 4;
 	}
 	return n;
@@ -284,7 +276,7 @@ static int look(int fd, struct tcp_waiting *w)
 	struct tcp_info info;
 	int r = info_of(fd, &info);
 
-	if (r < 0 || info.tcpi_state == TCP_CLOSE)
+	if (r < 0 || info.tcpi_state == TCP_IS_CLOSE)
 		return r;
 	if (getsockname(fd, (struct sockaddr *)&w->local, &len) < 0)
 		return -errno;
@@ -297,8 +289,8 @@ static int look(int fd, struct tcp_waiting *w)
 	r = arena_for(fd, w);
 	if (r == 0)
 		r = tcp_state_read(&w->state, w->arena, w->arena_size);
-	w->fin = w->state.state == TCP_CLOSE_WAIT;
-	return r < 0 ? r : w->state.state != TCP_CLOSE;
+	w->fin = w->state.state == TCP_IS_CLOSE_WAIT;
+	return r < 0 ? r : w->state.state != TCP_IS_CLOSE;
 }
 
 /* Return: 1: it waits again; 0: there is nothing to take; -errno. */

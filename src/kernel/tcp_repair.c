@@ -12,21 +12,13 @@
 #include <sys/mman.h>
 
 #include "kernel/apart.h"
+#include "kernel/tcp_numbers.h"
 #include "util/vec.h"
 
 #ifndef SO_SNDBUFFORCE
 #define SO_SNDBUFFORCE 32
 #define SO_RCVBUFFORCE 33
 #endif
-
-/* net/tcp_states.h */
-enum { TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LAST_ACK = 9, TCP_CLOSING = 11 };
-
-/* TCP's numbers of the options of a SYN */
-#define OPTION_MSS       2
-#define OPTION_WINDOW    3
-#define OPTION_SACK      4
-#define OPTION_TIMESTAMP 8
 
 /* What may be in a queue beyond what it says: a packet acknowledged in part, one that came just now. */
 #define ARENA_SPARE (4UL << 20)
@@ -93,8 +85,8 @@ static int read_state(int fd, int *ret)
 
 static bool fin_received(int state)
 {
-	return state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING ||
-	       state == TCP_CLOSE;
+	return state == TCP_IS_CLOSE_WAIT || state == TCP_IS_LAST_ACK || state == TCP_IS_CLOSING ||
+	       state == TCP_IS_CLOSE;
 }
 
 /*
@@ -377,14 +369,14 @@ static int set_options(int fd, const struct tcp_again *a)
 	unsigned n = 0;
 
 	if (a->mss)
-		o[n++] = (struct tcp_repair_opt){OPTION_MSS, a->mss};
+		o[n++] = (struct tcp_repair_opt){TCP_HAS_MSS, a->mss};
 	if (a->scaled)
 		o[n++] = (struct tcp_repair_opt){
-			OPTION_WINDOW, a->send_scale | (uint32_t)a->recv_scale << 16};
+			TCP_HAS_WINDOW, a->send_scale | (uint32_t)a->recv_scale << 16};
 	if (a->sack)
-		o[n++] = (struct tcp_repair_opt){OPTION_SACK, 0};
+		o[n++] = (struct tcp_repair_opt){TCP_HAS_SACK, 0};
 	if (a->timestamps)
-		o[n++] = (struct tcp_repair_opt){OPTION_TIMESTAMP, 0};
+		o[n++] = (struct tcp_repair_opt){TCP_HAS_TIMESTAMP, 0};
 	return n ? set(fd, TCP_REPAIR_OPTIONS, o, (socklen_t)(n * sizeof(*o))) : 0;
 }
 

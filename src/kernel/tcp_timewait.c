@@ -13,10 +13,8 @@
 
 #include "kernel/sock_diag.h"
 #include "kernel/tcp_inject.h"
+#include "kernel/tcp_numbers.h"
 #include "util/cleanup.h"
-
-/* net/tcp_states.h */
-enum { TCP_TIME_WAIT = 6, TCP_LISTEN = 10 };
 
 static void local_of(const struct inet_diag_msg *d, struct sockaddr_storage *ret)
 {
@@ -94,13 +92,13 @@ static int end_all(const struct sock_diag *t, const struct sockaddr_storage *loc
 	for (size_t i = 0; i < t->n; i++) {
 		const struct inet_diag_msg *d = t->rows[i].msg;
 
-		if (d->idiag_state == TCP_LISTEN && in_the_way(d, local))
+		if (d->idiag_state == TCP_IS_LISTEN && in_the_way(d, local))
 			return 0;
 	}
 	for (size_t i = 0; i < t->n && r == 0; i++) {
 		const struct inet_diag_msg *d = t->rows[i].msg;
 
-		if (d->idiag_state != TCP_TIME_WAIT || !in_the_way(d, local))
+		if (d->idiag_state != TCP_IS_TIME_WAIT || !in_the_way(d, local))
 			continue;
 		r = destroy(fd, d);
 		n += r == 0;

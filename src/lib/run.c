@@ -162,7 +162,7 @@ static void checkpoint(struct job *j)
 
 static void schedule(struct job *j)
 {
-	j->next_ns = j->req->every_s ? now_ns() + j->req->every_s * 1000000000ULL : 0;
+	j->next_ns = j->req->every_s ? now_ns() + j->req->every_s * NS_PER_S : 0;
 }
 
 /* ------------------------------------------------------------------ starting and restarting */
@@ -254,9 +254,8 @@ static int watch(struct job *j, const sigset_t *set)
 			continue;
 		}
 		if (j->next_ns)
-			left = (struct timespec){
-				.tv_sec = (time_t)((j->next_ns - now) / 1000000000),
-				.tv_nsec = (long)((j->next_ns - now) % 1000000000)};
+			left = (struct timespec){.tv_sec = (time_t)((j->next_ns - now) / NS_PER_S),
+				.tv_nsec = (long)((j->next_ns - now) % NS_PER_S)};
 		if (sigtimedwait(set, &si, &left) > 0)
 			on_signal(j, &si);
 	}

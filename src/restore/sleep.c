@@ -21,10 +21,9 @@
 #include "kernel/proc_maps.h"
 #include "kernel/ptrace.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/fd.h"
 
-#define NS_PER_S  1000000000ULL
-#define NS_PER_MS 1000000ULL
 #define MAX_ERRNO 4095
 
 /* A place in the thread's memory that is lent for a moment: the top of its stack. No other thread of

@@ -22,7 +22,7 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-#define STANDING_NS 1000000000ULL /* a busy machine may take so long to have them stand again */
+#define STANDING_NS NS_PER_S /* a busy machine may take so long to have them stand again */
 
 /* ------------------------------------------------------------------ who */
 

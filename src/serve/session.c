@@ -75,7 +75,7 @@ static bool busy(const struct session *s)
 static int wait_events(struct session *s, struct pollfd *v)
 {
 	bool takes = !s->conn.ended && conn_unsent(&s->conn) < SERVE_UNREAD_MAX;
-	uint64_t now = now_ns(), limit = s->conn.since + SERVE_HALF_MS * 1000000ULL;
+	uint64_t now = now_ns(), limit = s->conn.since + SERVE_HALF_MS * NS_PER_MS;
 	int timeout = -1;
 
 	if (s->conn.since)
@@ -111,7 +111,7 @@ static void on_events(struct session *s, const struct pollfd *v, size_t n)
 		read_messages(s);
 	if (v[0].revents & POLLHUP)
 		s->conn.broken = true;
-	if (s->conn.since && now_ns() - s->conn.since >= SERVE_HALF_MS * 1000000ULL)
+	if (s->conn.since && now_ns() - s->conn.since >= SERVE_HALF_MS * NS_PER_MS)
 		s->conn.broken = true;
 }
 

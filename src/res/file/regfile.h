@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include "res/file/files.h"
+#include "util/clock.h"
 
 /* What F_GETFL shows of a file that was opened without a name. */
 #define TMPFILE_FLAG (O_TMPFILE & ~O_DIRECTORY)
@@ -17,7 +18,7 @@ int regfile_open(
 
 static inline uint64_t stat_mtime_ns(const struct stat *st)
 {
-	return (uint64_t)st->st_mtim.tv_sec * 1000000000ULL + (uint64_t)st->st_mtim.tv_nsec;
+	return (uint64_t)st->st_mtim.tv_sec * NS_PER_S + (uint64_t)st->st_mtim.tv_nsec;
 }
 
 #endif

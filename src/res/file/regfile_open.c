@@ -30,10 +30,10 @@
 #include "res/file/xattr.h"
 #include "res/mm/mm.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/str.h"
 #include "util/vec.h"
 
-#define NS_PER_S 1000000000ULL
 /* Flags that are for the task to set (it gets the signals), or that are in our way. */
 #define LATER (O_ASYNC)
 

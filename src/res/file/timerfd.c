@@ -21,9 +21,9 @@
 #include "proto/timerfd.pb-c.h"
 #include "res/file/files.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/str.h"
 
-#define NS_PER_S    1000000000ULL
 #define DUE_WAIT_NS 200000L
 #define DUE_TRIES   50
 

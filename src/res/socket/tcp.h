@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "kernel/netlock.h"
+#include "kernel/tcp_numbers.h"
 #include "kernel/tcp_repair.h"
 #include "res/socket/socket.h"
 
@@ -27,21 +28,6 @@ struct Ckpt__TcpEnd;
 struct Ckpt__TcpState;
 
 #define TCP_LOCK_PREFIX "ckpt-"
-
-/* Of struct sock_look: those of the kernel (net/tcp_states.h). */
-enum {
-	TCP_IS_ESTABLISHED = 1,
-	TCP_IS_SYN_SENT,
-	TCP_IS_SYN_RECV,
-	TCP_IS_FIN_WAIT1,
-	TCP_IS_FIN_WAIT2,
-	TCP_IS_TIME_WAIT,
-	TCP_IS_CLOSE,
-	TCP_IS_CLOSE_WAIT,
-	TCP_IS_LAST_ACK,
-	TCP_IS_LISTEN,
-	TCP_IS_CLOSING
-};
 
 /* A lock while we live. */
 struct tcp_lock {

@@ -10,6 +10,7 @@
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/vec.h"
 
@@ -18,11 +19,8 @@
 
 uint64_t tcp_away_ns(uint64_t since_ns)
 {
-	struct timespec ts = {0};
-	uint64_t now;
+	uint64_t now = clock_ns(CLOCK_REALTIME);
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 	return now > since_ns ? now - since_ns : 0;
 }
 

@@ -20,14 +20,13 @@
 #include "kernel/pidfd.h"
 #include "kernel/sock_diag.h"
 #include "kernel/sock_users.h"
+#include "kernel/tcp_numbers.h"
 #include "kernel/unix_queues.h"
 #include "proto/socket.pb-c.h"
 #include "res/file/fdpolicy.h"
 #include "res/file/seen.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
-
-#define STATE_LISTEN 10 /* TCP_LISTEN */
 
 struct known {
 	uint64_t ino, id;
@@ -187,7 +186,7 @@ static bool somebody_listens(const struct peers *p, const struct known *k)
 		const struct unix_diag_msg *d = row->msg;
 
 		if (row->family == AF_UNIX && row != k->row && d->udiag_type == k->type &&
-			d->udiag_state == STATE_LISTEN && same_name(row, &k->m->name))
+			d->udiag_state == TCP_IS_LISTEN && same_name(row, &k->m->name))
 			return true;
 	}
 	return false;

@@ -31,8 +31,8 @@
 #include "proto/posixtimers.pb-c.h"
 #include "res/task/task.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
-#define NS_PER_S    1000000000ULL
 #define ID_MAX_STEP 100000 /* ids to count up to, where they can't be chosen */
 
 /* The clock of thread @tid's CPU time: MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED) of the kernel */

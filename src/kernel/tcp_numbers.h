@@ -1,0 +1,25 @@
+/*
+ * tcp_numbers.h - numbers of TCP that no header has which goes together with linux/tcp.h.
+ */
+#ifndef CKPT_KERNEL_TCP_NUMBERS_H
+#define CKPT_KERNEL_TCP_NUMBERS_H
+
+/* States, as the kernel has them (net/tcp_states.h). */
+enum {
+	TCP_IS_ESTABLISHED = 1,
+	TCP_IS_SYN_SENT,
+	TCP_IS_SYN_RECV,
+	TCP_IS_FIN_WAIT1,
+	TCP_IS_FIN_WAIT2,
+	TCP_IS_TIME_WAIT,
+	TCP_IS_CLOSE,
+	TCP_IS_CLOSE_WAIT,
+	TCP_IS_LAST_ACK,
+	TCP_IS_LISTEN, /* of unix sockets, too */
+	TCP_IS_CLOSING
+};
+
+/* Options of a SYN, as packets have them. */
+enum { TCP_HAS_END, TCP_HAS_NOP, TCP_HAS_MSS, TCP_HAS_WINDOW, TCP_HAS_SACK, TCP_HAS_TIMESTAMP = 8 };
+
+#endif
