@@ -82,6 +82,15 @@ struct pidfd_info_ckpt {
 #endif
 
 /* socket(7) */
+#ifndef SO_SNDBUFFORCE
+#define SO_SNDBUFFORCE 32
+#define SO_RCVBUFFORCE 33
+#endif
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72 /* 5.15 */
+#endif
+#define SNDBUF_LOCK 1 /* of SO_BUF_LOCK: who set a size is let have it */
+#define RCVBUF_LOCK 2
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* 6.5 */
 #endif

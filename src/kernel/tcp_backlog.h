@@ -23,6 +23,14 @@
 
 #include "kernel/tcp_repair.h"
 
+/* A socket that listens, and what it is given back when all is done. */
+struct tcp_listener {
+	int fd;          /* borrowed */
+	int seconds;     /* its TCP_DEFER_ACCEPT */
+	int room, locks; /* its SO_RCVBUF and SO_BUF_LOCK; room 0: it has them */
+	int clamp;       /* its TCP_WINDOW_CLAMP; 0: it has it */
+};
+
 /* A connection of which our side has sent nothing but its answer to the first packet. */
 struct tcp_waiting {
 	struct sockaddr_storage local, peer; /* as of the socket that listens */
@@ -37,8 +45,8 @@ struct tcp_waiting {
 
 /* A socket that listens, and what is taken out of it and put in again. */
 struct tcp_backlog {
-	int fd; /* borrowed; it can be accepted from without waiting for as long as something waits */
-	const int *group; /* all that share its port, and itself; borrowed */
+	struct tcp_listener *own;   /* accepted from; of the caller */
+	struct tcp_listener *group; /* all that share its port, with itself; of the caller */
 	size_t n_group;
 	size_t n;     /* how many are to be taken, at most those that wait */
 	size_t taken; /* how many were found */
@@ -61,18 +69,18 @@ void tcp_backlog_done(struct tcp_backlog *b);
 /**
  * tcp_backlog_put() - put one into the socket that listens at its local address; async-signal-safe
  * @inject4, @inject6: as of tcp_backlog_read()
- * Return: 0: it is on its way, see tcp_backlog_count(); -errno
+ * @v, @n: all sockets that may get it
+ * Return: 0: it is there, with what was received; to be accepted after a moment, see tcp_backlog_await();
+ * -errno: it is not, -ENOBUFS for want of room; then both ends are told that the connection is reset
  */
-int tcp_backlog_put(int inject4, int inject6, const struct tcp_waiting *w);
+int tcp_backlog_put(
+	int inject4, int inject6, const struct tcp_waiting *w, struct tcp_listener *v, size_t n);
 
-/**
- * tcp_backlog_eager() - whoever has said nothing yet is let in as well; async-signal-safe
- * Return: TCP_DEFER_ACCEPT as it was, for tcp_backlog_deferring()
- */
-int tcp_backlog_eager(int fd);
+/** tcp_backlog_eager() - whoever has said nothing yet is let in as well; async-signal-safe */
+void tcp_backlog_eager(struct tcp_listener *l);
 
 /** tcp_backlog_deferring() - the end of that */
-void tcp_backlog_deferring(int fd, int seconds);
+void tcp_backlog_deferring(const struct tcp_listener *l);
 
 /** tcp_backlog_count() - how many wait. Return: or -errno: it does not listen */
 int tcp_backlog_count(int fd);
@@ -82,10 +90,10 @@ int tcp_backlog_count(int fd);
  * Of those that share a port (SO_REUSEPORT) the kernel chooses one by itself.
  * Return: whether they do
  */
-bool tcp_backlog_await(const int *fds, size_t n, size_t count);
+bool tcp_backlog_await(const struct tcp_listener *v, size_t n, size_t count);
 
 /** tcp_backlog_sum() - how many wait in all of some sockets; of one that does not listen: none */
-size_t tcp_backlog_sum(const int *fds, size_t n);
+size_t tcp_backlog_sum(const struct tcp_listener *v, size_t n);
 
 /** tcp_loopback_listen() - a socket that listens at the loopback address of a family. Return: owned by the caller; -errno */
 int tcp_loopback_listen(int family, struct sockaddr_storage *ret, socklen_t *ret_len);

@@ -137,17 +137,15 @@ int tcp_inject(int fd, const struct tcp_segment *s)
 	return s->to->ss_family == AF_INET6 ? inject6(fd, s) : inject4(fd, s);
 }
 
-int tcp_inject_data(int fd, struct tcp_segment *s, const uint8_t *data, size_t len)
+int tcp_inject_data(int fd, struct tcp_segment *s, const uint8_t *data, size_t len, size_t most)
 {
-	size_t most = TCP_INJECT_DATA;
-
 	while (len) {
 		int r;
 
 		s->data = data;
 		s->len = MIN(len, most);
 		r = tcp_inject(fd, s);
-		if (r == -EMSGSIZE && most > TCP_INJECT_DATA_SMALL) {
+		if ((r == -EMSGSIZE || r == -ENOBUFS) && most > TCP_INJECT_DATA_SMALL) {
 			most = TCP_INJECT_DATA_SMALL;
 			continue;
 		}

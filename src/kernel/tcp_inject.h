@@ -27,8 +27,8 @@ struct tcp_segment {
 	size_t len;
 };
 
-/* Of data in one segment: what is allocated for it in the kernel is used well. */
-#define TCP_INJECT_DATA 15000U
+/* Of data in one segment: what is allocated for it in the kernel, 32 KiB with its headers, is used well. */
+#define TCP_INJECT_DATA 32200U
 /* Where the loopback device has been made to take less than that. */
 #define TCP_INJECT_DATA_SMALL 1200U
 
@@ -48,10 +48,11 @@ int tcp_inject(int fd, const struct tcp_segment *s);
 
 /**
  * tcp_inject_data() - send data as segments like @s, whose seq is that of the first byte; async-signal-safe
+ * @most: in a segment, TCP_INJECT_DATA or less
  * @s: seq becomes that of the byte behind the last; urg ends with the first segment
  * Return: 0; -errno
  */
-int tcp_inject_data(int fd, struct tcp_segment *s, const uint8_t *data, size_t len);
+int tcp_inject_data(int fd, struct tcp_segment *s, const uint8_t *data, size_t len, size_t most);
 
 /** tcp_plain_addr() - an IPv4 address that is written as one of IPv6 becomes one of IPv4, as in packets */
 void tcp_plain_addr(struct sockaddr_storage *a);

@@ -12,13 +12,9 @@
 #include <sys/mman.h>
 
 #include "kernel/apart.h"
+#include "kernel/syscalls.h"
 #include "kernel/tcp_numbers.h"
 #include "util/vec.h"
-
-#ifndef SO_SNDBUFFORCE
-#define SO_SNDBUFFORCE 32
-#define SO_RCVBUFFORCE 33
-#endif
 
 /* What may be in a queue beyond what it says: a packet acknowledged in part, one that came just now. */
 #define ARENA_SPARE (4UL << 20)
@@ -74,7 +70,7 @@ static bool waiting(int fd, unsigned long what)
 	return ioctl(fd, what, &n) < 0 || n > 0;
 }
 
-static int read_state(int fd, int *ret)
+int tcp_state_of(int fd, int *ret)
 {
 	struct tcp_info info = {0};
 	int r = get(fd, TCP_INFO, &info, offsetof(struct tcp_info, tcpi_ca_state));
@@ -195,7 +191,7 @@ static int look_recv(struct tcp_state *s, uint8_t *to, size_t room)
 
 		before = s->recv_seq;
 		if (r == 0)
-			r = read_state(s->fd, &s->state);
+			r = tcp_state_of(s->fd, &s->state);
 		if (r == 0)
 			n = peek_all(s, to, room);
 		if (r < 0 || n < 0)

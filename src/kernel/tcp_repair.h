@@ -63,6 +63,9 @@ int tcp_states_read(struct tcp_states *s);
 
 void tcp_states_done(struct tcp_states *s);
 
+/** tcp_state_of() - the state of a socket as in struct tcp_info; async-signal-safe. Return: 0; -errno */
+int tcp_state_of(int fd, int *ret);
+
 /**
  * tcp_state_read() - read the state of one, apart; async-signal-safe
  * @s: fd is set

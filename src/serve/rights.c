@@ -24,13 +24,11 @@
 #include "kernel/pidfd.h"
 #include "kernel/proc.h"
 #include "kernel/proc_status.h"
+#include "kernel/syscalls.h"
 #include "util/cleanup.h"
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
-#endif
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77
 #endif
 #ifndef CAP_CHECKPOINT_RESTORE
 #define CAP_CHECKPOINT_RESTORE 40

@@ -1,9 +1,11 @@
 /*
  * Connections that nobody has accepted: silent ones, one with data, one with much, one whose client has sent
  * and closed its side, one whose client is another process of the tree. They are accepted in the order in which
- * they were made, each with what its client has sent, and both ends talk on.
+ * they were made, each with what its client has sent, and both ends talk on. One client has sent as much as goes
+ * in (full), also where the program has chosen how much (chosen: a size at which windows have a scale of 0 yet).
  *
- * e2e: args: v4 v6 mapped any defer epoll
+ * e2e: args: v4 v6 mapped any defer epoll full full6 chosen
+ * e2e: no cycle for full,full6,chosen: more goes into the buffer that is made for it
  */
 #include "victim.h"
 
@@ -19,10 +21,17 @@
 
 static struct sockaddr_storage at;
 static socklen_t at_len;
+static size_t much = MUCH; /* of client 2 */
 
 static int family_of(const char *how)
 {
-	return !strcmp(how, "v6") || !strcmp(how, "mapped") ? AF_INET6 : AF_INET;
+	return !strcmp(how, "v6") || !strcmp(how, "full6") || !strcmp(how, "mapped") ? AF_INET6
+										     : AF_INET;
+}
+
+static bool fills(const char *how)
+{
+	return !strncmp(how, "full", 4) || !strcmp(how, "chosen");
 }
 
 static void address(const char *how)
@@ -35,7 +44,7 @@ static void address(const char *how)
 	if (at.ss_family == AF_INET)
 		in->sin_addr.s_addr = htonl(strcmp(how, "any") ? INADDR_LOOPBACK : INADDR_ANY);
 	else
-		CHECK(inet_pton(AF_INET6, strcmp(how, "v6") ? "::ffff:127.0.0.1" : "::1",
+		CHECK(inet_pton(AF_INET6, strcmp(how, "mapped") ? "::1" : "::ffff:127.0.0.1",
 			      &in6->sin6_addr) == 1,
 			"inet_pton");
 }
@@ -54,15 +63,43 @@ static void put(int fd, size_t from, size_t len)
 	CHECK(send(fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len, "send: %s", strerror(errno));
 }
 
+/* As much as goes in, until nothing moves any more. Return: bytes */
+static size_t fill(int fd, size_t from)
+{
+	static uint8_t buf[MUCH];
+	size_t sum = 0;
+
+	for (int still = 0; still < 50; still++) {
+		ssize_t n;
+
+		for (size_t i = 0; i < sizeof(buf); i++)
+			buf[i] = byte_at(from + sum + i);
+		n = send(fd, buf, sizeof(buf), MSG_NOSIGNAL | MSG_DONTWAIT);
+		CHECK(n > 0 || errno == EAGAIN, "send: %s", strerror(errno));
+		if (n > 0) {
+			sum += (size_t)n;
+			still = 0;
+		}
+		usleep(2000);
+	}
+	return sum;
+}
+
 static void get(int fd, size_t from, size_t len)
 {
 	static uint8_t buf[MUCH];
-	ssize_t n = recv(fd, buf, len, MSG_WAITALL);
 
-	CHECK(n == (ssize_t)len, "recv of %zu: expected %zu, got %zd (%s)", from, len, n,
-		strerror(errno));
-	for (size_t i = 0; i < len; i++)
-		CHECK(buf[i] == byte_at(from + i), "byte %zu", from + i);
+	while (len) {
+		size_t part = len < sizeof(buf) ? len : sizeof(buf);
+		ssize_t n = recv(fd, buf, part, MSG_WAITALL);
+
+		CHECK(n == (ssize_t)part, "recv at %zu: expected %zu, got %zd (%s)", from, part, n,
+			strerror(errno));
+		for (size_t i = 0; i < part; i++)
+			CHECK(buf[i] == byte_at(from + i), "byte %zu", from + i);
+		from += part;
+		len -= part;
+	}
 }
 
 static void at_end(int fd)
@@ -76,7 +113,7 @@ static void at_end(int fd)
 /* What each has sent before anybody accepts it. */
 static size_t sent_by(int client)
 {
-	static const size_t v[CLIENTS] = {0, 5, MUCH, 1000, 0, 1};
+	const size_t v[CLIENTS] = {0, 5, much, 1000, 0, 1};
 
 	return v[client];
 }
@@ -88,13 +125,15 @@ static void patience(int fd)
 	MUST(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)));
 }
 
-static int client(int i)
+static int client(int i, bool full)
 {
 	int c = MUST(socket(at.ss_family, SOCK_STREAM, 0));
 
 	MUST(connect(c, (struct sockaddr *)&at, at_len));
 	patience(c);
-	if (sent_by(i))
+	if (i == 2 && full)
+		much = fill(c, i);
+	else if (sent_by(i))
 		put(c, i, sent_by(i));
 	if (i == 3)
 		MUST(shutdown(c, SHUT_WR));
@@ -109,7 +148,7 @@ static pid_t other_process(void)
 
 	if (pid)
 		return pid;
-	c = client(CLIENTS - 1);
+	c = client(CLIENTS - 1, false);
 	get(c, CLIENTS - 1, 300);
 	put(c, 70, 70);
 	at_end(c);
@@ -166,18 +205,20 @@ static void wait_for_all(int l)
 int main(int argc, char **argv)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
-	int l, ep = -1, c[CLIENTS], seconds = 3, status, defers;
+	int l, ep = -1, c[CLIENTS], seconds = 3, status, defers, chosen = 65535;
 	socklen_t len = sizeof(defers);
 	pid_t pid;
 
 	victim_init(argc, argv);
 	address(argv[1]);
 	l = MUST(socket(at.ss_family, SOCK_STREAM, 0));
+	if (!strcmp(argv[1], "chosen"))
+		MUST(setsockopt(l, SOL_SOCKET, SO_RCVBUF, &chosen, sizeof(chosen)));
 	MUST(bind(l, (struct sockaddr *)&at, at_len));
 	MUST(listen(l, CLIENTS));
 	MUST(getsockname(l, (struct sockaddr *)&at, &at_len));
 	for (int i = 0; i < CLIENTS - 1; i++)
-		c[i] = client(i);
+		c[i] = client(i, fills(argv[1]));
 	c[CLIENTS - 1] = -1;
 	pid = other_process();
 	wait_for_all(l);
@@ -202,7 +243,7 @@ int main(int argc, char **argv)
 	CHECK(status == 0, "the other process: status %#x", status);
 	if (defers)
 		return 0;
-	c[0] = client(1);
+	c[0] = client(1, false);
 	talk(1, MUST(accept(l, NULL, NULL)), c[0]);
 	return 0;
 }

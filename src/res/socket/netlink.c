@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kernel/syscalls.h"
 #include "proto/netlink.pb-c.h"
 #include "proto/socket.pb-c.h"
 #include "res/socket/socket.h"
@@ -30,9 +31,6 @@
 #define SMALL_BUFFER        2304 /* the least that SO_RCVBUF takes, before it is doubled */
 #define FILL_BYTES          8192 /* more than that */
 #define UNUSED_UEVENT_GROUP 32
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
 
 static bool match(const struct file_look *l)
 {

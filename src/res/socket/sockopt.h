@@ -7,11 +7,8 @@
 
 #include <sys/socket.h>
 
+#include "kernel/syscalls.h"
 #include "res/socket/socket.h"
-
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72 /* Linux 5.15 */
-#endif
 
 /* The longest value of an option in the table. */
 #define SOCKOPT_VALUE_MAX 256

@@ -41,8 +41,6 @@
 #ifndef SO_INQ
 #define SO_INQ 84
 #endif
-#define SNDBUF_LOCK 1 /* of SO_BUF_LOCK: who set a size is let have it */
-#define RCVBUF_LOCK 2
 
 /* Before Linux 6.13 it reads like SO_TIMESTAMPING, which the program will have used. */
 static bool told_apart(int fd, const struct sockopt *row)

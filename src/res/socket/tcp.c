@@ -21,6 +21,7 @@
 #include <linux/sockios.h>
 
 #include "kernel/probe.h"
+#include "kernel/syscalls.h"
 #include "kernel/tcp_repair.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
@@ -30,9 +31,6 @@
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
-#endif
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
 #endif
 
 static bool match(const struct file_look *l)

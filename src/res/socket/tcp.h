@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "kernel/netlock.h"
+#include "kernel/tcp_backlog.h"
 #include "kernel/tcp_numbers.h"
 #include "kernel/tcp_repair.h"
 #include "res/socket/socket.h"
@@ -224,8 +225,8 @@ int tcp_backlog_collect(struct collect_tree *t);
 /* What nobody had accepted, at a restore. */
 struct tcp_backlog_go {
 	const struct plan *p;
-	int inject4, inject6; /* of the caller */
-	int *fds, *seconds;   /* of all that listen, and their TCP_DEFER_ACCEPT */
+	int inject4, inject6;   /* of the caller */
+	struct tcp_listener *v; /* all that listen */
 	size_t n;
 	size_t put;                     /* how many are on their way */
 	const struct Ckpt__Tcp *failed; /* one of those that are concerned */

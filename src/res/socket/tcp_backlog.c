@@ -30,7 +30,7 @@ struct taking {
 	struct tcp_backlog *v; /* one for each socket that is taken from */
 	struct tcp_held **of;  /* of the same place */
 	size_t n;
-	int *fds; /* of all that listen */
+	struct tcp_listener *listeners; /* all of them */
 	int inject4, inject6;
 	int trial4, trial6; /* sockets to try it with; -EBADF: not needed */
 };
@@ -129,7 +129,7 @@ static void choose(struct taking *g)
 	struct tcp_hold *h = g->t->tcp;
 
 	for (size_t i = 0; i < h->n_listeners; i++)
-		g->fds[i] = h->listeners[i].fd;
+		g->listeners[i].fd = h->listeners[i].fd;
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		struct tcp_held *l = &h->listeners[i];
 		int n = tcp_backlog_count(l->fd);
@@ -138,13 +138,13 @@ static void choose(struct taking *g)
 		if (n <= 0 || !can_take(g->t, l) || !wanted(g->t, l) ||
 			shared_port_outside(g->t, l) || shared_outside(g->t, l->fd))
 			continue;
-		*b = (struct tcp_backlog){.fd = l->fd,
-			.group = &g->fds[i],
+		*b = (struct tcp_backlog){.own = &g->listeners[i],
+			.group = &g->listeners[i],
 			.n_group = 1,
 			.n = (size_t)n,
 			.v = calloc((size_t)n, sizeof(*b->v))};
 		if (option(l->fd, SOL_SOCKET, SO_REUSEPORT)) {
-			b->group = g->fds;
+			b->group = g->listeners;
 			b->n_group = h->n_listeners;
 		}
 		g->of[g->n] = l;
@@ -297,13 +297,13 @@ int tcp_backlog_collect(struct collect_tree *t)
 	struct tcp_hold *h = t->tcp;
 	_cleanup_free_ struct tcp_backlog *v = NULL;
 	_cleanup_free_ struct tcp_held **of = NULL;
-	_cleanup_free_ int *fds = NULL;
+	_cleanup_free_ struct tcp_listener *listeners = NULL;
 	struct taking g = {
 		.t = t, .inject4 = -EBADF, .inject6 = -EBADF, .trial4 = -EBADF, .trial6 = -EBADF};
 
 	g.v = v = calloc(h->n_listeners, sizeof(*v));
 	g.of = of = calloc(h->n_listeners, sizeof(struct tcp_held *));
-	g.fds = fds = calloc(h->n_listeners, sizeof(*fds));
-	return v && of && fds ? take(&g)
-			      : op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "sockets");
+	g.listeners = listeners = calloc(h->n_listeners, sizeof(*listeners));
+	return v && of && listeners ? take(&g)
+				    : op_fail(t->op, CKPT_E_SPACE, ENOMEM, NULL, NULL, "sockets");
 }

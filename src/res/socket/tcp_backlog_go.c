@@ -69,7 +69,7 @@ static int put_all(struct tcp_backlog_go *g, int family, const Ckpt__Tcp *m)
 		int r2;
 
 		waiting_of(g->p, family, m->waiting[i], &w);
-		r2 = keep ? tcp_backlog_put(g->inject4, g->inject6, &w)
+		r2 = keep ? tcp_backlog_put(g->inject4, g->inject6, &w, g->v, g->n)
 			  : end(g, &w, g->p->req->tcp == CKPT_TCP_RESET);
 		g->put += keep && r2 == 0;
 		r = r < 0 ? r : r2;
@@ -85,7 +85,7 @@ int tcp_backlog_go(struct tcp_backlog_go *g)
 	int r = 0;
 
 	for (size_t i = 0; i < g->n; i++)
-		g->seconds[i] = tcp_backlog_eager(g->fds[i]);
+		tcp_backlog_eager(&g->v[i]);
 	while ((rec = model_next(g->p->model, &res_tcp.type, &pos))) {
 		const Ckpt__Socket *s = model_get(g->p->model, &res_socket.type, rec->owner);
 		const Ckpt__Tcp *m = (const void *)rec->msg;
@@ -95,10 +95,10 @@ int tcp_backlog_go(struct tcp_backlog_go *g)
 		g->failed = r == 0 && r2 < 0 ? m : g->failed;
 		r = r < 0 ? r : r2;
 	}
-	if (!tcp_backlog_await(g->fds, g->n, g->put) && r == 0)
+	if (!tcp_backlog_await(g->v, g->n, g->put) && r == 0)
 		r = -ETIMEDOUT;
 	for (size_t i = 0; i < g->n; i++)
-		tcp_backlog_deferring(g->fds[i], g->seconds[i]);
+		tcp_backlog_deferring(&g->v[i]);
 	return r;
 }
 
@@ -111,25 +111,23 @@ int tcp_backlog_go_new(struct tcp_backlog_go *g, const struct plan *p)
 	while ((rec = model_next(p->model, &res_tcp.type, &pos)))
 		n += ((const Ckpt__Tcp *)(const void *)rec->msg)->kind ==
 		     CKPT__TCP__KIND__LISTENING;
-	g->fds = calloc(n + 1, sizeof(*g->fds));
-	g->seconds = calloc(n + 1, sizeof(*g->seconds));
+	g->v = calloc(n + 1, sizeof(*g->v));
 	pos = 0;
-	while (g->fds && g->seconds && (rec = model_next(p->model, &res_tcp.type, &pos))) {
+	while (g->v && (rec = model_next(p->model, &res_tcp.type, &pos))) {
 		const Ckpt__Tcp *m = (const void *)rec->msg;
 		int fd = plan_fd(p, rec->owner);
 
 		if (m->kind == CKPT__TCP__KIND__LISTENING && fd >= 0) {
-			g->fds[g->n++] = fd;
+			g->v[g->n++].fd = fd;
 			g->failed = m->n_waiting ? m : g->failed;
 		}
 	}
 	if (!g->failed)
 		g->n = 0; /* nobody waits anywhere */
-	return g->fds && g->seconds ? 0 : -ENOMEM;
+	return g->v ? 0 : -ENOMEM;
 }
 
 void tcp_backlog_go_done(struct tcp_backlog_go *g)
 {
-	free(g->fds);
-	free(g->seconds);
+	free(g->v);
 }

@@ -13,6 +13,7 @@
 
 #include "kernel/apart.h"
 #include "kernel/nft.h"
+#include "kernel/syscalls.h"
 #include "kernel/tcp_inject.h"
 #include "kernel/tcp_repair.h"
 #include "proto/socket.pb-c.h"
@@ -21,13 +22,6 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
-#ifndef SO_SNDBUFFORCE
-#define SO_SNDBUFFORCE 32
-#define SO_RCVBUFFORCE 33
-#endif
 
 /* While the peer acknowledges more and more. */
 #define HEAR_TRIES 8

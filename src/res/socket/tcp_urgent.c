@@ -76,7 +76,7 @@ int tcp_urgent_again(const Ckpt__Tcp *m, int family, int fd)
 		return inject;
 	if (r == 0)
 		r = tcp_inject_data(inject, &seg, s->received.data + s->urgent_at,
-			s->received.len - s->urgent_at);
+			s->received.len - s->urgent_at, TCP_INJECT_DATA);
 	if (r == 0)
 		r = await(fd, s->recv_seq + (uint32_t)s->received.len);
 	if (r == 0 && s->urgent_read && recv(fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0)

@@ -9,12 +9,10 @@
 #include <string.h>
 
 #include "kernel/stand_in.h"
+#include "kernel/syscalls.h"
 #include "util/vec.h"
 
 #define LARGE (512 << 20) /* bytes of a buffer */
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
 
 /* ---- room to send ---- */
 

@@ -3,6 +3,7 @@
  */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -66,7 +67,8 @@ static void begin(struct server *s, int family)
 static void take_and_put(struct server *s)
 {
 	struct tcp_waiting v[CLIENTS] = {0};
-	struct tcp_backlog b = {.fd = s->l, .group = &s->l, .n_group = 1, .n = CLIENTS, .v = v};
+	struct tcp_listener own = {.fd = s->l};
+	struct tcp_backlog b = {.own = &own, .group = &own, .n_group = 1, .n = CLIENTS, .v = v};
 
 	lock(s);
 	cr_assert_eq(tcp_backlog_read(&b, 1, s->inject4, s->inject6), 0);
@@ -126,6 +128,32 @@ Test(tcp_backlog, ipv4)
 Test(tcp_backlog, ipv6)
 {
 	talk(AF_INET6);
+}
+
+/* Two wait, as many as may. The third was taken out before they came. */
+Test(tcp_backlog, who_finds_no_place_is_told)
+{
+	struct server s;
+	struct tcp_waiting w = {.state = {.fd = -1}};
+	struct tcp_listener own;
+	socklen_t len = sizeof(w.local);
+	uint8_t room[64];
+	char byte;
+
+	begin(&s, AF_INET);
+	own.fd = s.l;
+	w.state.fd = accept(s.l, (struct sockaddr *)&w.peer, &len);
+	cr_assert_eq(getsockname(w.state.fd, (struct sockaddr *)&w.local, &len), 0);
+	cr_assert_eq(tcp_state_read(&w.state, room, sizeof(room)), 0);
+	lock(&s);
+	cr_assert_eq(tcp_repair(w.state.fd, 1), 0);
+	close(w.state.fd);
+	cr_assert_eq(listen(s.l, CLIENTS - 2), 0);
+	cr_expect_lt(tcp_backlog_put(s.inject4, s.inject6, &w, &own, 1), 0);
+	close(s.nft);
+	cr_expect_eq(tcp_backlog_count(s.l), CLIENTS - 1);
+	cr_expect_eq(recv(s.c[0], &byte, 1, 0), -1);
+	cr_expect_eq(errno, ECONNRESET, "%s", strerror(errno));
 }
 
 Test(tcp_backlog, the_trial_tells)
