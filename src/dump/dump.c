@@ -34,6 +34,7 @@
 #include "dump/preflight.h"
 #include "dump/tree.h"
 #include "image/image.h"
+#include "kernel/boot_id.h"
 #include "kernel/proc.h"
 #include "kernel/timens.h"
 #include "model/store.h"
@@ -83,6 +84,12 @@ static unsigned workers_count(void)
 	unsigned n = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 
 	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : n;
+}
+
+/* Whether the dump ends the program. */
+static bool dies(const struct dump *d)
+{
+	return !d->req->leave_running && !d->req->leave_stopped;
 }
 
 static void collect_init(struct dump *d)
@@ -147,9 +154,9 @@ static const struct hooks *hooks_now(struct dump *d)
 	return &d->hooks;
 }
 
-static bool has_hooks(const struct dump *d)
+static bool has_hooks(struct dump *d)
 {
-	return d->req->hooks && *d->req->hooks;
+	return hooks_any(hooks_now(d));
 }
 
 static int stage_before(struct dump *d)
@@ -190,7 +197,7 @@ static int stage_tell(struct dump *d)
 	return r;
 }
 
-static bool tells(const struct dump *d)
+static bool tells(struct dump *d)
 {
 	return d->notify.n;
 }
@@ -209,7 +216,6 @@ static void clocks_of_machine(struct dump *d)
 
 static int stage_seize(struct dump *d)
 {
-	bool dies = !d->req->leave_running && !d->req->leave_stopped;
 	int r = fault_point(d->op, "dump.seize");
 
 	if (r == 0)
@@ -218,7 +224,7 @@ static int stage_seize(struct dump *d)
 		return r;
 	for (size_t i = 0; i < d->tree.n; i++)
 		if (d->tree.v[i].tr)
-			d->tree.v[i].tr->dies = dies;
+			d->tree.v[i].tr->dies = dies(d);
 	d->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
 	d->boottime_ns = clock_ns(CLOCK_BOOTTIME);
 	clocks_of_machine(d);
@@ -302,15 +308,6 @@ static int stage_pages(struct dump *d)
 	return r;
 }
 
-static void read_boot_id(char *buf, size_t len)
-{
-	_cleanup_free_ char *text = NULL;
-
-	buf[0] = 0;
-	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, NULL) == 0)
-		snprintf(buf, len, "%.36s", text);
-}
-
 /* Of the root, for lists of images; what is no UTF-8 becomes '?'. */
 static char *program_name(const struct dump *d, char *ret, size_t len)
 {
@@ -324,10 +321,9 @@ static char *program_name(const struct dump *d, char *ret, size_t len)
 
 static int stage_commit(struct dump *d)
 {
-	bool dies = !d->req->leave_running && !d->req->leave_stopped;
 	struct Ckpt__Manifest m = CKPT__MANIFEST__INIT;
 	struct utsname uts;
-	char boot_id[40], program[64], size[UNITS_LEN];
+	char boot_id[BOOT_ID_LEN], program[64], size[UNITS_LEN];
 	int r = fault_point(d->op, "dump.write");
 
 	if (r == 0)
@@ -337,7 +333,7 @@ static int stage_commit(struct dump *d)
 	if (r < 0)
 		return r;
 	uname(&uts);
-	read_boot_id(boot_id, sizeof(boot_id));
+	boot_id_read(boot_id);
 	m.version = 1;
 	m.crid = d->ret->crid;
 	m.created_ns = d->realtime_ns;
@@ -355,7 +351,7 @@ static int stage_commit(struct dump *d)
 	m.page_bytes = d->ret->page_bytes;
 	m.stopped_ns = now_ns() - d->tree.stopped_at_ns;
 	/* when the program dies its image is all that is left of it: it must be on the disk */
-	r = image_commit(d->op, TAKE_PTR(d->writer), &m, dies, &d->ret->bytes);
+	r = image_commit(d->op, TAKE_PTR(d->writer), &m, dies(d), &d->ret->bytes);
 	d->op->common.cancelled = NULL; /* there is an image now: too late */
 	stage_say(&d->stage, "checkpoint %llu, %s in %s", (unsigned long long)d->ret->crid,
 		bytes_text(d->ret->bytes, size), d->ret->dir);
@@ -365,9 +361,8 @@ static int stage_commit(struct dump *d)
 static int let_go(struct dump *d, int r)
 {
 	uint64_t stopped_at = d->tree.stopped_at_ns;
-	bool dies = !d->req->leave_running && !d->req->leave_stopped;
 
-	if (r == 0 && dies) {
+	if (r == 0 && dies(d)) {
 		r = fault_point(d->op, "dump.kill");
 		if (r == 0)
 			r = tcp_hold_seal(d->op, &d->tcp, d->ret->crid, d->ret->dir,
@@ -386,12 +381,12 @@ static int let_go(struct dump *d, int r)
 			op_target(d->op, CKPT_TARGET_STOPPED);
 	}
 	tcp_hold_done(&d->tcp);
-	if (r < 0 || !dies)
+	if (r < 0 || !dies(d))
 		notify_after(&d->notify, r < 0 ? ECANCELED : 0);
 	if (stopped_at)
 		d->ret->stopped_ns = now_ns() - stopped_at;
 	stage_say(&d->stage, "the tree %s",
-		dies                    ? "is gone"
+		dies(d)                 ? "is gone"
 		: d->req->leave_stopped ? "stays stopped"
 					: "goes on");
 	return r;
@@ -401,7 +396,7 @@ static int let_go(struct dump *d, int r)
 static const struct {
 	const char *name;
 	int (*run)(struct dump *d);
-	bool (*needed)(const struct dump *d); /* NULL: always */
+	bool (*needed)(struct dump *d); /* NULL: always */
 } stages[] = {
 	{"before", stage_before, has_hooks},
 	{"preflight", stage_preflight, NULL},
@@ -435,7 +430,7 @@ int dump_run(struct ckpt_op *op, const struct ckpt_dump_req *req, struct ckpt_du
 
 	fd_limit_raise();
 	tcp_locks_clean(op, 0);
-	tcp_hold_init(&d.tcp, !req->leave_running && !req->leave_stopped, req->tcp);
+	tcp_hold_init(&d.tcp, dies(&d), req->tcp);
 	d.policy.unix_outside = req->unix_outside;
 	ret->crid = req->crid ? req->crid : image_crid_new();
 	d.notify = (struct notify){.op = op, .req = req, .crid = ret->crid};

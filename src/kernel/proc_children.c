@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel/proc.h"
@@ -95,4 +96,11 @@ void proc_children_done(struct proc_children *c)
 {
 	free(c->v);
 	*c = (struct proc_children){};
+}
+
+bool proc_children_any(void)
+{
+	siginfo_t si;
+
+	return waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
 }

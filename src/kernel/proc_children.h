@@ -9,6 +9,7 @@
 #ifndef CKPT_KERNEL_PROC_CHILDREN_H
 #define CKPT_KERNEL_PROC_CHILDREN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -41,5 +42,8 @@ int proc_children_of_all(int procfd, const pid_t *tids, size_t n, struct proc_ch
 int proc_children_scan(pid_t pid, struct proc_children *ret);
 
 void proc_children_done(struct proc_children *c);
+
+/** proc_children_any() - whether this process has a child, running or not waited for yet */
+bool proc_children_any(void);
 
 #endif

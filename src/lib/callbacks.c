@@ -194,11 +194,8 @@ static uint64_t addresses_sum(void)
 
 void place_read(struct place *p)
 {
-	_cleanup_free_ char *boot = NULL;
-
 	*p = (struct place){.pid = getpid(), .addresses = addresses_sum()};
 	clock_gettime(CLOCK_REALTIME, &p->at);
 	uname(&p->host);
-	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot, NULL) == 0)
-		snprintf(p->boot_id, sizeof(p->boot_id), "%.36s", boot);
+	boot_id_read(p->boot_id);
 }

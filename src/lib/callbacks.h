@@ -12,11 +12,13 @@
 #include <sys/utsname.h>
 #include <time.h>
 
+#include "kernel/boot_id.h"
+
 /* What a restored program compares. */
 struct place {
 	struct timespec at; /* CLOCK_REALTIME */
 	struct utsname host;
-	char boot_id[40];
+	char boot_id[BOOT_ID_LEN];
 	pid_t pid;
 	uint64_t addresses; /* a sum over those of the interfaces */
 };

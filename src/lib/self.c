@@ -30,6 +30,7 @@
 
 #include "ckpt.h"
 #include "image/image.h"
+#include "kernel/proc_children.h"
 #include "kernel/sock.h"
 #include "lib/callbacks.h"
 #include "util/cleanup.h"
@@ -193,13 +194,6 @@ static int answer(int fd, char **ret_text)
 
 /* ------------------------------------------------------------------ the call */
 
-static bool has_children(void)
-{
-	siginfo_t si;
-
-	return waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
-}
-
 /* Return: the crid; 0 restored; -errno */
 static int64_t take(const struct ckpt_self *o, uint64_t crid, const struct place *then)
 {
@@ -242,7 +236,7 @@ int64_t ckpt_checkpoint(const struct ckpt_self *opts)
 	const struct ckpt_self *o = opts ? opts : &none;
 	int64_t result;
 
-	if (!o->tree && has_children())
+	if (!o->tree && proc_children_any())
 		return -ECHILD;
 	result = callbacks_enter(o->wait_ms);
 	if (result < 0)

@@ -34,6 +34,7 @@
 #include "isa/raw_syscall.h"
 #include "kernel/fork_raw.h"
 #include "kernel/proc.h"
+#include "kernel/proc_children.h"
 #include "kernel/proc_timers.h"
 #include "kernel/ptrace.h"
 #include "proto/sigaction.pb-c.h"
@@ -49,13 +50,6 @@
 
 /* ------------------------------------------------------------------ before anything is made */
 
-static bool has_children(void)
-{
-	siginfo_t si;
-
-	return waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
-}
-
 static int check_caller(struct ckpt_op *op)
 {
 	_cleanup_close_ int proc_fd = proc_open(0);
@@ -68,7 +62,7 @@ static int check_caller(struct ckpt_op *op)
 	if (n > 1)
 		return op_fail(op, CKPT_E_CONFLICT, 0, NULL, "do it in a process with one thread",
 			"the calling process has %zu threads: it can't become another program", n);
-	if (has_children())
+	if (proc_children_any())
 		return op_fail(op, CKPT_E_CONFLICT, 0, NULL,
 			"wait for them first, or start this command in a process of its own",
 			"the calling process has children, which the restored program would get");

@@ -3,20 +3,18 @@
  */
 #include "restore/clocks.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/boot_id.h"
 #include "kernel/probe.h"
 #include "kernel/proc.h"
 #include "proto/timens.pb-c.h"
 #include "res/task/task.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
-#include "util/fd.h"
 #include "util/units.h"
 
-#define BOOT_ID_LEN 36
 #define SAME_ENOUGH 1000000LL /* ns; less is not worth a namespace */
 
 struct timens_offsets clocks_offsets(
@@ -42,23 +40,13 @@ static struct timens_offsets own_offsets(void)
 	return o;
 }
 
-/* Return: of the boot, owned by the caller; NULL */
-static char *boot_id_read(void)
-{
-	char *id = NULL;
-
-	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &id, NULL) < 0)
-		return NULL;
-	id[strcspn(id, "\n")] = 0;
-	return id;
-}
-
 uint64_t clocks_away_ns(const Ckpt__Manifest *m)
 {
-	_cleanup_free_ char *boot_id = boot_id_read();
 	int64_t then = (int64_t)m->created_ns, now = (int64_t)clock_ns(CLOCK_REALTIME);
+	char boot_id[BOOT_ID_LEN];
 
-	if (boot_id && strcmp(m->boot_id, boot_id) == 0) {
+	boot_id_read(boot_id);
+	if (*boot_id && strcmp(m->boot_id, boot_id) == 0) {
 		then = (int64_t)m->boottime_ns;
 		now = (int64_t)clock_ns(CLOCK_BOOTTIME) - own_offsets().boottime_ns;
 	}
@@ -86,11 +74,12 @@ int clocks_plan(
 {
 	const Ckpt__TimeNs *rec = model_get(p->model, &res_timens.type, pid);
 	struct timens_offsets own = own_offsets(), was = {0}, o;
-	_cleanup_free_ char *boot_id = boot_id_read();
+	char boot_id[BOOT_ID_LEN];
 	struct clocks_now now = {.machine = {(int64_t)clock_ns(CLOCK_MONOTONIC) - own.monotonic_ns,
 					 (int64_t)clock_ns(CLOCK_BOOTTIME) - own.boottime_ns}};
 
-	if (!boot_id)
+	boot_id_read(boot_id);
+	if (!*boot_id)
 		return 0;
 	now.boot_id = boot_id;
 	if (rec)

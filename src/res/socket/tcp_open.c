@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "image/image.h"
+#include "kernel/boot_id.h"
 #include "kernel/tcp_repair.h"
 #include "kernel/tcp_timewait.h"
 #include "proto/core.pb-c.h"
@@ -248,12 +249,11 @@ static int each(struct open_ctx *o, Ckpt__Tcp__Kind kind,
 /* What TCP's time stamps count from is another with each start of the machine, and for each pair of addresses. */
 static bool same_clock(const struct open_ctx *o)
 {
-	_cleanup_free_ char *now = NULL;
 	const char *then = image_manifest(o->image)->boot_id;
+	char now[BOOT_ID_LEN];
 
-	return !o->req->tcp_map &&
-	       file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &now, NULL) == 0 && then &&
-	       *then && strncmp(now, then, strlen(then)) == 0;
+	boot_id_read(now);
+	return !o->req->tcp_map && then && *then && strcmp(now, then) == 0;
 }
 
 /* A lock that stays is there, or the image was made by a dump that let the program go on. */
