@@ -57,6 +57,7 @@ gunicorn              gunicorn
 openssh-server        sshd
 openssh-client        ssh
 postgresql-15         -
+tcpdump               tcpdump
 '
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }

@@ -46,9 +46,8 @@ static const struct {
 	{"anon_inode:[io_uring]", {"io_uring", CKPT_SAVED, NULL, NULL}},
 	{"anon_inode:[perf_event]", {"perf", CKPT_REFUSED, NOT_YET("perf buffers"), NULL}},
 	{"anon_inode:", {"mapping", CKPT_REFUSED, NOT_YET("mappings of this kind"), NULL}},
-	{"socket:", {"socket", CKPT_REFUSED,
-			    "a ring of a socket: the kernel does not tell where in it it goes on",
-			    "let the program unmap it"}},
+	{"socket:",
+		{"socket", CKPT_SAVED, NULL, NULL}}, /* what can't be is refused with the socket */
 	{"[uprobes]",
 		{"uprobes", CKPT_REFUSED, "a tracer has put probes into it", "remove the probes"}},
 };

@@ -53,6 +53,7 @@ static const struct res *const table[] = {
 	&res_inet,
 	&res_netlink,
 	&res_packet,
+	&res_packetmap,
 	&res_tcp,
 	&res_vsock,
 	&res_tun,

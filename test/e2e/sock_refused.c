@@ -1,5 +1,5 @@
 /*
- * e2e: args: netns xdp connector audit ebpf corked alg vsock ring
+ * e2e: args: netns xdp connector audit ebpf corked alg vsock ring part
  * e2e: refuse for netns: fd, udp, network namespace
  * e2e: refuse for xdp: fd, xdp, rings
  * e2e: refuse for connector: fd, netlink connector
@@ -8,10 +8,12 @@
  * e2e: refuse for corked: fd, UDP_CORK, --fd
  * e2e: refuse for alg: fd, kernel crypto, --fd
  * e2e: refuse for vsock: fd, connection of vsock, --fd
- * e2e: refuse for ring: socket, ring of a socket, unmap
+ * e2e: refuse for ring: memory of a socket, descriptor is closed, unmap
+ * e2e: refuse for part: memory of a socket, a part only, unmap
  *
  * Holds: a socket that can't be saved: of another network namespace; of a family or protocol of which the kernel
- *        keeps more than it tells; with a filter, or with data, that it does not give back.
+ *        keeps more than it tells; with a filter, or with data, that it does not give back; with a ring that is
+ *        mapped while no descriptor leads to it, or of which only a part is.
  * Shows: sockets are refused by name, in words.
  */
 #include "victim.h"
@@ -122,14 +124,30 @@ static void vsock(void)
 	stay();
 }
 
-static void ring(void)
+static int ring_fd;
+
+static char *map_ring(void)
 {
 	struct tpacket_req r = {4096, 4, 2048, 8};
-	int fd = have(socket(AF_PACKET, SOCK_RAW, 0), "packet socket");
+	char *p;
 
-	MUST(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &r, sizeof(r)));
-	CHECK(mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED,
-		"mmap: %s", strerror(errno));
+	ring_fd = have(socket(AF_PACKET, SOCK_RAW, 0), "packet socket");
+	MUST(setsockopt(ring_fd, SOL_PACKET, PACKET_RX_RING, &r, sizeof(r)));
+	p = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, ring_fd, 0);
+	CHECK(p != MAP_FAILED, "mmap: %s", strerror(errno));
+	return p;
+}
+
+static void ring(void)
+{
+	map_ring();
+	close(ring_fd);
+	stay();
+}
+
+static void part(void)
+{
+	MUST(munmap(map_ring() + 4096, 4096));
 	stay();
 }
 
@@ -137,7 +155,7 @@ int main(int argc, char **argv)
 {
 	static const struct victim_case cases[] = {{"netns", netns}, {"xdp", xdp},
 		{"connector", connector}, {"audit", audit}, {"ebpf", ebpf}, {"corked", corked},
-		{"alg", alg}, {"vsock", vsock}, {"ring", ring}};
+		{"alg", alg}, {"vsock", vsock}, {"ring", ring}, {"part", part}};
 
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));
 }

@@ -18,6 +18,7 @@ import tempfile
 from peer import Peers
 from stage import play_all  # of test/scene
 
+import capture
 import checkers
 import crossed
 import keyvalue
@@ -32,7 +33,7 @@ def play(fn, name, opts, directory):
     return fn(Peers(name, directory, opts))
 
 
-PLAYS = {name[5:]: fn for module in (checkers, crossed, keyvalue, mqtt, postgres, ssh, streams, web)
+PLAYS = {name[5:]: fn for module in (capture, checkers, crossed, keyvalue, mqtt, postgres, ssh, streams, web)
          for name, fn in vars(module).items() if name.startswith("peer_")}
 
 

@@ -63,6 +63,12 @@ static bool has_file(const struct vma *v)
 	return (v->ino || (v->path && *v->path == '/')) && !is_private_hugetlb(v);
 }
 
+/* The number in the name of a socket is that of this one, not of what is restored. */
+static const char *file_name(const struct vma *v)
+{
+	return !v->path ? "" : str_startswith(v->path, "socket:[") ? "socket:" : v->path;
+}
+
 /* A flag's bit may lie above those that protobuf-c's bool has. */
 static bool has(const struct vma *v, uint64_t flag)
 {
@@ -106,7 +112,7 @@ static int fill_vma(struct collect *c, const struct vma *v, Ckpt__Vma *m)
 	} else if (has_file(v)) {
 		m->kind = CKPT__VMA__KIND__FILE;
 		m->offset = v->pgoff_bytes;
-		m->name = strdup(v->path ? v->path : "");
+		m->name = strdup(file_name(v));
 		if (secrets_is_vma(v)) /* by itself */
 			m->locked = m->lock_onfault = false;
 		return files_of_vma(c, v, &m->file);

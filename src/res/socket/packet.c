@@ -4,23 +4,23 @@
  * sock_diag(7) tells memberships and rings, which no getsockopt does, and PACKET_COPY_THRESH, which an older one
  * does not. A socket is made with protocol 0, which
  * gets nothing, and bound last, so that no packet passes it before its filter is on. Packets that are not read
- * are lost: what a network interface has seen does not come again. A ring that is mapped is refused with the
- * mapping: the kernel does not tell where in it it goes on, nor can it be told.
+ * are lost, but for those in a ring (packet_rings.c): what a network interface has seen does not come again.
  */
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <linux/packet_diag.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "kernel/sock_diag.h"
-#include "proto/packet.pb-c.h"
 #include "proto/socket.pb-c.h"
-#include "res/socket/socket.h"
+#include "res/socket/packet_parts.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
@@ -78,27 +78,6 @@ static int read_members(const struct sock_diag_row *row, Ckpt__Packet *m)
 	return r;
 }
 
-static int read_ring(const struct sock_diag_row *row, int attr, Ckpt__PacketRing **ret)
-{
-	size_t len = 0;
-	const struct packet_diag_ring *d = sock_diag_attr(row, attr, &len);
-	Ckpt__PacketRing *e;
-
-	if (!d || len < sizeof(*d) || !d->pdr_block_nr)
-		return 0;
-	*ret = e = msg_new(Ckpt__PacketRing, CKPT__PACKET_RING__INIT);
-	if (!e)
-		return -ENOMEM;
-	e->block_bytes = d->pdr_block_size;
-	e->blocks = d->pdr_block_nr;
-	e->frame_bytes = d->pdr_frame_size;
-	e->frames = d->pdr_frame_nr;
-	e->retire_ms = d->pdr_retire_tmo;
-	e->private_bytes = d->pdr_sizeof_priv;
-	e->features = d->pdr_features;
-	return 0;
-}
-
 static int read_all(const struct file_look *l, const struct sock_diag_row *row, Ckpt__Packet *m)
 {
 	struct sockaddr_ll a = {0};
@@ -118,21 +97,22 @@ static int read_all(const struct file_look *l, const struct sock_diag_row *row, 
 	if (getsockopt(l->fd, SOL_PACKET, PACKET_FANOUT, &m->fanout, &len) < 0)
 		return -errno;
 	r = read_members(row, m);
-	if (r == 0)
-		r = read_ring(row, PACKET_DIAG_RX_RING, &m->rx);
-	return r == 0 ? read_ring(row, PACKET_DIAG_TX_RING, &m->tx) : r;
+	return r == 0 ? packet_rings_read(row, m) : r;
 }
 
 static int check(struct collect *c, const struct file_look *l, const Ckpt__Packet *m)
 {
 	struct pollfd p = {.fd = l->fd, .events = POLLIN};
 	unsigned kind = FANOUT_KIND(m->fanout);
+	int unread = 0;
 
 	if (m->fanout && (kind == PACKET_FANOUT_CBPF || kind == PACKET_FANOUT_EBPF))
 		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL, "let the program close it",
 			"pid %d (%s): fd %d: the kernel does not give the program of a fanout group back",
 			c->pid, c->tr->comm, l->target_fd);
-	if (poll(&p, 1, 0) > 0 && p.revents & POLLIN)
+	/* of a ring poll(2) tells, too, and what is in that is saved */
+	if (m->rx ? ioctl(l->fd, SIOCINQ, &unread) == 0 && unread
+		  : poll(&p, 1, 0) > 0 && p.revents & POLLIN)
 		op_warn(c->op,
 			"pid %d (%s): fd %d: unread packets of a packet socket are not saved",
 			c->pid, c->tr->comm, l->target_fd);
@@ -215,29 +195,6 @@ static int join(struct open_ctx *o, int fd, const Ckpt__PacketMember *e)
 	return 0;
 }
 
-static int make_ring(struct open_ctx *o, int fd, int name, const Ckpt__PacketRing *e)
-{
-	struct tpacket_req3 q = {0};
-	int version = TPACKET_V1;
-	socklen_t len = sizeof(version);
-
-	if (!e)
-		return 0;
-	q.tp_block_size = e->block_bytes;
-	q.tp_block_nr = e->blocks;
-	q.tp_frame_size = e->frame_bytes;
-	q.tp_frame_nr = e->frames;
-	q.tp_retire_blk_tov = e->retire_ms;
-	q.tp_sizeof_priv = e->private_bytes;
-	q.tp_feature_req_word = e->features;
-	getsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, &len);
-	if (setsockopt(fd, SOL_PACKET, name, &q,
-		    version == TPACKET_V3 ? sizeof(q) : sizeof(struct tpacket_req)) < 0)
-		return op_fail(o->op, CKPT_E_SYSTEM, errno, "setsockopt(PACKET_RX_RING)", NULL,
-			"the ring of a packet socket");
-	return 0;
-}
-
 static int bind_again(struct open_ctx *o, int fd, const Ckpt__Packet *m)
 {
 	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(m->protocol)};
@@ -263,21 +220,41 @@ static int make(struct open_ctx *o, uint64_t id, int fd, const struct model_rec 
 	int r = socket_options(o, id, fd, SOCKOPT_BOUND);
 
 	if (r == 0)
-		r = socket_options(o, id, fd, SOCKOPT_LAST);
+		r = packet_rings_open(o, id, fd, m);
 	if (r == 0 && m->copy_bytes &&
 		setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &m->copy_bytes,
 			sizeof(m->copy_bytes)) < 0)
 		r = op_fail(o->op, CKPT_E_SYSTEM, errno, "setsockopt(PACKET_COPY_THRESH)", NULL,
 			"a packet socket");
-	if (r == 0)
-		r = make_ring(o, fd, PACKET_RX_RING, m->rx);
-	if (r == 0)
-		r = make_ring(o, fd, PACKET_TX_RING, m->tx);
+	return r < 0 ? r : socket_flags(o, id, fd);
+}
+
+/* One with a ring lets nothing pass up to now: the filter of its own takes the place of that, or none. */
+static int let_pass(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Packet *m)
+{
+	const Ckpt__Socket *s = socket_record(o, id);
+	int none = 0;
+
+	if (!s)
+		return -EBADMSG;
+	if (m->rx && !s->filter.len &&
+		setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) < 0)
+		return op_fail(o->op, CKPT_E_SYSTEM, errno, "setsockopt(SO_DETACH_FILTER)", NULL,
+			"a packet socket");
+	return socket_options(o, id, fd, SOCKOPT_LAST);
+}
+
+/* When all rings are filled, so that none gets the packets by which another one was. */
+static int opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
+{
+	const Ckpt__Packet *m = (const void *)rec->msg;
+	int r = m->rx ? 0 : let_pass(o, rec->owner, fd, m);
+
 	for (size_t i = 0; r == 0 && i < m->n_members; i++)
 		r = join(o, fd, m->members[i]);
 	if (r == 0)
 		r = bind_again(o, fd, m);
-	return r < 0 ? r : socket_flags(o, id, fd);
+	return r == 0 && m->rx ? let_pass(o, rec->owner, fd, m) : r;
 }
 
 static int open_packet(
@@ -288,7 +265,14 @@ static int open_packet(
 }
 
 static const struct file_ops ops = {
-	.match = match, .verdict = verdict, .collect = collect, .open = open_packet};
+	.match = match,
+	.verdict = verdict,
+	.collect = collect,
+	.finish = packet_rings_finish,
+	.early = true, /* before the mappings of its rings, for which it stands */
+	.open = open_packet,
+	.opened_all = opened_all,
+};
 
 const struct res res_packet = {
 	.type = {"packet", SCOPE_FILE, &ckpt__packet__descriptor, NULL},

@@ -110,6 +110,7 @@ void unixsock_mark(struct plan *p);
 void unixsock_done(struct plan *p);
 extern const struct res res_unixsock;
 
-extern const struct res res_socket, res_inet, res_netlink, res_packet, res_tun, res_vsock;
+extern const struct res res_socket, res_inet, res_netlink, res_packet, res_packetmap, res_tun,
+	res_vsock;
 
 #endif
