@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "kernel/apart.h"
 #include "kernel/nft.h"
@@ -22,9 +23,10 @@
 #include "util/cleanup.h"
 #include "util/vec.h"
 
-
-/* While the peer acknowledges more and more. */
-#define HEAR_TRIES 8
+/* While the peer acknowledges more and more, and for who is heard late as the machine is very busy. */
+#define HEAR_TRIES   5000
+#define HEAR_EAGER   8
+#define HEAR_STEP_US 100
 
 struct going {
 	const struct plan *p;
@@ -148,10 +150,12 @@ static int hear_end(const struct end *e)
 
 		if (state != TCP_IS_ESTABLISHED && state != TCP_IS_FIN_WAIT1 &&
 			state != TCP_IS_FIN_WAIT2)
-			break;
+			return 0;
+		if (i >= HEAR_EAGER)
+			usleep(HEAR_STEP_US);
 		r = hear(e, ack, true);
 	}
-	return r;
+	return r < 0 ? r : -ETIMEDOUT;
 }
 
 /* Its own end was acknowledged: nothing has to be sent. Still in repair mode. */
