@@ -16,7 +16,8 @@ import traceback
 
 sys.dont_write_bytecode = True
 
-from modes import CKPT, FAIL, MODES, PASS, SKIP, Failure, Skip, Test, proc_children, status_text  # noqa: E402
+from modes import MODES  # noqa: E402
+from trial import CKPT, FAIL, PASS, SKIP, Failure, Skip, Test, proc_children, status_text  # noqa: E402
 from victims import BUILD, victim_build, victims_load  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36

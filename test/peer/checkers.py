@@ -9,7 +9,7 @@ import time
 import keyvalue
 import resp
 import web
-from modes import Failure, status_text, wait_for
+from trial import Failure, status_text, wait_for
 from peer import HERE, free_port
 
 FAULTS = (None, "lost", "doubled", "changed", "reset")

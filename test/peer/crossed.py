@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from modes import Failure, wait_for
+from trial import Failure, wait_for
 from peer import PATIENCE_S, free_port
 
 CONNECTIONS, MUCH = 10, 3000000

@@ -5,7 +5,7 @@ import socket
 import time
 
 import resp
-from modes import Failure
+from trial import Failure
 from peer import PATIENCE_S, free_port, program, user
 
 CONNECTIONS = 50

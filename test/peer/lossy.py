@@ -9,7 +9,7 @@ import struct
 import subprocess
 import time
 
-from modes import Failure, Skip
+from trial import Failure, Skip
 from peer import program
 
 CLONE_NEWNET = 0x40000000

@@ -4,7 +4,7 @@ import socket
 import struct
 import time
 
-from modes import Failure
+from trial import Failure
 from peer import PATIENCE_S, free_port, program, user
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK = range(1, 10)

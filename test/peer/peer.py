@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "scene"))
 from harness import CONFLICT  # noqa: E402
-from modes import Failure, Skip, Test, proc_children, status_text, wait_for  # noqa: E402, of test/e2e
+from trial import Failure, Skip, Test, proc_children, status_text, wait_for  # noqa: E402, of test/e2e
 
 REFUSED = 3  # ckpt's exit status: the target holds something that cannot be saved
 PAUSE_S = 0.25  # a dump comes at a random moment of this time after the clients' last answer

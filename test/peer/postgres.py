@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from modes import Failure, wait_for
+from trial import Failure, wait_for
 from peer import PATIENCE_S, free_port, program, user
 
 BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or ["/usr/bin"])[-1]

@@ -11,7 +11,7 @@ import selectors
 import socket
 import time
 
-from modes import Failure
+from trial import Failure
 from peer import PATIENCE_S
 
 KEYS = 1000

@@ -4,7 +4,7 @@ import random
 import subprocess
 import time
 
-from modes import Failure
+from trial import Failure
 from peer import PATIENCE_S, free_port, program
 
 CONFIG = """

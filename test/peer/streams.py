@@ -5,7 +5,7 @@ import sys
 import time
 
 import lossy
-from modes import Failure, Skip, status_text, wait_for
+from trial import Failure, Skip, status_text, wait_for
 from peer import HERE, free_port, program
 
 WORDS = ("serve", "call")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from modes import Failure
+from trial import Failure
 from peer import HERE, PATIENCE_S, free_port, program, user
 
 KEEP_ALIVE = 8  # connections that ask again and again

@@ -31,7 +31,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
-from modes import CKPT, Failure, Skip, proc_state, status_text, wait_for  # noqa: E402
+from trial import CKPT, Failure, Skip, proc_state, status_text, wait_for  # noqa: E402
 from run import end_children, subreaper  # noqa: E402
 from victims import BUILD  # noqa: E402
 

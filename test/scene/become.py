@@ -6,13 +6,12 @@ import subprocess
 import time
 
 from front import CATCHER, Job, expect, got, job_control
-from harness import CKPT, HERE, Failure, no_children, proc_state, status_text, wait_for
-from modes import proc_children  # of test/e2e
-from serve import Service
+from harness import CKPT, INCLUDE, Failure, no_children, proc_state, status_text, wait_for
+from trial import proc_children  # of test/e2e
+from service import Service
 from victims import BUILD  # of test/e2e
 
 USAGE, CONFLICT, SYSTEM = 2, 6, 9
-INCLUDE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include")
 
 # A root with two threads and two children, one of which has a child. Each writes who it is when it is told.
 TREE = """

@@ -5,7 +5,7 @@ import re
 import time
 
 from harness import CONFLICT, Failure, wait_for
-from modes import Skip
+from trial import Skip
 
 REFUSED = 3  # ckpt's exit status
 

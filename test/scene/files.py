@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 from harness import CONFLICT, HERE, Failure
-from modes import Skip  # of test/e2e
+from trial import Skip  # of test/e2e
 
 DATA = b"0123456789" * 10
 READER = """

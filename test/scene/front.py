@@ -148,7 +148,9 @@ class Job:
 
 
 def job_control(s, job, stops_within=10):
-    """The keys of its terminal, and a shell that brings it back. stops_within: seconds after the shell has seen it stop"""
+    """The keys of its terminal, and a shell that brings it back.
+
+    stops_within: so many seconds after the shell has seen the job stop."""
     s.pid = s.runs()
     time.sleep(0.1)
     job.key(b"\x03")

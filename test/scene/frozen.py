@@ -5,7 +5,7 @@ import struct
 import time
 
 from harness import Failure, no_children, wait_for
-from modes import proc_state, proc_tree
+from trial import proc_state, proc_tree
 
 # Each of them counts in a place of its own of the file `counters`; the last one is stopped.
 TREE = """

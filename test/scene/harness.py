@@ -6,9 +6,11 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CONTRIB, INCLUDE = os.path.join(ROOT, "contrib"), os.path.join(ROOT, "include")
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
-from modes import CKPT, Failure, Test, proc_state, status_text, wait_for  # noqa: E402
+from trial import CKPT, Failure, Test, proc_state, status_text, wait_for  # noqa: E402
 
 CONFLICT = 6  # ckpt's exit status: a pid, path or image is in the way
 

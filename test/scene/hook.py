@@ -5,8 +5,8 @@ import signal
 import subprocess
 import time
 
-from harness import CKPT, Failure, proc_state, wait_for
-from serve import COUNTER, OPERATION, PARAMS, Service, as_user, ask_as, counts_on, expect, fails
+from harness import CKPT, CONTRIB, Failure, proc_state, wait_for
+from service import COUNTER, OPERATION, PARAMS, Service, as_user, ask_as, counts_on, expect, fails
 
 REFUSED = 3
 NOWHERE = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -216,7 +216,6 @@ victim.kill()
 
 def scene_hook_powers(s):
     """What is executed for a caller has no capability that the caller can't have, be it root or in a user namespace."""
-    contrib = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "contrib")
     place = f"/tmp/ckpt-scene-{os.getpid()}"
     os.mkdir(place)
     os.chmod(place, 0o777)
@@ -228,7 +227,7 @@ def scene_hook_powers(s):
                                                (["setpriv", "--no-new-privs", "--bounding-set=-all,+kill"], 1 << 5),
                                                (["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups",
                                                  "unshare", "-Ur"], 0))):
-                p = subprocess.run([*words, "/usr/bin/python3", "-c", ASK_LIMITED % (contrib, service.path), hook, str(s.pid),
+                p = subprocess.run([*words, "/usr/bin/python3", "-c", ASK_LIMITED % (CONTRIB, service.path), hook, str(s.pid),
                                     f"{place}/{n}-"], stdout=subprocess.PIPE, check=True, cwd="/")
                 answers = [json.loads(line) for line in p.stdout.splitlines()]
                 if answers[-1] is True:

@@ -2,10 +2,9 @@
 import os
 import subprocess
 
-from harness import HERE, Failure
+from harness import ROOT, Failure
 from victims import BUILD  # of test/e2e
 
-ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD_WORD = "B=" + os.path.relpath(BUILD, ROOT)  # as it was built: other flags would build it all again
 
 # Prints the outcome of what needs no privilege; the library itself must print nothing.

@@ -6,10 +6,10 @@ import subprocess
 import sys
 import time
 
-from harness import CKPT, HERE, PRELUDE, Failure, no_children, proc_state, wait_for
+from harness import CKPT, CONTRIB, HERE, INCLUDE, PRELUDE, Failure, no_children, proc_state, wait_for
+from service import CANCELLED, OPERATION, Service, fails as fails_as
 from victims import BUILD  # of test/e2e
 
-INCLUDE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include")
 TARGET = 4  # ckpt's exit status
 ECANCELED, ERESTART = 125, 85
 
@@ -293,8 +293,7 @@ check(told, [True, -%d, True, (crid, True, False, False)], "what was told")
 def scene_notify_python(s):
     """The binding for Python: its functions are called from outside, by another thread."""
     os.environ["LIBCKPT"] = os.path.join(BUILD, "libckpt.so")
-    contrib = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
-    s.begin(PYTHON % (contrib, ECANCELED))
+    s.begin(PYTHON % (CONTRIB, ECANCELED))
     fails(s, 9, "dump.commit", fault="dump.commit")
     dump(s)
     s.reap_in_time()
@@ -367,7 +366,6 @@ while True:
 
 def scene_notify_rpc(s):
     """The same by the service, with the parameters of the same names."""
-    from serve import Service
     s.begin("NOT_NOW = 0" + WAITING.replace("RTMAX - 2", "RTMAX - 5").replace("RTMAX - 1", "RTMAX - 4"))
     with Service(s) as service, service.client() as c:
         c.call("dump", pid=s.pid, dir=s.image, leave_running=True, notify="ask", notify_signals="RTMAX-5,RTMAX-4",
@@ -378,7 +376,6 @@ def scene_notify_rpc(s):
 
 def scene_notify_cancel(s):
     """A dump that waits for a program is cancelled at once: it is told so, and goes on."""
-    from serve import OPERATION, CANCELLED, Service, fails as fails_as
     s.begin("NOT_NOW = 1000" + WAITING)
     with Service(s) as service, service.client() as c:
         begun = c.begin("dump", pid=s.pid, dir=s.image, notify="ask", notify_wait=60000)

@@ -8,8 +8,8 @@ import time
 import relay
 from front import CATCHER, Job, expect, job_control
 from harness import CKPT, CONFLICT, Failure, no_children, proc_state, wait_for
-from modes import GO, pids_inside, proc_children
-from serve import Service, ask_as, as_user
+from trial import GO, pids_inside, proc_children
+from service import Service, ask_as, as_user
 
 PRIVILEGE = 8  # exit status: the caller may not do this
 

@@ -11,7 +11,7 @@ import time
 
 from front import Job
 from harness import CKPT, Failure, no_children, proc_state, wait_for
-from modes import Skip  # of test/e2e
+from trial import Skip  # of test/e2e
 
 ENV = dict(PATH="/usr/bin:/bin", TERM="vt100", PS1="$ ", LC_ALL="C", HISTFILE="")
 

@@ -6,11 +6,10 @@ import signal
 import subprocess
 import time
 
-from harness import CKPT, HERE, Failure, no_children, proc_state, wait_for
-from serve import Service
+from harness import CKPT, CONTRIB, HERE, INCLUDE, Failure, no_children, proc_state, wait_for
+from service import Service
 from victims import BUILD  # of test/e2e
 
-INCLUDE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include")
 
 
 def built(s):
@@ -135,8 +134,7 @@ else:
 def scene_self_python(s):
     """The binding for Python: the call returns twice, hooks are told, sections are waited for."""
     os.environ["LIBCKPT"] = os.path.join(BUILD, "libckpt.so")
-    contrib = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
-    s.begin(BINDING % (contrib, CKPT, CKPT, CKPT))
+    s.begin(BINDING % (CONTRIB, CKPT, CKPT, CKPT))
     os.kill(s.pid, signal.SIGRTMAX - 1)
     status = s.reap_in_time()
     if status != 0:
@@ -165,9 +163,8 @@ os._exit(7 if crid else 8)
 def scene_self_pidns(s):
     """In a pid namespace of its own a program knows no number of itself that a service outside does; it is found."""
     os.environ["LIBCKPT"] = os.path.join(BUILD, "libckpt.so")
-    contrib = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
     with Service(s) as service:
-        s.begin(ITSELF % (contrib, service.path))
+        s.begin(ITSELF % (CONTRIB, service.path))
         s.save()
         for image, want in ((s.image, 7), (s.file("own"), 8)):
             result = json.loads(s.ckpt("restore", "-D", image, "-d", "--pidns", "--json"))

@@ -6,82 +6,11 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-from harness import CKPT, HERE, Failure, no_children, proc_state, wait_for
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib"))
-from ckpt_client import Client, Error  # noqa: E402
-
-PARSE, INVALID, UNKNOWN, PARAMS, OPERATION = -32700, -32600, -32601, -32602, -32000
-REFUSED, TARGET, PRIVILEGE, SYSTEM, CANCELLED = 3, 4, 8, 9, 10  # kinds of failure
-
-# Counts in a file, until it is told to end; then says so.
-COUNTER = """
-import time
-n = 0
-import threading
-signal.pthread_sigmask(signal.SIG_UNBLOCK, [GO])
-ended = []
-signal.signal(GO, lambda *_: ended.append(1))
-with open("ready", "w"):
-    pass
-while not ended:
-    n += 1
-    with open("count", "w") as f:
-        f.write(str(n))
-    time.sleep(0.005)
-sys.exit(7)
-"""
-
-
-class Service:
-    """`ckpt serve` of its own, at an address that nobody else has."""
-
-    def __init__(self, s, *more, **options):
-        self.s, self.path = s, options.pop("path", "@ckpt-scene-%d" % os.getpid())
-        with open(s.file("log"), "ab") as log:
-            self.proc = subprocess.Popen([CKPT, "serve", "--socket", self.path, *more], cwd=options.pop("cwd", "/"),
-                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
-        wait_for("the service", 10, self.answers)
-
-    def answers(self):
-        try:
-            with Client(self.path, timeout=5) as c:
-                return c.ping() == "pong"
-        except OSError:
-            return False
-
-    def client(self, **options):
-        return Client(self.path, timeout=30, **options)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.proc.terminate()
-        status = self.proc.wait(10)
-        if status != 0 and sys.exc_info()[0] is None:
-            raise Failure(f"the service ended with {status}")
-
-
-def expect(got, want, what):
-    if got != want:
-        raise Failure(f"{what}: expected {want!r}, got {got!r}")
-
-
-def fails(code, function, *words, **params):
-    """The call is an error of this code whose text has these words."""
-    try:
-        result = function(**params)
-    except Error as e:
-        expect(e.code, code, f"the code of {e}")
-        for word in words:
-            if word not in str(e):
-                raise Failure(f"the error does not say '{word}': {e}") from None
-        return e.data
-    raise Failure(f"no error of code {code}, but {result!r}")
+from harness import CKPT, CONTRIB, ROOT, Failure, no_children, proc_state, wait_for
+from service import (CANCELLED, COUNTER, INVALID, OPERATION, PARAMS, PARSE, PRIVILEGE,
+                     SYSTEM, TARGET, UNKNOWN, Service, as_user, ask_as, counts_on, expect, fails)
 
 
 def raw(service, data, shut=True):
@@ -173,23 +102,13 @@ def scene_serve_discover(s):
 
 def scene_serve_document(s):
     """docs/RPC.md has the methods as they are; `make rpc-doc` writes them."""
-    with open(os.path.join(os.path.dirname(os.path.dirname(HERE)), "docs", "RPC.md"), encoding="utf-8") as f:
+    with open(os.path.join(ROOT, "docs", "RPC.md"), encoding="utf-8") as f:
         written = f.read().partition("## Methods\n")[2]
     with open(s.file("log.rpc"), "w+", encoding="utf-8") as f:
         subprocess.run([CKPT, "help", "--rpc"], stdout=f, check=True)
         f.seek(0)
         if f.read() != written:
             raise Failure("docs/RPC.md is out of date: make rpc-doc")
-
-
-def count(s):
-    with open(s.file("count"), encoding="ascii") as f:
-        return int(f.read() or 0)
-
-
-def counts_on(s):
-    now = count(s)
-    wait_for("the program to count", 10, lambda: count(s) > now)
 
 
 def scene_serve_dump_restore(s):
@@ -316,7 +235,6 @@ def scene_serve_cancel(s):
             c.dump(pid=s.pid, dir=s.image, leave_running=True)
 
 
-CONTRIB = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
 ASK_WAIT = """
 import json, sys
 sys.path.insert(0, %r)
@@ -362,35 +280,6 @@ def others_than(pid, tree):
         more = {p for p, parent in rows if parent in found and p not in tree} - found
         found, grown = found | more, bool(more)
     return found - {pid}
-
-
-def as_user(uid):
-    def become():
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-    return become
-
-
-ASK = """
-import json, sys
-sys.path.insert(0, %r)
-from ckpt_client import Client, Error
-with Client(%r, timeout=30) as c:
-    for method, params in json.loads(sys.argv[1]):
-        try:
-            print(json.dumps({"result": c.call(method, **params)}), flush=True)
-        except Error as e:
-            print(json.dumps({"error": e.code, "text": str(e)}), flush=True)
-"""
-
-
-def ask_as(service, uid, *calls):
-    """What a user other than root gets for these calls."""
-    contrib = os.path.join(os.path.dirname(os.path.dirname(HERE)), "contrib")
-    done = subprocess.run(["/usr/bin/python3", "-c", ASK % (contrib, service.path), json.dumps(calls)], check=True,
-                          stdout=subprocess.PIPE, preexec_fn=as_user(uid), cwd="/")
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def scene_serve_user(s):
@@ -504,135 +393,3 @@ def scene_serve_garbage(s):
             out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(service.proc.pid)], stdout=subprocess.PIPE, check=False)
             return not out.stdout.split()
         wait_for("all sessions to end", 20, alone)
-
-
-CROWD = """
-import socket
-all = []
-for n in range(80):
-    c = socket.socket(socket.AF_UNIX)
-    c.settimeout(10)
-    c.connect("\\0%s")
-    all.append(c)
-    try:
-        c.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\\n')
-        if b"pong" not in c.recv(100):
-            break
-    except OSError:
-        break
-print(n, flush=True)
-input()
-"""
-
-
-def scene_serve_crowd(s):
-    """A user who opens all connections that it can get takes none from others; they come back when it goes."""
-    def crowd(uid):
-        p = subprocess.Popen(["/usr/bin/python3", "-c", CROWD % service.path[1:]], stdin=subprocess.PIPE, cwd="/",
-                             stdout=subprocess.PIPE, preexec_fn=as_user(uid))
-        return p, int(p.stdout.readline())
-    with Service(s) as service:
-        one, n = crowd(54321)
-        expect(n, 64, "the connections of one user")
-        two, n = crowd(54322)
-        expect(n, 64, "the connections of another")
-        with service.client() as c:
-            expect(c.ping(), "pong", "the answer to root")
-        for p in one, two:
-            p.communicate(b"\n")
-
-        def free():
-            p, got = crowd(54321)
-            p.communicate(b"\n")
-            return got == 64
-        wait_for("the connections to be free again", 10, free)
-
-
-IDLE = "import time\nwhile True:\n    time.sleep(0.01)\n"
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def resident_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return [int(line.split()[1]) for line in f if line.startswith("VmRSS")][0]
-
-
-def one_client(path, targets, place, dumps, seed):
-    """Dumps some of the targets; now and then it goes away in the middle of one. Returns how many it finished."""
-    rng, client, done = random.Random(seed), Client(path, timeout=60), 0
-    for n in range(dumps):
-        directory = f"{place}/{seed}-{n}"
-        begun = client.begin("dump", pid=rng.choice(targets), dir=directory, leave_running=True)
-        if rng.random() < 0.2:
-            time.sleep(rng.random() * 0.02)
-            client.close()
-            client = Client(path, timeout=60)
-            continue
-        try:
-            client.finish(begun)
-        except Error as e:
-            # another client was there first, and may be through by the time that we ask who it is
-            if "traced" not in str(e) and "PTRACE_SEIZE" not in str(e):
-                raise
-        done += 1
-    client.close()
-    return done
-
-
-def scene_serve_load(s):
-    """Many clients dump many targets at once, and some die; nothing is left over, in the server or on the disk.
-
-    CKPT_SERVE_LOAD=TARGETS,CLIENTS,DUMPS for more than the usual 6, 6 and 60."""
-    n_targets, n_clients, n_dumps = map(int, os.environ.get("CKPT_SERVE_LOAD", "6,6,60").split(","))
-    targets = [subprocess.Popen([sys.executable, "-c", IDLE], stdin=subprocess.DEVNULL, start_new_session=True)
-               for _ in range(n_targets)]
-    place = s.file("images")
-    os.mkdir(place)
-    try:
-        with Service(s) as service:
-            for t in targets:
-                wait_for("a target", 10, lambda p=t.pid: os.path.exists(f"/proc/{p}/fd/0"))
-            time.sleep(0.3)
-
-            def crowd(dumps):
-                clients = []
-                for k in range(n_clients):
-                    pid = os.fork()
-                    if pid == 0:
-                        status = 1
-                        try:
-                            one_client(service.path, [t.pid for t in targets], place, dumps // n_clients,
-                                       dumps * n_clients + k)
-                            status = 0
-                        except Exception as e:  # pylint: disable=broad-except
-                            with open(s.file("out"), "a", encoding="utf-8") as f:
-                                f.write(f"client {k}: {e!r}\n")
-                        finally:
-                            os._exit(status)
-                    clients.append(pid)
-                expect([os.waitpid(pid, 0)[1] for pid in clients], [0] * n_clients, "the status of the clients")
-
-                def alone():
-                    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(service.proc.pid)], stdout=subprocess.PIPE,
-                                         check=False)
-                    return not out.stdout.split()
-                wait_for("all sessions to end", 30, alone)
-            crowd(n_clients)
-            before = descriptors(service.proc.pid), resident_kb(service.proc.pid)
-            crowd(n_dumps)
-            after = descriptors(service.proc.pid), resident_kb(service.proc.pid)
-            expect(after[0], before[0], "the descriptors of the server")
-            if after[1] > before[1] + 256:
-                raise Failure(f"the server has grown from {before[1]} to {after[1]} KiB")
-        left = [d for d in os.listdir(place) if not os.path.exists(f"{place}/{d}/manifest")]
-        expect(left, [], "directories that are no image")
-        for t in targets:
-            expect(t.poll(), None, "the end of a target")
-            expect(proc_state(t.pid) in "SR", True, "the state of a target")
-    finally:
-        for t in targets:
-            t.kill()
-            t.wait()

@@ -6,7 +6,7 @@ import time
 import traceback
 
 from harness import CKPT, Failure
-from modes import FAIL, PASS, SKIP, Skip  # of test/e2e, as are the next two
+from trial import FAIL, PASS, SKIP, Skip  # of test/e2e, as are the next two
 from run import end_children, subreaper, unmount
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 from harness import Failure, wait_for
-from modes import Skip  # of test/e2e
+from trial import Skip  # of test/e2e
 from tcp_peer import LISTEN, SERVER, begin, begin_with, number_in, port, take
 
 # Writes as much as gets in, unread by the client, and reads nothing; at each SIGUSR1 it reads and writes on for a round.

@@ -11,7 +11,7 @@ import sys
 import time
 
 from harness import CONFLICT, Failure, no_children, wait_for
-from modes import Skip  # of test/e2e, as is the next
+from trial import Skip  # of test/e2e, as is the next
 from run import mount_devpts
 
 REFUSED = 3

@@ -8,8 +8,8 @@ import tempfile
 import time
 
 from harness import CONFLICT, Failure, no_children, wait_for
-from modes import Skip  # of test/e2e
-from serve import Service, as_user, ask_as
+from trial import Skip  # of test/e2e
+from service import Service, as_user, ask_as
 
 REFUSED = 3
 
