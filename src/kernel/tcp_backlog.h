@@ -50,8 +50,8 @@ struct tcp_backlog {
 	size_t n_group;
 	size_t n;     /* how many are to be taken, at most those that wait */
 	size_t taken; /* how many were found */
-	size_t lost; /* of these, those that could not be put in again; their clients believe to be connected */
-	int err;               /* why, or why no more are taken: -errno; 0 */
+	size_t lost;  /* of these, those that could not be put in again: both ends are told */
+	int err;      /* why, or why no more are taken: -errno; 0 */
 	struct tcp_waiting *v; /* of the caller, n of them */
 };
 

@@ -250,7 +250,7 @@ static int keep(struct taking *g, size_t i)
 	}
 	if (b->lost)
 		op_warn(g->t->op,
-			"TCP port %u: %zu connection that nobody has accepted is lost: %s",
+			"TCP port %u: %zu of the connections that nobody has accepted could not be kept and are reset: %s",
 			m->local->port, b->lost, strerror(-b->err));
 	return m->waiting ? 0 : -ENOMEM;
 }
