@@ -150,6 +150,13 @@ int btf_offset(const struct btf *b, const char *structure, const char *member)
 	return t ? offset_in(b, t, member, 0) : -ENOENT;
 }
 
+int btf_size(const struct btf *b, const char *structure)
+{
+	const struct btf_type *t = find(b, BTF_KIND_STRUCT, structure, NULL);
+
+	return t ? (int)t->size : -ENOENT;
+}
+
 int btf_function(const struct btf *b, const char *name)
 {
 	int id;

@@ -26,6 +26,9 @@ int btf_read(struct btf *ret);
  */
 int btf_offset(const struct btf *b, const char *structure, const char *member);
 
+/** btf_size() - of a structure. Return: bytes; -ENOENT there is none such */
+int btf_size(const struct btf *b, const char *structure);
+
 /** btf_function() - the id of a function; -ENOENT: there is none such */
 int btf_function(const struct btf *b, const char *name);
 
