@@ -44,6 +44,7 @@ struct unix_world;
 struct sock_diag;
 struct sockopt_kind;
 struct inet_groups;
+struct sock_held_reader;
 struct notify_told;
 
 /* What the tasks of a tree have in common while they are collected. */
@@ -76,6 +77,7 @@ struct collect_tree {
 	struct sockopt_kind *sockopts;   /* what new sockets are like, see res/socket/sockopt.h */
 	struct tcp_hold *tcp;            /* connections, see res/socket/tcp.h; of the dump */
 	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */
+	struct sock_held_reader *held;   /* see res/socket/inet_held.c; NULL: not needed yet */
 	uint64_t own_netns;              /* cookie of our network namespace, 0: not asked yet */
 };
 

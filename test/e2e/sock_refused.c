@@ -5,7 +5,7 @@
  * e2e: refuse for connector: fd, netlink connector
  * e2e: refuse for audit: fd, netlink audit
  * e2e: refuse for ebpf: fd, udp, eBPF
- * e2e: refuse for corked: fd, UDP_CORK, --fd
+ * e2e: refuse for corked: fd, UDP_CORK, IP options, --fd
  * e2e: refuse for alg: fd, kernel crypto, --fd
  * e2e: refuse for vsock: fd, connection of vsock, --fd
  * e2e: refuse for ring: memory of a socket, descriptor is closed, unmap
@@ -96,6 +96,7 @@ static void corked(void)
 		.sin_port = htons(9)};
 	int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0)), on = 1;
 
+	MUST(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, "\1\1\1", 4));
 	MUST(setsockopt(fd, IPPROTO_UDP, 1 /* UDP_CORK */, &on, sizeof(on)));
 	MUST(sendto(fd, "held back", 9, 0, (struct sockaddr *)&a, sizeof(a)));
 	stay();

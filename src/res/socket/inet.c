@@ -5,16 +5,13 @@
  * bound a socket or a connect(2) has; it is bound again, so an address outlives a later disconnect. A raw
  * socket that is connected has no peer's port, and getpeername(2) fails: there /proc/net/raw tells.
  * Unread data of UDP comes back (inet_queue.c); that of ping and raw sockets, which every such socket of the
- * machine gets a copy of, does not. What is held back by UDP_CORK can't be read.
+ * machine gets a copy of, does not. What is held back under UDP_CORK or for MSG_MORE does (inet_held.c).
  */
 #include <errno.h>
-#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "kernel/sock_diag.h"
 #include "proto/fdtable.pb-c.h"
@@ -28,11 +25,6 @@
 #define SHUT_WRITE 2
 
 #define SEND_SHUTDOWN 2 /* of INET_DIAG_SHUTDOWN */
-#define UDP_CORKED    1 /* UDP_CORK of linux/udp.h */
-
-/* How long a packet may be on its way through the machine before it counts as held back. */
-#define DRAIN_STEP_US 1000
-#define DRAIN_STEPS   20
 
 static bool match(const struct file_look *l)
 {
@@ -124,41 +116,6 @@ static int read_addresses(const struct file_look *l, Ckpt__Inet *m)
 	return 0;
 }
 
-/* Bytes that were sent and have not left; what is held back stays. */
-static int unsent(int fd)
-{
-	int n = 0;
-
-	for (int i = 0; i < DRAIN_STEPS; i++) {
-		if (ioctl(fd, SIOCOUTQ, &n) < 0)
-			return 0;
-		if (n <= 0)
-			break;
-		usleep(DRAIN_STEP_US);
-	}
-	return n;
-}
-
-static int check_unsent(struct collect *c, const struct file_look *l)
-{
-	int n = unsent(l->fd), corked = 0;
-	socklen_t len = sizeof(corked);
-
-	if (n <= 0)
-		return 0;
-	getsockopt(l->fd, IPPROTO_UDP, UDP_CORKED, &corked, &len);
-	if (corked)
-		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL,
-			"dump again when the program has sent it, or give it up (--fd PID:N=close)",
-			"pid %d (%s): fd %d: data that UDP_CORK holds back can't be read", c->pid,
-			c->tr->comm, l->target_fd);
-	op_warn(c->op,
-		"pid %d (%s): fd %d: a datagram that is not sent yet (MSG_MORE, or a slow device) is not "
-		"saved",
-		c->pid, c->tr->comm, l->target_fd);
-	return 0;
-}
-
 /*
  * Whether it is shut for reading, poll(2) says; for writing alone, only sock_diag(7), where this kernel has it.
  */
@@ -230,7 +187,7 @@ static int collect_parts(struct collect *c, const struct file_look *l, Ckpt__Ine
 		return op_fail(c->op, CKPT_E_SYSTEM, errno, "poll", NULL, "pid %d (%s): fd %d",
 			c->pid, c->tr->comm, l->target_fd);
 	m->shut = shut_of(c, l, p.revents);
-	r = check_unsent(c, l);
+	r = inet_held_collect(c, l, m);
 	return r < 0 ? r : read_queue(c, l, p.revents, m);
 }
 
@@ -314,8 +271,6 @@ static int make(struct open_ctx *o, uint64_t id, int fd, const struct model_rec 
 	if (r == 0)
 		r = socket_options(o, id, fd, SOCKOPT_BOUND);
 	if (r == 0)
-		shut(fd, m->shut);
-	if (r == 0)
 		r = socket_options(o, id, fd, SOCKOPT_LAST);
 	return r < 0 ? r : socket_flags(o, id, fd);
 }
@@ -327,8 +282,22 @@ static int open_inet(
 	return socket_open(o, id, rec, make);
 }
 
-static const struct file_ops ops = {
-	.match = match, .verdict = verdict, .collect = collect, .open = open_inet};
+/* A route leads to who has joined a group when it is found; and what is shut sends nothing. */
+static int opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
+{
+	const Ckpt__Inet *m = (const void *)rec->msg;
+	int r = inet_held_put(o, rec->owner, fd, m);
+
+	if (r == 0)
+		shut(fd, m->shut);
+	return r;
+}
+
+static const struct file_ops ops = {.match = match,
+	.verdict = verdict,
+	.collect = collect,
+	.open = open_inet,
+	.opened_all = opened_all};
 
 const struct res res_inet = {
 	.type = {"inet", SCOPE_FILE, &ckpt__inet__descriptor, NULL},

@@ -54,4 +54,21 @@ int inet_queue_collect(int fd, Ckpt__Inet *m);
  */
 int inet_queue_put(struct open_ctx *o, int fd, const Ckpt__Socket *s, const Ckpt__Inet *m);
 
+/**
+ * inet_held_collect() - the datagram that is not complete yet; it stays where it is
+ * @m: its addresses are known
+ * Return: 0, also where there is none; negative after op_fail().
+ */
+int inet_held_collect(struct collect *c, const struct file_look *l, Ckpt__Inet *m);
+
+/** inet_held_done() - free what inet_held_collect() keeps in t */
+void inet_held_done(struct collect_tree *t);
+
+/**
+ * inet_held_put() - send it again so that it stays
+ * @fd: bound, connected, with its options; all other sockets are there
+ * Return: 0; negative after op_fail().
+ */
+int inet_held_put(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Inet *m);
+
 #endif

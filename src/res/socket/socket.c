@@ -143,6 +143,7 @@ void socket_done(struct collect_tree *t)
 	sockopt_done(t);
 	unix_queues_forget(t);
 	inet_groups_done(t);
+	inet_held_done(t);
 }
 
 const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id)
