@@ -22,4 +22,8 @@ enum {
 /* Options of a SYN, as packets have them. */
 enum { TCP_HAS_END, TCP_HAS_NOP, TCP_HAS_MSS, TCP_HAS_WINDOW, TCP_HAS_SACK, TCP_HAS_TIMESTAMP = 8 };
 
+/* What TCP_MAXSEG takes: TCP_MIN_MSS and MAX_TCP_WINDOW of the kernel. */
+#define TCP_MSS_SMALLEST 88
+#define TCP_MSS_LARGEST  32767
+
 #endif

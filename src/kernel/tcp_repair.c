@@ -359,6 +359,23 @@ int tcp_seq_set(int fd, int queue, uint32_t seq)
 	return r < 0 ? r : set(fd, TCP_QUEUE_SEQ, &seq, sizeof(seq));
 }
 
+/*
+ * Segments are as large as connect(2) computes: from what is known of the peer's limit then, which is the smallest
+ * there is (536) until it is told, and from the options, a signature among them (TCP_MD5SIG). Later it
+ * computes that only when the peer's window is larger than ever. So for that moment the program seems to
+ * wish for the peer's limit itself, as far as it can.
+ */
+static int connect_again(int fd, const struct tcp_again *a)
+{
+	int mss = (int)MIN(a->mss, (uint32_t)TCP_MSS_LARGEST);
+	int r = mss >= TCP_MSS_SMALLEST ? set_int(fd, TCP_MAXSEG, mss) : 0;
+
+	if (r == 0 && connect(fd, a->peer, a->len) < 0)
+		r = -errno;
+	set_int(fd, TCP_MAXSEG, 0);
+	return r;
+}
+
 static int set_options(int fd, const struct tcp_again *a)
 {
 	struct tcp_repair_opt o[4];
@@ -436,8 +453,8 @@ int tcp_again_make(int fd, const struct tcp_again *a, const char **ret_call)
 	if (r == 0 && bind(fd, a->local, a->len) < 0)
 		r = -errno;
 	*ret_call = r == 0 ? "connect" : *ret_call;
-	if (r == 0 && connect(fd, a->peer, a->len) < 0)
-		r = -errno;
+	if (r == 0)
+		r = connect_again(fd, a);
 	*ret_call = r == 0 ? "setsockopt(TCP_REPAIR_OPTIONS)" : *ret_call;
 	if (r == 0)
 		r = set_options(fd, a);

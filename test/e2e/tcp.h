@@ -19,6 +19,22 @@ static inline int tcp_state(int fd)
 	return info.tcpi_state;
 }
 
+/* Of the data in a segment that is sent, in bytes. */
+static inline unsigned tcp_mss(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	return info.tcpi_snd_mss;
+}
+
+/* It depends on windows as well, but is not that of a peer of which nothing is known. */
+static inline void tcp_mss_as_large(int fd, unsigned was)
+{
+	CHECK(tcp_mss(fd) >= was / 4, "segments of %u bytes, it was %u", tcp_mss(fd), was);
+}
+
 static inline void tcp_in_state(int fd, int want)
 {
 	for (int i = 0; i < 5000 && tcp_state(fd) != want; i++)

@@ -4,12 +4,9 @@
  *
  * e2e: args: v4 v6 mapped any
  */
-#include "victim.h"
+#include "tcp.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
 #define UNREAD 5000
 
@@ -75,6 +72,7 @@ static void look(int fd, struct ends *e)
 int main(int argc, char **argv)
 {
 	struct ends before[2], after[2];
+	unsigned mss[2];
 	int l, c, s;
 
 	victim_init(argc, argv);
@@ -92,6 +90,8 @@ int main(int argc, char **argv)
 	put(s, 300, 3);
 	look(c, &before[0]);
 	look(s, &before[1]);
+	mss[0] = tcp_mss(c);
+	mss[1] = tcp_mss(s);
 
 	victim_ready();
 	victim_wait();
@@ -99,6 +99,8 @@ int main(int argc, char **argv)
 	look(c, &after[0]);
 	look(s, &after[1]);
 	CHECK(memcmp(before, after, sizeof(before)) == 0, "the addresses have changed");
+	tcp_mss_as_large(c, mss[0]);
+	tcp_mss_as_large(s, mss[1]);
 	get(c, 300, 3);
 	for (size_t i = 100; i < UNREAD; i++) {
 		uint8_t b;

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
+#include "kernel/tcp_numbers.h"
 #include "res/socket/sockopt.h"
 
 #ifndef TCP_TX_DELAY
@@ -29,17 +30,14 @@
 #define NEW(opt, ...)   SOCKOPT_ROW(IPPROTO_TCP, opt, #opt, SOCKOPT_NEW, __VA_ARGS__)
 #define BOUND(opt, ...) SOCKOPT_ROW(IPPROTO_TCP, opt, #opt, SOCKOPT_BOUND, __VA_ARGS__)
 
-#define MSS_SMALLEST 88 /* that can be set: TCP_MIN_MSS and MAX_TCP_WINDOW of the kernel */
-#define MSS_LARGEST  32767
-
 /* Extension headers change it to what no program could set. A connection's is what was agreed on. */
 static bool mss_is_own(int fd, const struct sockopt *row)
 {
 	int mss = 0;
 	socklen_t len = sizeof(mss);
 
-	return getsockopt(fd, row->level, row->name, &mss, &len) == 0 && mss >= MSS_SMALLEST &&
-	       mss <= MSS_LARGEST;
+	return getsockopt(fd, row->level, row->name, &mss, &len) == 0 && mss >= TCP_MSS_SMALLEST &&
+	       mss <= TCP_MSS_LARGEST;
 }
 
 const struct sockopt sockopts_tcp[] = {
