@@ -191,13 +191,28 @@ static void emit_place(struct diff *d, const ProtobufCBinaryData *a, const Proto
 	emit(d, sa.s, sb.s);
 }
 
+static void emit_secrets(struct diff *d, const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
+{
+	_cleanup_strbuf_ struct strbuf sa = {}, sb = {};
+
+	if (a)
+		strbuf_addf(&sa, "%zu secret bytes", a->len);
+	if (b)
+		strbuf_addf(&sb, "%zu %s bytes", b->len, a ? "other secret" : "secret");
+	if (sa.err || sb.err)
+		d->err = -ENOMEM;
+	emit(d, sa.s, sb.s);
+}
+
 /* The path is that of the value. Either may be NULL. */
 static void diff_value(
 	struct diff *d, const ProtobufCFieldDescriptor *f, const void *a, const void *b)
 {
 	const ProtobufCBinaryData *da = a, *db = b;
 
-	if (!a || !b)
+	if (reflect_is_secret(f) && !(a && b && bytes_equal(a, b)))
+		emit_secrets(d, a, b);
+	else if (!a || !b)
 		emit_values(d, f, a, b);
 	else if (f->type == PROTOBUF_C_TYPE_MESSAGE)
 		diff_msg(d, reflect_msg(a), reflect_msg(b));

@@ -38,6 +38,12 @@ static json_t *of_bytes(const ProtobufCBinaryData *b)
 	return json_stringn(hex, 2 * b->len);
 }
 
+/* Not even a digest: one of few bytes tells them. */
+static json_t *of_secret(const ProtobufCBinaryData *b)
+{
+	return json_pack("{s:o}", "bytes", json_of_u64(b->len));
+}
+
 /* JSON has no NaN and no infinity. */
 static json_t *of_real(double v)
 {
@@ -57,7 +63,7 @@ static json_t *of_value(const ProtobufCFieldDescriptor *f, const void *value)
 	case PROTOBUF_C_TYPE_STRING:
 		return json_of_str(reflect_str(value));
 	case PROTOBUF_C_TYPE_BYTES:
-		return of_bytes(value);
+		return reflect_is_secret(f) ? of_secret(value) : of_bytes(value);
 	case PROTOBUF_C_TYPE_MESSAGE:
 		return json_of_msg(reflect_msg(value));
 	case PROTOBUF_C_TYPE_BOOL:

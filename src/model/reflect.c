@@ -91,6 +91,11 @@ const char *reflect_enum(const ProtobufCFieldDescriptor *f, const void *value)
 	return v ? v->name : NULL;
 }
 
+int reflect_is_secret(const ProtobufCFieldDescriptor *f)
+{
+	return f->type == PROTOBUF_C_TYPE_BYTES && !strcmp(f->name, "secret");
+}
+
 int reflect_is_signed(ProtobufCType type)
 {
 	switch (type) {

@@ -34,6 +34,9 @@ const char *reflect_enum(const ProtobufCFieldDescriptor *f, const void *value);
 /** reflect_u64() - value of a number field (not a float), sign extended. @type: of the field */
 uint64_t reflect_u64(ProtobufCType type, const void *value);
 
+/** reflect_is_secret() - whether nobody is to be shown what is in it: bytes that are called `secret` */
+int reflect_is_secret(const ProtobufCFieldDescriptor *f);
+
 /** reflect_is_signed() - Return: whether numbers of this type have a sign */
 int reflect_is_signed(ProtobufCType type);
 

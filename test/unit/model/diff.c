@@ -131,6 +131,20 @@ Test(diff, bytes)
 	expect(&all, &a, &b, "all 3 by: 100 bytes 00000000000000000000000000000000... -> 00\n");
 }
 
+/* Of a secret only its length is told. */
+Test(diff, secrets)
+{
+	Test__All a = TEST__ALL__INIT, b = TEST__ALL__INIT;
+	uint8_t x[40] = {}, y[40] = {1};
+
+	a.secret = b.secret = (ProtobufCBinaryData){40, x};
+	expect(&all, &a, &b, "");
+	b.secret.data = y;
+	expect(&all, &a, &b, "all 3 secret: 40 secret bytes -> 40 other secret bytes\n");
+	b.secret.len = 3;
+	expect(&all, &a, &b, "all 3 secret: 40 secret bytes -> 3 other secret bytes\n");
+}
+
 Test(diff, messages_come_and_go)
 {
 	Test__All a = TEST__ALL__INIT, b = TEST__ALL__INIT;

@@ -33,6 +33,15 @@ static void expect(const void *msg, const char *name, const char *want)
 	free(text);
 }
 
+/* Of a secret only its length is told. */
+Test(json, secrets)
+{
+	Test__All a = TEST__ALL__INIT;
+
+	a.secret = (ProtobufCBinaryData){3, (uint8_t *)"key"};
+	expect(&a, "secret", "{\"bytes\":3}");
+}
+
 Test(json, scalars)
 {
 	Test__All a = TEST__ALL__INIT;
