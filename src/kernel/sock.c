@@ -4,21 +4,27 @@
 #include "kernel/sock.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "kernel/tcp_key.h"
 #include "util/cleanup.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
 
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
@@ -50,6 +56,27 @@ int sock_filter_get(int fd, struct sock_filter *ret, size_t n)
 	return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, ret, &len) < 0 ? -errno : (int)len;
 }
 
+uint32_t sock_option_bytes(int fd)
+{
+	uint32_t v[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(v);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, v, &len) < 0 ? 0 : v[SK_MEMINFO_OPTMEM];
+}
+
+/*
+ * It reads its end; one that never was connected reads that it is not. An error that waits to be told is gone once it
+ * is read, so it is not.
+ */
+bool sock_has_ended(int fd)
+{
+	struct pollfd p = {.fd = fd};
+	uint8_t byte;
+
+	return (poll(&p, 1, 0) > 0 && p.revents & POLLERR) ||
+	       recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != ENOTCONN;
+}
+
 static void look_at_tcp(int fd, struct sock_look *ret)
 {
 	struct tcp_info info = {0};
@@ -63,6 +90,10 @@ static void look_at_tcp(int fd, struct sock_look *ret)
 	len = sizeof(ret->ulp) - 1;
 	if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, ret->ulp, &len) < 0)
 		ret->ulp[0] = 0;
+	ret->option_bytes = sock_option_bytes(fd);
+	if (ret->option_bytes && ret->tcp_state == TCP_CLOSE && sock_has_ended(fd))
+		ret->option_bytes = 0;
+	ret->tcp_ao = tcp_ao_has(tcp_ao_ask(fd));
 }
 
 static bool has_peer(int fd)

@@ -24,6 +24,9 @@ struct sock_look {
 	int tcp_state;  /* of TCP: TCP_IS_ESTABLISHED and the like; 0: not known */
 	bool connected; /* of vsock */
 	char ulp[16];   /* of TCP: what works on top of it in the kernel, as "tls"; "": nothing */
+	uint32_t
+		option_bytes; /* of TCP: see sock_option_bytes(); 0 where its connection has ended */
+	bool tcp_ao;          /* of TCP: it has keys of TCP-AO */
 };
 
 /**
@@ -42,6 +45,16 @@ int sock_look_at(int fd, struct sock_look *ret);
  * Source: SO_GET_FILTER, Linux >= 3.8; its length is counted in instructions.
  */
 int sock_filter_get(int fd, struct sock_filter *ret, size_t n);
+
+/**
+ * sock_option_bytes() - what a socket's keys, filters and the like take of memory (net.core.optmem_max)
+ * Return: 0: it has none of them; or this kernel does not tell
+ * Source: SO_MEMINFO, Linux >= 4.12.
+ */
+uint32_t sock_option_bytes(int fd);
+
+/** sock_has_ended() - whether a socket of TCP in the state CLOSE was connected */
+bool sock_has_ended(int fd);
 
 /** sock_own_netns() - the cookie of our own network namespace; 0: not known (before Linux 5.14) */
 uint64_t sock_own_netns(void);

@@ -15,6 +15,7 @@
 
 #include "kernel/apart.h"
 #include "kernel/tcp_inject.h"
+#include "kernel/tcp_key.h"
 #include "kernel/tcp_numbers.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
@@ -151,6 +152,7 @@ static int one(const struct reading *g, struct tcp_backlog *b)
 	fd = accept4(b->own->fd, (struct sockaddr *)&w->peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return -errno;
+	w->key = tcp_keys_find(b->keys, b->n_keys, &w->peer);
 	r = look(fd, w);
 	if (r == 0)
 		return 1;

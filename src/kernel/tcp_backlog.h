@@ -37,7 +37,8 @@ struct tcp_waiting {
 	struct tcp_state state;              /* its fd does not matter */
 	uint8_t send_scale, recv_scale;
 	bool scaled, sack, timestamps;
-	bool fin; /* of its client, behind what was received */
+	bool fin;                  /* of its client, behind what was received */
+	const struct tcp_key *key; /* that of the socket that listens for this client; NULL: none */
 
 	void *arena; /* of one that was read: what was received; freed by tcp_backlog_done() */
 	size_t arena_size;
@@ -48,6 +49,8 @@ struct tcp_backlog {
 	struct tcp_listener *own;   /* accepted from; of the caller */
 	struct tcp_listener *group; /* all that share its port, with itself; of the caller */
 	size_t n_group;
+	const struct tcp_key *keys; /* of the socket; borrowed */
+	size_t n_keys;
 	size_t n;     /* how many are to be taken, at most those that wait */
 	size_t taken; /* how many were found */
 	size_t lost;  /* of these, those that could not be put in again: both ends are told */

@@ -161,6 +161,7 @@ static int shake_hands(const struct handshake *h)
 		.syn = true,
 		.seq = recv_first(w) - 1,
 		.window = window_of(w->state.windows.snd_wnd, 0),
+		.key = w->key,
 		.options = options,
 		.options_len = syn_options(w, options)};
 	int r = tcp_inject(h->inject, &s);
@@ -169,7 +170,8 @@ static int shake_hands(const struct handshake *h)
 		.to = &h->local,
 		.seq = recv_first(w),
 		.ack = send_first(w),
-		.window = window_now(w)};
+		.window = window_now(w),
+		.key = w->key};
 	return r < 0 ? r : tcp_inject(h->inject, &s);
 }
 
@@ -183,7 +185,8 @@ static int say(const struct handshake *h, size_t from, size_t most)
 		.to = &h->local,
 		.seq = recv_first(h->w) + (uint32_t)from,
 		.ack = send_first(h->w),
-		.window = window_now(h->w)};
+		.window = window_now(h->w),
+		.key = h->w->key};
 	int r = tcp_inject_data(h->inject, &s, state->recv + from, before - from, most);
 
 	s.urg = urgent;
@@ -233,14 +236,16 @@ static void break_off(const struct handshake *h, size_t have)
 		.to = &h->local,
 		.seq = recv_first(h->w) + (uint32_t)have,
 		.ack = send_first(h->w),
-		.rst = true};
+		.rst = true,
+		.key = h->w->key};
 
 	tcp_inject(h->inject, &s);
 	s = (struct tcp_segment){.from = &h->local,
 		.to = &h->peer,
 		.seq = h->w->state.send_seq,
 		.ack = h->w->state.recv_seq,
-		.rst = true};
+		.rst = true,
+		.key = h->w->key};
 	tcp_inject(h->inject, &s);
 }
 

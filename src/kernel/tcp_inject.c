@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "kernel/netlock.h"
+#include "kernel/tcp_key.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
@@ -130,10 +131,39 @@ static int inject6(int fd, const struct tcp_segment *s)
 	return send_packet(fd, s, &p, sizeof(p), &dst, sizeof(dst));
 }
 
-int tcp_inject(int fd, const struct tcp_segment *s)
+/* The signature is one more option; it is of the header with the length that this gives it. */
+static void sign(struct tcp_segment *s, uint8_t options[OPTIONS_MAX])
 {
-	if (s->options_len > OPTIONS_MAX || s->options_len % 4 || s->len > TCP_INJECT_DATA)
+	const struct sockaddr_in *from = (const void *)s->from, *to = (const void *)s->to;
+	size_t before = s->options_len;
+	struct tcphdr h;
+
+	if (before)
+		memcpy(options, s->options, before);
+	memset(options + before, 0, TCP_KEY_OPTION);
+	s->options = options;
+	s->options_len += TCP_KEY_OPTION;
+	h = header_of(s, 0, from->sin_port, to->sin_port); /* of either family at the same place */
+	tcp_key_sign(s->key,
+		&(struct tcp_signed){.from = s->from,
+			.to = s->to,
+			.header = &h,
+			.segment_len = segment_len(s),
+			.data = s->data,
+			.len = s->len},
+		options + before);
+}
+
+int tcp_inject(int fd, const struct tcp_segment *segment)
+{
+	uint8_t options[OPTIONS_MAX];
+	struct tcp_segment copy = *segment, *s = &copy;
+
+	if (s->options_len + (s->key ? TCP_KEY_OPTION : 0) > OPTIONS_MAX || s->options_len % 4 ||
+		s->len > TCP_INJECT_DATA)
 		return -EINVAL;
+	if (s->key)
+		sign(s, options);
 	return s->to->ss_family == AF_INET6 ? inject6(fd, s) : inject4(fd, s);
 }
 

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct tcp_key;
+
 struct tcp_segment {
 	const struct sockaddr_storage *from, *to; /* of one family */
 	uint32_t seq, ack;
@@ -22,7 +24,8 @@ struct tcp_segment {
 	bool syn; /* nothing is acknowledged */
 	bool urg; /* its first byte is urgent */
 	const uint8_t *options;
-	size_t options_len; /* a multiple of 4, 40 at most */
+	size_t options_len;        /* a multiple of 4, 40 at most, 20 if it is signed */
+	const struct tcp_key *key; /* by which it is signed; NULL: it is not */
 	const uint8_t *data;
 	size_t len;
 };

@@ -19,8 +19,16 @@ enum {
 	TCP_IS_CLOSING
 };
 
-/* Options of a SYN, as packets have them. */
-enum { TCP_HAS_END, TCP_HAS_NOP, TCP_HAS_MSS, TCP_HAS_WINDOW, TCP_HAS_SACK, TCP_HAS_TIMESTAMP = 8 };
+/* Options, as packets have them. */
+enum {
+	TCP_HAS_END,
+	TCP_HAS_NOP,
+	TCP_HAS_MSS,
+	TCP_HAS_WINDOW,
+	TCP_HAS_SACK,
+	TCP_HAS_TIMESTAMP = 8,
+	TCP_HAS_MD5 = 19
+};
 
 /* What TCP_MAXSEG takes: TCP_MIN_MSS and MAX_TCP_WINDOW of the kernel. */
 #define TCP_MSS_SMALLEST 88

@@ -124,6 +124,7 @@ static void put_tcp(const void *msg, FILE *out)
 	put_end(m->local, " ", out);
 	put_end(m->peer, " -> ", out);
 	fputs(tcp_kind(m), out);
+	put_count(m->n_keys, "key", out);
 	if (m->n_waiting)
 		fprintf(out, ", %zu not accepted yet", m->n_waiting);
 	if (m->state)

@@ -2,8 +2,8 @@
  * sockopt_tcp.c - the options of IPPROTO_TCP.
  *
  * Not here: what is done rather than set (TCP_QUICKACK, TCP_REPAIR and its like, TCP_ZEROCOPY_RECEIVE),
- * what can't be read (TCP_MD5SIG, TCP_AO_*, TCP_FASTOPEN_KEY is the machine's), TCP_ULP, which is refused,
- * and TCP_MAXSEG, which of a connection is what was agreed on.
+ * keys (TCP_MD5SIG is in tcp_keys.c, TCP_AO_* is refused, TCP_FASTOPEN_KEY is the machine's), TCP_ULP, which is
+ * refused, and TCP_MAXSEG, which of a connection is what was agreed on.
  *
  * Source: tcp(7), linux/tcp.h up to Linux 6.18.
  */

@@ -64,7 +64,9 @@ static struct file_verdict verdict(int procfd, const struct file_look *l)
 		no.advice = "dump it later";
 		return no;
 	}
-	if (!connected(l->sock->tcp_state))
+	if (l->sock->protocol == IPPROTO_TCP)
+		ok = tcp_keys_verdict(l);
+	if (ok.verdict != CKPT_SAVED || !connected(l->sock->tcp_state))
 		return ok;
 	if (l->sock->protocol == IPPROTO_MPTCP) {
 		no.reason =
@@ -204,14 +206,6 @@ static int collect_connection(struct collect *c, uint64_t id, const struct file_
 	return r < 0 ? collect_oom(c) : 0;
 }
 
-/* A socket that was connected reads its end, one that never was reads that it is not connected. */
-static bool has_ended(int fd)
-{
-	uint8_t byte;
-
-	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != ENOTCONN;
-}
-
 /* An error that waits to be told is gone once it is read, so it is not: it is told by what is known. */
 static Ckpt__Tcp__Kind kind_of(int fd, const struct tcp_info *info, Ckpt__Tcp *m)
 {
@@ -228,7 +222,7 @@ static Ckpt__Tcp__Kind kind_of(int fd, const struct tcp_info *info, Ckpt__Tcp *m
 					      : CKPT__TCP__ERROR__CONNECTION_REFUSED;
 		return CKPT__TCP__KIND__ENDED;
 	}
-	return has_ended(fd) ? CKPT__TCP__KIND__ENDED : CKPT__TCP__KIND__UNCONNECTED;
+	return sock_has_ended(fd) ? CKPT__TCP__KIND__ENDED : CKPT__TCP__KIND__UNCONNECTED;
 }
 
 int tcp_collect_unread(int fd, Ckpt__Tcp *m)
@@ -322,6 +316,8 @@ static int collect(struct collect *c, uint64_t id, const struct file_look *l)
 	if (!m)
 		return collect_oom(c);
 	r = collect_kind(c, id, l, m);
+	if (r == 0)
+		r = tcp_keys_collect(c, l, m);
 	if (r < 0) {
 		protobuf_c_message_free_unpacked(&m->base, NULL);
 		return r;

@@ -21,11 +21,13 @@
 #include "kernel/netlock.h"
 #include "kernel/tcp_backlog.h"
 #include "kernel/tcp_numbers.h"
+#include "kernel/sock_diag.h"
 #include "kernel/tcp_repair.h"
 #include "res/socket/socket.h"
 
 struct Ckpt__Tcp;
 struct Ckpt__TcpEnd;
+struct Ckpt__TcpKey;
 struct Ckpt__TcpState;
 
 #define TCP_LOCK_PREFIX "ckpt-"
@@ -60,6 +62,9 @@ struct tcp_hold {
 	struct tcp_lock ports; /* of these, while connections are taken out of them */
 	unsigned int
 		unaccepted; /* connections that wait there and are not taken: they would be reset */
+
+	struct sock_diag told; /* of keys; read for the first socket that may have some */
+	bool vrf_asked;
 };
 
 /** tcp_hold_init() - hold nothing */
@@ -96,6 +101,36 @@ int tcp_collect_unread(int fd, struct Ckpt__Tcp *m);
  * Return: 0; -ENOMEM; -errno
  */
 int tcp_collect_again(int fd, struct Ckpt__Tcp *m);
+
+struct tcp_key;
+
+/** tcp_keys_verdict() - what can't be saved because of the keys by which segments are signed: for verdict() */
+struct file_verdict tcp_keys_verdict(const struct file_look *l);
+
+/**
+ * tcp_keys_collect() - keys of TCP_MD5SIG
+ * @l: with fd and sock
+ * @m: its kind is set
+ * Return: 0; negative after op_fail().
+ */
+int tcp_keys_collect(struct collect *c, const struct file_look *l, struct Ckpt__Tcp *m);
+
+/** tcp_key_get() - a key of a record. Return: 0; -EBADMSG: it is none */
+int tcp_key_get(const struct Ckpt__TcpKey *m, struct tcp_key *ret);
+
+/** tcp_keys_get() - all of a socket. @ret: the caller frees it. Return: 0; -EBADMSG; -ENOMEM */
+int tcp_keys_get(const struct Ckpt__Tcp *m, struct tcp_key **ret);
+
+/** tcp_key_for() - that which a socket has for a peer; async-signal-safe. Return: ret; NULL: none */
+const struct tcp_key *tcp_key_for(
+	const struct Ckpt__Tcp *m, const struct sockaddr_storage *peer, struct tcp_key *ret);
+
+/**
+ * tcp_keys_set() - give them to a new socket, before it is connected
+ * @family: of the socket
+ * Return: 0; negative after op_fail().
+ */
+int tcp_keys_set(struct open_ctx *o, const struct Ckpt__Tcp *m, int family, int fd);
 
 /**
  * tcp_connecting_peers() - find out whom sockets connect to that are not answered yet

@@ -18,6 +18,7 @@
 #include "kernel/sock_users.h"
 #include "kernel/tcp_backlog.h"
 #include "kernel/tcp_inject.h"
+#include "kernel/tcp_key.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
@@ -132,15 +133,20 @@ static void choose(struct taking *g)
 		g->listeners[i].fd = h->listeners[i].fd;
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		struct tcp_held *l = &h->listeners[i];
+		const Ckpt__Tcp *m = model_get(g->t->model, &res_tcp.type, l->id);
 		int n = tcp_backlog_count(l->fd);
 		struct tcp_backlog *b = &g->v[g->n];
+		struct tcp_key *keys = NULL;
 
 		if (n <= 0 || !can_take(g->t, l) || !wanted(g->t, l) ||
-			shared_port_outside(g->t, l) || shared_outside(g->t, l->fd))
+			shared_port_outside(g->t, l) || shared_outside(g->t, l->fd) ||
+			tcp_keys_get(m, &keys) < 0)
 			continue;
 		*b = (struct tcp_backlog){.own = &g->listeners[i],
 			.group = &g->listeners[i],
 			.n_group = 1,
+			.keys = keys,
+			.n_keys = m->n_keys,
 			.n = (size_t)n,
 			.v = calloc((size_t)n, sizeof(*b->v))};
 		if (option(l->fd, SOL_SOCKET, SO_REUSEPORT)) {
@@ -149,6 +155,8 @@ static void choose(struct taking *g)
 		}
 		g->of[g->n] = l;
 		g->n += b->v != NULL;
+		if (!b->v)
+			free(keys);
 	}
 }
 
@@ -284,6 +292,7 @@ static int take(struct taking *g)
 	for (size_t i = 0; i < g->n; i++) {
 		tcp_backlog_done(&g->v[i]);
 		free(g->v[i].v);
+		free((void *)g->v[i].keys);
 	}
 	fd_close(g->inject4);
 	fd_close(g->inject6);

@@ -10,6 +10,7 @@
 
 #include "kernel/tcp_backlog.h"
 #include "kernel/tcp_inject.h"
+#include "kernel/tcp_key.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
@@ -46,6 +47,7 @@ static int end(const struct tcp_backlog_go *g, const struct tcp_waiting *w, bool
 		.seq = w->state.send_seq,
 		.ack = w->state.recv_seq,
 		.window = UINT16_MAX,
+		.key = w->key,
 		.fin = !reset,
 		.rst = reset};
 
@@ -66,9 +68,11 @@ static int put_all(struct tcp_backlog_go *g, int family, const Ckpt__Tcp *m)
 	for (size_t i = 0; i < m->n_waiting; i++) {
 		bool keep = kept(g, family, m->waiting[i]);
 		struct tcp_waiting w;
+		struct tcp_key key;
 		int r2;
 
 		waiting_of(g->p, family, m->waiting[i], &w);
+		w.key = tcp_key_for(m, &w.peer, &key);
 		r2 = keep ? tcp_backlog_put(g->inject4, g->inject6, &w, g->v, g->n)
 			  : end(g, &w, g->p->req->tcp == CKPT_TCP_RESET);
 		g->put += keep && r2 == 0;

@@ -16,6 +16,7 @@
 #include "kernel/nft.h"
 #include "kernel/syscalls.h"
 #include "kernel/tcp_inject.h"
+#include "kernel/tcp_key.h"
 #include "kernel/tcp_repair.h"
 #include "proto/socket.pb-c.h"
 #include "proto/tcp.pb-c.h"
@@ -104,9 +105,11 @@ static uint32_t recv_end(const struct end *e)
 	return e->s->recv_seq + (uint32_t)e->s->received.len;
 }
 
+/* Both ends sign by the same key. */
 static int inject(const struct end *e, struct tcp_segment seg, bool to_peer)
 {
 	struct sockaddr_storage local, peer;
+	struct tcp_key key;
 
 	tcp_end_get(e->family, e->m->local, &local);
 	tcp_end_get(e->family, e->m->peer, &peer);
@@ -114,6 +117,7 @@ static int inject(const struct end *e, struct tcp_segment seg, bool to_peer)
 	tcp_plain_addr(&peer);
 	seg.from = to_peer ? &local : &peer;
 	seg.to = to_peer ? &peer : &local;
+	seg.key = tcp_key_for(e->m, &peer, &key);
 	return tcp_inject(local.ss_family == AF_INET6 ? e->g->inject6 : e->g->inject4, &seg);
 }
 

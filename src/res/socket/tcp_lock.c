@@ -161,6 +161,7 @@ void tcp_hold_done(struct tcp_hold *h)
 		fd_close(h->listeners[i].fd); /* before the lock on them goes */
 	tcp_lock_done(&h->ports);
 	tcp_lock_done(&h->lock);
+	sock_diag_done(&h->told);
 	free(h->listeners);
 	h->listeners = NULL;
 	h->n_listeners = h->cap_listeners = h->unaccepted = 0;

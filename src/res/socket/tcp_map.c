@@ -59,37 +59,48 @@ const char *tcp_map_wrong(const char *text)
 	return parse(text, &pair);
 }
 
-/* Return: whether it was changed; -ENOMEM */
-static int map_end(const struct pair *p, Ckpt__TcpEnd *m)
+/* @ip: of a record. Return: whether it was changed; -ENOMEM */
+static int map_ip(const struct pair *p, char **ip)
 {
-	const char *rest = str_startswith(m->ip, MAPPED);
+	const char *rest = str_startswith(*ip, MAPPED);
 	bool on6 = rest && p->family == AF_INET;
 	size_t len = strlen(p->to) + sizeof(MAPPED);
 	char *now;
 
-	if (!str_eq(on6 ? rest : m->ip, p->from))
+	if (!str_eq(on6 ? rest : *ip, p->from))
 		return 0;
 	now = malloc(len);
 	if (!now)
 		return -ENOMEM;
 	snprintf(now, len, "%s%s", on6 ? MAPPED : "", p->to);
-	free(m->ip);
-	m->ip = now;
+	free(*ip);
+	*ip = now;
 	return 1;
 }
 
 /* The first that fits. */
-static int map_by_all(const char *const *map, Ckpt__TcpEnd *m)
+static int map_by_all(const char *const *map, char **ip)
 {
 	int r = 0;
 
-	for (; m && *map && r == 0; map++) {
+	for (; *map && r == 0; map++) {
 		struct pair pair;
 
 		if (!parse(*map, &pair))
-			r = map_end(&pair, m);
+			r = map_ip(&pair, ip);
 	}
 	return r;
+}
+
+static int map_end(const char *const *map, Ckpt__TcpEnd *m)
+{
+	return m ? map_by_all(map, &m->ip) : 0;
+}
+
+/* Of a key for one peer. */
+static int map_key(const char *const *map, Ckpt__TcpKey *m)
+{
+	return m->prefix == (strchr(m->ip, ':') ? 128 : 32) ? map_by_all(map, &m->ip) : 0;
 }
 
 /* All connections as they were, to tell which have both ends here. */
@@ -116,9 +127,14 @@ static int add_all(struct open_ctx *o, struct tcp_lock *l)
 static int map_both(const struct tcp_lock *all, const char *const *map, int family, Ckpt__Tcp *m)
 {
 	bool inside = tcp_inside(all, family, m);
-	int r = map_by_all(map, m->local);
+	int r = map_end(map, m->local);
 
-	return r >= 0 && inside ? map_by_all(map, m->peer) : r;
+	if (r >= 0 && inside)
+		r = map_end(map, m->peer);
+	/* of a key for our own address it is we who have it */
+	for (size_t i = 0; r >= 0 && i < m->n_keys && (inside || !m->peer); i++)
+		r = map_key(map, m->keys[i]);
+	return r;
 }
 
 int tcp_map(struct open_ctx *o)

@@ -117,9 +117,12 @@ int tcp_open(struct open_ctx *o, uint64_t id, const struct model_rec *rec, const
 		r = tcp_ended_open(o, m, fd);
 		return r < 0 ? r : TAKE_FD(fd);
 	}
+	s = socket_record(o, id);
+	r = tcp_keys_set(o, m, s->family, fd);
+	if (r < 0)
+		return r;
 	if (m->kind == CKPT__TCP__KIND__CONNECTED || !m->local)
 		return TAKE_FD(fd);
-	s = socket_record(o, id);
 	len = tcp_end_get(s->family, m->local, &local);
 	if (!len)
 		return fail_image(o, id);

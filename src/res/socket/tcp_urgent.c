@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "kernel/tcp_inject.h"
+#include "kernel/tcp_key.h"
 #include "kernel/tcp_repair.h"
 #include "proto/tcp.pb-c.h"
 #include "res/socket/tcp.h"
@@ -64,6 +65,7 @@ int tcp_urgent_again(const Ckpt__Tcp *m, int family, int fd)
 		.window = (uint16_t)window,
 		.urg = true};
 	_cleanup_close_ int inject = -EBADF;
+	struct tcp_key key;
 	int r = tcp_room(fd, SO_RCVBUF, 2 * s->received.len + ROOM_SPARE);
 	char byte;
 
@@ -71,6 +73,7 @@ int tcp_urgent_again(const Ckpt__Tcp *m, int family, int fd)
 		return -EINVAL;
 	tcp_plain_addr(&local);
 	tcp_plain_addr(&peer);
+	seg.key = tcp_key_for(m, &peer, &key);
 	inject = tcp_inject_open(local.ss_family);
 	if (inject < 0)
 		return inject;
