@@ -39,6 +39,7 @@
 #define VNET_HDR     10  /* struct virtio_net_hdr */
 #define NO_NEWS_NS   5000000000ULL
 #define STRAY_TRIES  50
+#define LOST_MAX     1000
 
 struct own_packet {
 	struct ethhdr eth;
@@ -138,12 +139,22 @@ static void count_seen(struct feeder *f)
 		f->seen += s.tp_packets;
 }
 
+/* More than are ever needed. */
+static uint64_t enough(const struct feeder *f)
+{
+	uint64_t per_slot = packet_by_block(f->r) ? f->r->block_bytes / f->len + 2 : 1;
+
+	return 2 * packet_ring_slots(f->r) * per_slot + LOST_MAX;
+}
+
 /* Until the slot has been given to the program. */
 static int feed(struct feeder *f, uint32_t last)
 {
 	uint64_t news = now_ns(), seen = 0;
 
 	while (!packet_status_get(f->r, last)) {
+		if (f->sent > enough(f))
+			return -EIO;
 		if (packet_send_lo(f->from, f->packet, f->len) >= 0)
 			f->sent++;
 		else if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM)

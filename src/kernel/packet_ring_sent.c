@@ -5,7 +5,9 @@
  * nothing is to be sent only the kernel knows where that is. It stops at a frame that can't be sent, and marks it
  * (TP_STATUS_WRONG_FORMAT); or, with PACKET_LOSS, gives it back and goes on (tpacket_snd() of net/packet/af_packet.c).
  * So all frames ask for a packet of one byte for a moment, which no device of Ethernet's kind sends: with a header
- * that is too short it is refused before it is anything's. Nothing is sent, and afterwards all is as it was.
+ * that is too short it is refused before it is anything's. Nothing is sent, and afterwards all is as it was. Where the
+ * kernel makes the header (SOCK_DGRAM) none is too short, but a packet can be too long; of that the kernel writes a
+ * line into its log for each frame.
  */
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -66,10 +68,20 @@ ssize_t packet_send_lo(int fd, const void *data, size_t len)
 		fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&lo, sizeof(lo));
 }
 
+static bool is_raw(const struct packet_ring *r)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(r->fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_RAW;
+}
+
 void packet_ask_unsendable(const struct packet_ring *r, uint32_t from, uint32_t to)
 {
+	uint32_t len = is_raw(r) ? 1 : INT32_MAX;
+
 	for (uint32_t i = from; i < to; i++) {
-		*packet_len(r, packet_slot(r, r->mem, i)) = 1;
+		*packet_len(r, packet_slot(r, r->mem, i)) = len;
 		packet_status_set(r, i, TP_STATUS_SEND_REQUEST);
 	}
 	packet_send_lo(r->fd, NULL, 0);
@@ -130,10 +142,10 @@ static int64_t find_head(const struct packet_ring *r)
 }
 
 /* Whether this kernel does as it is said above: tried with a ring of ours, which is at its first frame. */
-static bool can_probe(void)
+static bool can_probe(int type)
 {
 	struct tpacket_req q = {4096, 1, 1024, 4};
-	_cleanup_close_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_PACKET, type | SOCK_CLOEXEC, 0);
 	struct packet_ring r = {.fd = fd,
 		.version = TPACKET_V1,
 		.sends = true,
@@ -150,15 +162,6 @@ static bool can_probe(void)
 	can = find_head(&r) == 0 && find_head(&r) == 0;
 	munmap(r.mem, q.tp_block_size);
 	return can;
-}
-
-/* With a whole packet the header is made by the kernel, and then none is too short. */
-static bool is_raw(const struct packet_ring *r)
-{
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(r->fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_RAW;
 }
 
 static bool never_used(const struct packet_ring *r, uint32_t n)
@@ -211,7 +214,9 @@ static int64_t find_next(const struct packet_ring *r, uint32_t n)
 		return at;
 	if (n == 1 || never_used(r, n))
 		return 0;
-	return is_raw(r) && can_probe() ? find_head(r) : -EOPNOTSUPP;
+	if (!is_raw(r) && packet_loses(r)) /* as many lines as frames */
+		return -EOPNOTSUPP;
+	return can_probe(is_raw(r) ? SOCK_RAW : SOCK_DGRAM) ? find_head(r) : -EOPNOTSUPP;
 }
 
 int packet_sent_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_next)

@@ -270,8 +270,9 @@ static int fill_rings(struct open_ctx *o, uint64_t id, struct rings *v, const Ck
 		return r;
 	if (ftruncate(v->file, (off_t)v->size) < 0)
 		r = -errno;
-	if (r == 0 && m->rx)
-		r = packet_ring_restore(&v->rx, v->copy, m->rx->next);
+	if (r == 0 && m->rx) /* one that gets nothing never went on */
+		r = m->rx->next && !m->protocol ? -EINVAL
+						: packet_ring_restore(&v->rx, v->copy, m->rx->next);
 	if (r == 0 && m->tx)
 		r = packet_ring_restore(&v->tx, v->copy + bytes_of(m->rx), m->tx->next);
 	if (r == 0)
