@@ -16,8 +16,9 @@
 #include "kernel/apart.h"
 #include "kernel/packet_ring_parts.h"
 
-#define MARK                                                                                       \
-	TP_STATUS_LOSING /* of no meaning by itself; neither the kernel's (0) nor the program's (1) */
+/* Of no meaning by itself; neither the kernel's (0) nor the program's (1). */
+#define MARK TP_STATUS_LOSING
+
 #define TRIES     100
 #define PAGE      4096
 #define DOZE_NS   1000000L

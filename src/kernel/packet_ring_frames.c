@@ -12,8 +12,9 @@
 #include "kernel/packet_ring_parts.h"
 #include "util/cleanup.h"
 
-#define NEWEST                                                                                     \
-	8 /* tried first; packets that come on several CPUs may stand in another order than their times */
+/* Tried first: packets that come on several CPUs may stand in another order than their times. */
+#define NEWEST 8
+
 #define STARTS_MAX 16 /* where a row of frames may begin */
 
 /* What is unread: @n frames from @first on. */

@@ -147,12 +147,17 @@ static uint64_t enough(const struct feeder *f)
 	return 2 * packet_ring_slots(f->r) * per_slot + LOST_MAX;
 }
 
-/* Until the slot has been given to the program. */
+/* Until all slots to the last have been given to the program: on several CPUs one may be later than the next. */
 static int feed(struct feeder *f, uint32_t last)
 {
 	uint64_t news = now_ns(), seen = 0;
+	uint32_t given = 0;
 
-	while (!packet_status_get(f->r, last)) {
+	for (;;) {
+		while (given <= last && packet_status_get(f->r, given))
+			given++;
+		if (given > last)
+			break;
 		if (f->sent > enough(f))
 			return -EIO;
 		if (packet_send_lo(f->from, f->packet, f->len) >= 0)
@@ -232,7 +237,8 @@ static void ask_small(const struct packet_ring *r, uint32_t n)
 		struct ethhdr *e = (void *)(slot + at + vnet);
 
 		place(r, slot, at);
-		*packet_len(r, slot) = PACKET_MIN + vnet;
+		*packet_len(r, slot) =
+			MIN((uint32_t)(PACKET_MIN + vnet), r->frame_bytes - (uint32_t)at);
 		e->h_proto = htobe16(PACKET_OWN_TYPE);
 		packet_status_set(r, i, TP_STATUS_SEND_REQUEST);
 	}

@@ -172,10 +172,12 @@ static bool never_used(const struct packet_ring *r, uint32_t n)
 	return true;
 }
 
-/* What the device has not done with yet it will. */
-static void wait_sent(const struct packet_ring *r, uint32_t n)
+/* What the device has not done with yet it will. Return: whether it has done with all */
+static bool wait_sent(const struct packet_ring *r, uint32_t n)
 {
-	for (uint32_t i = 0, tries = 0; i < n && tries < SENT_TRIES;) {
+	uint32_t i = 0;
+
+	for (uint32_t tries = 0; i < n && tries < SENT_TRIES;) {
 		if (state_of(r, i) != TP_STATUS_SENDING) {
 			i++;
 			continue;
@@ -183,6 +185,7 @@ static void wait_sent(const struct packet_ring *r, uint32_t n)
 		packet_ring_doze();
 		tries++;
 	}
+	return i == n;
 }
 
 /* Where a row of frames in this state begins. Return: the first; -ENOENT none; -EBUSY there are several rows */
@@ -204,7 +207,8 @@ static int64_t row_of(const struct packet_ring *r, uint32_t n, uint32_t state)
 	return first < 0 && all ? n == 1 ? 0 : -EBUSY : first;
 }
 
-static int64_t find_next(const struct packet_ring *r, uint32_t n)
+/* @all_sent: no frame is with the device, which would give it back while the kernel is looked for. */
+static int64_t find_next(const struct packet_ring *r, uint32_t n, bool all_sent)
 {
 	int64_t at = row_of(r, n, TP_STATUS_WRONG_FORMAT);
 
@@ -214,6 +218,8 @@ static int64_t find_next(const struct packet_ring *r, uint32_t n)
 		return at;
 	if (n == 1 || never_used(r, n))
 		return 0;
+	if (!all_sent)
+		return -EBUSY;
 	if (!is_raw(r) && packet_loses(r)) /* as many lines as frames */
 		return -EOPNOTSUPP;
 	return can_probe(is_raw(r) ? SOCK_RAW : SOCK_DGRAM) ? find_head(r) : -EOPNOTSUPP;
@@ -224,8 +230,7 @@ int packet_sent_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_n
 	uint32_t n = packet_ring_slots(r);
 	int64_t next;
 
-	wait_sent(r, n);
-	next = find_next(r, n);
+	next = find_next(r, n, wait_sent(r, n));
 	if (next < 0)
 		return (int)next;
 	packet_ring_bytes_copy(r, copy);

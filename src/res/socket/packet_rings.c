@@ -169,7 +169,8 @@ static int finish_mapping(struct collect_tree *t, const struct seen_inode *s)
 		return 0;
 	m = s->n ? model_get(t->model, &res_packet.type, s->ids[0]) : NULL;
 	if (!m)
-		return refuse(of, "its descriptor is closed, or it is no packet socket");
+		return refuse(
+			of, "its descriptor is closed or left out, or it is no packet socket");
 	map->socket = s->ids[0];
 	for (size_t i = 0; r == 0 && i < t->n_tasks; i++)
 		r = check_mapping(&t->tasks[i], s->mapped, bytes_of(m->rx) + bytes_of(m->tx));
