@@ -4,8 +4,9 @@
  * The kernel has an array of struct page and maps all memory in one piece, and both are in the order of the
  * frames. So of one page both places have to be known, and they differ from boot to boot. It is one of ours: the
  * ring of a packet socket that nothing arrives at. The kernel notes by which address it reaches its ring; and a
- * pipe that was given the page notes its struct page. (A buffer of perf would do, but since Linux 6.15 no pipe
- * takes it; /proc/kcore tells, where there is one.) Another page of ours proves that it is right.
+ * pipe that was given the page notes its struct page. Another page of ours proves that it is right. (The buffer of
+ * a perf event is made faster, but Linux 6.18 tells neither frame nor struct page of it; and symbols would be others
+ * on each ISA.)
  */
 #include <errno.h>
 #include <fcntl.h>

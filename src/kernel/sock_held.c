@@ -411,7 +411,7 @@ int sock_held_read(
 	struct sock_held found;
 	int r = -EAGAIN;
 
-	for (int i = 0; r == -EAGAIN && i < ATTEMPTS; i++)
+	for (int i = 0; (r == -EAGAIN || r == -EFAULT) && i < ATTEMPTS; i++)
 		r = read_once(h, fd, ino, family, raw, &found);
 	if (r == 1)
 		*ret = found;

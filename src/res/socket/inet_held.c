@@ -1,10 +1,9 @@
 /*
  * inet_held.c - the datagram that a socket holds back, under UDP_CORK or for MSG_MORE.
  *
- * It is read where it lies (kernel/sock_held.h), so nothing is sent and a program that goes on notices nothing. To
- * push it out, catch it behind a lock and put it back would do without BPF; but a kill in between would lose it, and
- * the socket would be another for a moment. It comes back by being sent again, with MSG_MORE, as one
- * piece: then the route must be there, and nothing leaves. What the program adds is of the same datagram as before.
+ * It is read where it lies (kernel/sock_held.h), so nothing is sent and a program that goes on notices nothing. It
+ * comes back by being sent again, with MSG_MORE, as one piece: the route must be there, and nothing leaves. What the
+ * program adds then is of the same datagram, as before.
  *
  * Addresses and numbers that the first piece came with (IP_PKTINFO, IP_TOS, IP_TTL, UDP_SEGMENT) come with it again.
  * Not saved: SO_MARK, SO_PRIORITY and SCM_TXTIME of one message.
@@ -142,7 +141,7 @@ static const char *why(int r)
 	return "what the kernel has there is not understood";
 }
 
-/* Of MSG_MORE nothing tells that it is held back at all. */
+/* Of MSG_MORE nothing tells that it is held back at all: it may be under way. */
 static int can_not(struct collect *c, const struct file_look *l, bool corked, int r)
 {
 	if (corked)
@@ -150,10 +149,11 @@ static int can_not(struct collect *c, const struct file_look *l, bool corked, in
 			"dump again when the program has sent it, or give it up (--fd PID:N=close)",
 			"pid %d (%s): fd %d: data that UDP_CORK holds back can't be read: %s",
 			c->pid, c->tr->comm, l->target_fd, why(r));
-	op_warn(c->op,
-		"pid %d (%s): fd %d: a datagram that is not sent yet (MSG_MORE, or a slow device) is not "
-		"saved: %s",
-		c->pid, c->tr->comm, l->target_fd, why(r));
+	if (unsent(l->fd, DRAIN_STEPS_MORE) > 0)
+		op_warn(c->op,
+			"pid %d (%s): fd %d: a datagram that is not sent yet (MSG_MORE, or a slow "
+			"device) is not saved: %s",
+			c->pid, c->tr->comm, l->target_fd, why(r));
 	return 0;
 }
 
@@ -170,12 +170,12 @@ int inet_held_collect(struct collect *c, const struct file_look *l, Ckpt__Inet *
 		r = sock_held_open(&c->tree->held);
 	if (r == 0)
 		r = sock_held_read(c->tree->held, l->fd, l->st.st_ino, l->sock->family, raw, &h);
-	if (r == 1)
-		r = fill(l, &h, m);
-	else if (r == 0 && !corked && unsent(l->fd, DRAIN_STEPS_MORE) > 0)
+	if (r == 0 && unsent(l->fd, corked ? 0 : DRAIN_STEPS_MORE) > 0)
 		op_warn(c->op,
 			"pid %d (%s): fd %d: a datagram that a slow device has not sent yet is not saved",
 			c->pid, c->tr->comm, l->target_fd);
+	if (r == 1)
+		r = fill(l, &h, m);
 	free(h.data);
 	if (r == -ENOMEM)
 		return collect_oom(c);
