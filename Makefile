@@ -74,7 +74,7 @@ endif
 
 # ---- flags -------------------------------------------------------------------------------------
 
-PKGS := libcap libprotobuf-c libnl-3.0 libnl-route-3.0 jansson libxxhash liblz4 libzstd
+PKGS := libcap libprotobuf-c libnl-3.0 libnl-route-3.0 jansson libxxhash liblz4 libzstd libmd
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 UNIT_CFLAGS := $(shell $(PKG_CONFIG) --cflags criterion 2>/dev/null)

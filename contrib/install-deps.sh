@@ -23,6 +23,7 @@ libjansson-dev        pc:jansson
 libxxhash-dev         pc:libxxhash
 liblz4-dev            pc:liblz4
 libzstd-dev           pc:libzstd
+libmd-dev             pc:libmd
 libcriterion-dev      pc:criterion
 '
 

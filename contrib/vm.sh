@@ -29,8 +29,8 @@ die() { printf 'vm: %s\n' "$*" >&2; exit 2; }
 
 # What the / of an aarch64 guest is made of: what the tests need, and what the build links with.
 arm64_packages='base-files bash busybox-static coreutils dash findutils grep kmod libc6-dev libcap-dev
-libjansson-dev liblz4-dev libnl-3-dev libnl-route-3-dev libprotobuf-c-dev libxxhash-dev libzstd-dev mount
-procps python3 sed util-linux'
+libjansson-dev liblz4-dev libmd-dev libnl-3-dev libnl-route-3-dev libprotobuf-c-dev libxxhash-dev libzstd-dev
+mount procps python3 sed util-linux'
 
 # apt for another architecture, with a state of its own: nothing of this system changes.
 apt_arm64() {

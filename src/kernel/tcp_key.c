@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/tcp.h>
+#include <md5.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -13,7 +14,6 @@
 #include "kernel/tcp_inject.h"
 #include "kernel/tcp_numbers.h"
 #include "util/cleanup.h"
-#include "util/md5.h"
 
 #ifndef TCP_AO_INFO
 #define TCP_AO_INFO 40
@@ -122,38 +122,36 @@ bool tcp_keys_likely(uint32_t option_bytes)
 }
 
 /* What the check sum is made of as well; of IPv6 with a length of 32 bits. */
-static void add_pseudo_header(struct md5 *m, const struct tcp_signed *s)
+static void add_pseudo_header(MD5_CTX *m, const struct tcp_signed *s)
 {
 	size_t n = bytes_of(s->from->ss_family);
-	uint32_t len6 = htonl((uint32_t)s->segment_len), protocol6 = htonl(IPPROTO_TCP);
-	uint16_t len4 = htons((uint16_t)s->segment_len), protocol4 = htons(IPPROTO_TCP);
+	const uint32_t v6[] = {htonl((uint32_t)s->segment_len), htonl(IPPROTO_TCP)};
+	const uint16_t v4[] = {htons(IPPROTO_TCP), htons((uint16_t)s->segment_len)};
 
-	md5_add(m, addr_bytes(s->from), n);
-	md5_add(m, addr_bytes(s->to), n);
-	if (s->from->ss_family == AF_INET6) {
-		md5_add(m, &len6, sizeof(len6));
-		md5_add(m, &protocol6, sizeof(protocol6));
-	} else {
-		md5_add(m, &protocol4, sizeof(protocol4));
-		md5_add(m, &len4, sizeof(len4));
-	}
+	MD5Update(m, addr_bytes(s->from), n);
+	MD5Update(m, addr_bytes(s->to), n);
+	if (s->from->ss_family == AF_INET6)
+		MD5Update(m, (const void *)v6, sizeof(v6));
+	else
+		MD5Update(m, (const void *)v4, sizeof(v4));
 }
 
 void tcp_key_sign(
 	const struct tcp_key *key, const struct tcp_signed *s, uint8_t ret[TCP_KEY_OPTION])
 {
 	uint8_t header[HEADER];
-	struct md5 m;
+	MD5_CTX m;
 
 	memcpy(header, s->header, sizeof(header));
 	memset(header + HEADER_CHECKSUM, 0, 2);
-	md5_init(&m);
+	MD5Init(&m);
 	add_pseudo_header(&m, s);
-	md5_add(&m, header, sizeof(header));
-	md5_add(&m, s->data, s->len);
-	md5_add(&m, key->secret, key->len);
-	memcpy(ret, (const uint8_t[]){TCP_HAS_NOP, TCP_HAS_NOP, TCP_HAS_MD5, 2 + MD5_BYTES}, 4);
-	md5_end(&m, ret + 4);
+	MD5Update(&m, header, sizeof(header));
+	MD5Update(&m, s->data, s->len);
+	MD5Update(&m, key->secret, key->len);
+	memcpy(ret, (const uint8_t[]){TCP_HAS_NOP, TCP_HAS_NOP, TCP_HAS_MD5, 2 + MD5_DIGEST_LENGTH},
+		4);
+	MD5Final(ret + 4, &m);
 }
 
 /* struct tcp_ao_info_opt, which older headers do not have; what it says does not matter. */
