@@ -134,6 +134,9 @@ static const struct row rows[FEATURE_COUNT] = {
 	[FEATURE_NFTABLES] = {"nftables", "keeping peers waiting while their program is gone",
 		"the kernel may answer the peers of connections with a reset", false, try_netlock,
 		0},
+	[FEATURE_TCP_BACKLOG] = {"tcp_backlog", "connections that nobody has accepted yet",
+		"a dump waits for them for a moment, then their clients are reset", false,
+		try_tcp_backlog, 0},
 };
 /* clang-format on */
 

@@ -68,6 +68,7 @@ enum kernel_feature_id {
 	/* Connections */
 	FEATURE_TCP_REPAIR,
 	FEATURE_NFTABLES,
+	FEATURE_TCP_BACKLOG,
 	FEATURE_COUNT,
 };
 

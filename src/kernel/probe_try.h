@@ -35,6 +35,6 @@ probe_try_fn try_pagemap, try_pagemap_pfn, try_soft_dirty, try_uffd, try_uffd_ke
 	try_vdso, try_vdso_map, try_guard, try_mseal, try_droppable, try_anon_name, try_pkeys;
 
 /* probe_net.c */
-probe_try_fn try_tcp_repair, try_netlock;
+probe_try_fn try_tcp_repair, try_netlock, try_tcp_backlog;
 
 #endif

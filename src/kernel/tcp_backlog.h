@@ -10,8 +10,9 @@
  * Whoever puts one in sees to it that no packet of the client comes in meanwhile, and no answer goes out
  * (kernel/netlock.h).
  *
- * Source: net/ipv4/tcp_minisocks.c tcp_timewait_state_process(): the next is the last one + 65535 + 2, as
- * it has been since Linux 2.6; the child of a socket that listens was acknowledged by its own number or it is none.
+ * Source: net/ipv4/tcp_minisocks.c tcp_timewait_state_process(): the next is the last one + 65535 + 2. Linux 4.1 to
+ * 6.9 forget that on the way to who listens (mended by 41eecbd712b7, "tcp: replace TCP_SKB_CB(skb)->tcp_tw_isn with a
+ * per-cpu field"), and begin with another: there is no way then. The child of a socket that listens was acknowledged by its own number or it is none.
  */
 #ifndef CKPT_KERNEL_TCP_BACKLOG_H
 #define CKPT_KERNEL_TCP_BACKLOG_H

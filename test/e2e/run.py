@@ -17,10 +17,11 @@ import traceback
 sys.dont_write_bytecode = True
 
 from modes import MODES  # noqa: E402
-from trial import CKPT, FAIL, PASS, SKIP, Failure, Skip, Test, proc_children, status_text  # noqa: E402
+from trial import CKPT, FAIL, PASS, SKIP, Failure, Skip, Test, lacks, proc_children, status_text  # noqa: E402
 from victims import BUILD, victim_build, victims_load  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
+LIVES = ("plain", "goon", "again")  # modes in which the victim is not ended
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -72,6 +73,9 @@ def worker(victim, mode, directory, loops):
     signal.signal(signal.SIGINT, stop)
     text, status = "", PASS
     try:
+        missing = victim.needs and mode not in LIVES and lacks(victim.needs)
+        if missing:
+            raise Skip(missing)
         if victim.devpts:
             mount_devpts(directory)
         MODES[mode](Test(victim, mode, directory, loops))
@@ -97,6 +101,8 @@ class Driver:
         self.failed = []
 
     def spawn(self, victim, mode):
+        if victim.needs:
+            lacks(victim.needs)  # asked once, for all workers
         directory = os.path.join(self.opts.dir, f"{victim.name}.{mode}")
         unmount(directory)
         shutil.rmtree(directory, ignore_errors=True)

@@ -5,6 +5,7 @@
  * in (full), also where the program has chosen how much (chosen: a size at which windows have a scale of 0 yet).
  *
  * e2e: args: v4 v6 mapped any defer epoll full full6 chosen
+ * e2e: needs: tcp_backlog
  * e2e: no cycle for full,full6,chosen: more goes into the buffer that is made for it
  */
 #include "victim.h"

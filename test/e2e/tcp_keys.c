@@ -8,6 +8,7 @@
  *
  * e2e: args: v4 v6 mapped prefix half urgent backlog backlog6 connecting bound unbound
  * e2e: refuse for bound,unbound: tcp, TCP_MD5SIG, dump it later
+ * e2e: needs for backlog,backlog6: tcp_backlog
  * e2e: no cycle for connecting: it is sent again
  */
 #include "tcp.h"
@@ -355,18 +356,10 @@ static void unbound(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*fn)(void);
-	} all[] = {{"v4", v4}, {"v6", v6}, {"mapped", mapped}, {"prefix", prefix}, {"half", half},
-		{"urgent", urgent}, {"backlog", backlog}, {"backlog6", backlog6},
-		{"connecting", connecting}, {"bound", bound}, {"unbound", unbound}};
+	static const struct victim_case cases[] = {{"v4", v4}, {"v6", v6}, {"mapped", mapped},
+		{"prefix", prefix}, {"half", half}, {"urgent", urgent}, {"backlog", backlog},
+		{"backlog6", backlog6}, {"connecting", connecting}, {"bound", bound},
+		{"unbound", unbound}};
 
-	victim_init(argc, argv);
-	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-		if (!strcmp(argv[1], all[i].name)) {
-			all[i].fn();
-			return 0;
-		}
-	CHECK(0, "no such argument");
+	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));
 }

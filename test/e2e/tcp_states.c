@@ -5,6 +5,7 @@
  * SO_REUSEPORT in two processes, with connections that nobody has accepted.
  *
  * e2e: args: closing time_wait time_wait_reuse fastopen deferred reuseport
+ * e2e: needs for reuseport: tcp_backlog
  * e2e: timeout: 60
  */
 #include "tcp.h"

@@ -1,4 +1,6 @@
 """One trial: a victim in its worker, what is done with it, and what has to be true at each step."""
+import functools
+import json
 import os
 import re
 import signal
@@ -18,6 +20,14 @@ class Failure(Exception):
 
 class Skip(Exception):
     """A test cannot run here; its text is the reason."""
+
+
+@functools.lru_cache(maxsize=None)
+def lacks(feature):
+    """Why what `ckpt check` tries is not here; None: it is."""
+    text = subprocess.run([CKPT, "check", "--json"], stdout=subprocess.PIPE, text=True).stdout
+    row = next(f for f in json.loads(text)["features"] if f["name"] == feature)
+    return None if row["state"] == "present" else f"{feature}: {row['state']} ({row['detail']})"
 
 
 def proc_state(pid):

@@ -14,6 +14,7 @@
  *   e2e: refuse: WORD, WORD       a dump is refused with these in the message; also "refuse for A: WORD"
  *   e2e: leave refused: WORD      "dump -R" is refused with WORD, a dump that ends it is not
  *   e2e: dump: may fail           what it does may make a dump fail, with a message and no image
+ *   e2e: needs: FEATURE           of "ckpt check"; without it no mode is run that ends it: skipped, with what it says
  *   e2e: settle: SECONDS          to wait between ready and the dump (0.05)
  *   e2e: timeout: SECONDS         for the whole test (60)
  *   e2e: isa: ISA                 for machines of this kind only (uname -m)

@@ -21,6 +21,7 @@ class Victim:
         self.cflags, self.session, self.stopped, self.refuse, self.no = [], True, False, None, {}
         self.may_fail, self.leave_refused, self.gone, self.options = False, None, False, []
         self.devpts = self.slow = self.exec = False
+        self.needs = None
         for key, args, value in re.findall(
                 r"e2e: (\w[\w ,]*?)(?: for ([\w,+-]+))?: *([^\n*]*?) *(?:\*/|\n)", text):
             if args and arg not in args.split(","):
@@ -57,6 +58,8 @@ class Victim:
             self.stopped = True
         elif key == "refuse":
             self.refuse = value
+        elif key == "needs":
+            self.needs = value
         elif key != "args":
             sys.exit(f"{self.source}: unknown marker '{key}'")
 
