@@ -246,6 +246,7 @@ struct ckpt_explain_req {
 	const char *const *resources;
 	const char *policy;
 	enum ckpt_unix_outside unix_outside;
+	enum ckpt_tcp tcp;
 };
 
 enum ckpt_verdict {

@@ -214,10 +214,13 @@ static int look_at(struct ckpt_op *op, pid_t pid, struct fdpolicy *policy, bool 
 	if (r == 0)
 		r = look_unix_socks(&l);
 	if (r == 0)
+		r = look_connections(&l);
+	if (r == 0)
 		r = note_pids(&l);
 	free(tree.v);
 	free(tree.pipes);
 	free(tree.unix_socks);
+	free(tree.tcp);
 	free(tree.own_ns);
 	free(tree.cgroup);
 	mount_list_done(&tree.mounts);

@@ -325,6 +325,8 @@ static int judge(struct look *l, struct file_look *f)
 		return add_pipe(l, f);
 	if (kind.verdict == CKPT_SAVED && f->sock && f->sock->family == AF_UNIX)
 		return look_unix_sock(l, f);
+	if (kind.verdict == CKPT_SAVED && look_is_connection(l, f))
+		return look_connection(l, f);
 	if (kind.verdict == CKPT_SAVED)
 		note_plain(l, f);
 	if (S_ISSOCK(f->st.st_mode) && (l->report->deep || kind.verdict != CKPT_SAVED))

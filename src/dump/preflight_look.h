@@ -5,6 +5,7 @@
 #define CKPT_DUMP_PREFLIGHT_LOOK_H
 
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "dump/preflight.h"
 #include "kernel/mountinfo.h"
@@ -24,6 +25,23 @@ struct unix_look {
 	pid_t pid;
 	int fd;
 	int type;
+};
+
+/* The ends of a connection of TCP, as packets have them; no padding, so that they can be compared as bytes. */
+struct tcp_look_end {
+	uint16_t family, port;
+	uint8_t addr[16];
+};
+struct tcp_look_ends {
+	struct tcp_look_end local, peer;
+};
+
+/* A connection of TCP. */
+struct tcp_look {
+	uint64_t ino;
+	pid_t pid;
+	int fd;
+	struct tcp_look_ends ends;
 };
 
 /* A descriptor of a pseudo terminal. */
@@ -56,6 +74,8 @@ struct look_tree {
 	size_t n_pipes, cap_pipes;
 	struct unix_look *unix_socks;
 	size_t n_unix, cap_unix;
+	struct tcp_look *tcp;
+	size_t n_tcp, cap_tcp;
 	struct terminal_end *terminals;
 	size_t n_terminals, cap_terminals;
 	struct fdpolicy *policy;  /* what the user says of descriptors; or NULL */
@@ -129,8 +149,9 @@ int look_ipc(struct look *l);
 int look_namespaces(struct look *l);
 int look_cgroup(struct look *l);
 int look_files(struct look *l);
-int look_pipes(struct look *l);      /* last: when all processes have been looked at */
-int look_unix_socks(struct look *l); /* last, like look_pipes() */
+int look_pipes(struct look *l);       /* last: when all processes have been looked at */
+int look_unix_socks(struct look *l);  /* last, like look_pipes() */
+int look_connections(struct look *l); /* last, like look_pipes() */
 int look_memory(struct look *l);
 
 /** look_terminal() - note a descriptor of a pseudo terminal, for look_terminals(). 0 or after op_fail() */
@@ -143,6 +164,16 @@ int look_unix_sock(struct look *l, const struct file_look *f);
 
 /** look_unix_outside() - whether the other end of a unix socket is outside of the tree that is dumped */
 bool look_unix_outside(const struct collect *c, const struct file_look *f);
+
+/** look_is_connection() - whether it is one of TCP, and the look is deep enough to say more of it */
+bool look_is_connection(const struct look *l, const struct file_look *f);
+
+/** look_connection() - note one, for look_connections(). 0 or after op_fail() */
+int look_connection(struct look *l, const struct file_look *f);
+
+/** look_sock_ends() - both addresses of a socket of the target. Return: whether it has them */
+bool look_sock_ends(
+	struct look *l, int fd, struct sockaddr_storage *local, struct sockaddr_storage *peer);
 
 /** look_sock() - ask a socket of the target what it is. Return: whether it could be asked */
 bool look_sock(struct look *l, int fd, struct sock_look *ret);

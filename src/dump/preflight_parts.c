@@ -56,6 +56,9 @@ static int take_lists(struct look *l, struct look_tree *from)
 		r = append(&to->unix_socks, &to->n_unix, &to->cap_unix, from->unix_socks,
 			from->n_unix, sizeof(*to->unix_socks));
 	if (r == 0)
+		r = append(&to->tcp, &to->n_tcp, &to->cap_tcp, from->tcp, from->n_tcp,
+			sizeof(*to->tcp));
+	if (r == 0)
 		r = append(&to->pipes, &to->n_pipes, &to->cap_pipes, from->pipes, from->n_pipes,
 			sizeof(*to->pipes));
 	if (r == 0)
@@ -101,6 +104,7 @@ static void part_done(struct part *k)
 	free(k->tree.v);
 	free(k->tree.pipes);
 	free(k->tree.unix_socks);
+	free(k->tree.tcp);
 	look_terminals_done(&k->tree);
 	free(k->tree.cgroup);
 }

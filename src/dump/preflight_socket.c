@@ -97,6 +97,16 @@ bool look_sock(struct look *l, int fd, struct sock_look *ret)
 	return true;
 }
 
+bool look_sock_ends(
+	struct look *l, int fd, struct sockaddr_storage *local, struct sockaddr_storage *peer)
+{
+	_cleanup_close_ int copy = copy_of(l, fd);
+	socklen_t len = sizeof(*local), peer_len = sizeof(*peer);
+
+	return copy >= 0 && getsockname(copy, (struct sockaddr *)local, &len) == 0 &&
+	       getpeername(copy, (struct sockaddr *)peer, &peer_len) == 0;
+}
+
 void look_socket(struct look *l, int fd, char *text, size_t len)
 {
 	_cleanup_close_ int copy = -EBADF;

@@ -19,6 +19,7 @@ static int look(struct ckpt_op *op, const struct ckpt_explain_req *req, pid_t pi
 	int r = fdpolicy_read(op, req->fds, req->resources, req->policy, &policy);
 
 	policy.unix_outside = req->unix_outside;
+	policy.tcp = req->tcp;
 	if (r == 0)
 		r = preflight_deep(op, pid, &policy, report);
 	fdpolicy_done(&policy);

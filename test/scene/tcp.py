@@ -90,6 +90,18 @@ def not_kept(s, when, how, at_client, seen):
         raise Failure(f"the program saw '{got}', expected '{seen}'")
 
 
+def scene_tcp_explain(s):
+    """explain judges by the --tcp of the dump: of the connections that lead outside, not of those of the tree."""
+    client = begin(s, TELLER)
+    s.no_words(s.ckpt("explain", "-t", str(s.pid)), "its other end is outside")
+    for how in ("close", "reset"):
+        text = s.ckpt("explain", "-t", str(s.pid), f"--tcp={how}")
+        s.words(text, f"both ends find it {'closed' if how == 'close' else 'reset'} (--tcp={how})")
+        if text.count("its other end is outside") != 1:
+            raise Failure(f"one connection leads outside:\n{text}")
+    client.close()
+
+
 def scene_tcp_close_at_restore(s):
     """--tcp=close of a restore: both sides see the end; a connection inside the tree is kept."""
     not_kept(s, "restore", "close", b"", "before end end BrokenPipeError")
@@ -160,6 +172,9 @@ check(c.recv(6), b"inside", "what the client has said")
 c.sendall(b"answer")
 """
     s.begin(code, keep=(shared.fileno(),))
+    status, text = s.ckpt("explain", "-t", str(s.pid), ok=False)
+    s.words(text, "would refuse", f"is fd {shared.fileno()} of pid {os.getpid()}", "(-R)")
+    s.no_words(s.ckpt("explain", "-t", str(s.pid), "--tcp=reset"), "would refuse")
     dump_and_go_on(s)
     status, text = s.ckpt("dump", "-t", str(s.pid), "-D", s.image, "--force", ok=False)
     if status == 0:

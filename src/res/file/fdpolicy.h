@@ -20,6 +20,7 @@ struct fdpolicy {
 	size_t n, cap;
 	char *file; /* text of the file, into which entries point */
 	enum ckpt_unix_outside unix_outside;
+	enum ckpt_tcp tcp; /* of a look before a dump */
 };
 
 /** fdpolicy_fd_wrong() - Return: NULL; or the static reason why a text is no value of --fd */
