@@ -25,6 +25,7 @@ import keyvalue
 import mqtt
 import postgres
 import ssh
+import storm
 import streams
 import web
 
@@ -33,7 +34,7 @@ def play(fn, name, opts, directory):
     return fn(Peers(name, directory, opts))
 
 
-PLAYS = {name[5:]: fn for module in (capture, checkers, crossed, keyvalue, mqtt, postgres, ssh, streams, web)
+PLAYS = {name[5:]: fn for module in (capture, checkers, crossed, keyvalue, mqtt, postgres, ssh, storm, streams, web)
          for name, fn in vars(module).items() if name.startswith("peer_")}
 
 
