@@ -7,9 +7,8 @@
  * not even bound nothing. For which VRF a key is (TCP_MD5SIG_FLAG_IFINDEX, Linux >= 5.3) it does not say. What a
  * socket's keys, filters and the like take of memory SO_MEMINFO tells everybody: where that is nothing there are none.
  *
- * A key is set by anybody; of a connection only before it is made (Linux 4.18 to 5.7, and earlier it is looked up
- * when the connection is made). One that is accepted has a copy of that key of the listener which is
- * for its peer: of the longest prefix.
+ * A key is set by anybody, before the connection is made: Linux 4.18 to 5.7 take none later. One that is accepted
+ * has a copy of that key of the listener which is for its peer: of the longest prefix.
  *
  * Source: net/ipv4/tcp_diag.c tcp_diag_get_aux(), net/ipv4/tcp_ipv4.c tcp_v4_parse_md5_keys(), tcp(7), RFC 2385.
  */

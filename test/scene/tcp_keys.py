@@ -87,6 +87,18 @@ def ended(s, how, at_client):
     s.finish()
 
 
+def scene_tcp_keys_ended(s):
+    """Of a connection that the dump has ended no key is saved; the socket that listens has its own."""
+    client = keyed(s)
+    s.save("--tcp=close")
+    text = s.ckpt("show", s.image)
+    if text.count("1 key") != 1:
+        raise Failure(f"one socket has a key:\n{text}")
+    client.close()
+    s.restore()
+    s.finish()
+
+
 def scene_tcp_keys_close(s):
     """--tcp=close of a restore."""
     ended(s, "close", b"")

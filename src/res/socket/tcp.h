@@ -115,6 +115,9 @@ struct file_verdict tcp_keys_verdict(const struct file_look *l);
  */
 int tcp_keys_collect(struct collect *c, const struct file_look *l, struct Ckpt__Tcp *m);
 
+/** tcp_keys_forget() - the connection of a record has ended meanwhile */
+void tcp_keys_forget(struct Ckpt__Tcp *m);
+
 /** tcp_key_get() - a key of a record. Return: 0; -EBADMSG: it is none */
 int tcp_key_get(const struct Ckpt__TcpKey *m, struct tcp_key *ret);
 

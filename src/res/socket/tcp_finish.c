@@ -294,6 +294,20 @@ static bool any_waiting(const struct tcp_hold *h)
 	return false;
 }
 
+/* Keys were collected when they had not ended yet. */
+static void forget_keys(struct collect_tree *t)
+{
+	const struct model_rec *rec;
+	size_t pos = 0;
+
+	while ((rec = model_next(t->model, &res_tcp.type, &pos))) {
+		Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, rec->owner);
+
+		if (m->kind == CKPT__TCP__KIND__ENDED)
+			tcp_keys_forget(m);
+	}
+}
+
 /* Who goes on is locked only while we look: its peers have to wait for every packet that is lost. */
 int tcp_finish(struct collect_tree *t)
 {
@@ -316,6 +330,7 @@ int tcp_finish(struct collect_tree *t)
 		r = tcp_connecting_again(t);
 	if (r == 0 && h->n)
 		r = read_states(t);
+	forget_keys(t);
 	if (r == 0 && h->dies)
 		count_unaccepted(t);
 	if (r < 0 || !h->dies)

@@ -2,7 +2,7 @@
  * tcp_keys.c - keys of TCP_MD5SIG in records, and what is refused because of keys: see kernel/tcp_key.h.
  *
  * A connection that has ended has no use for its keys, and none is saved. One that nobody has accepted gets that
- * of the socket which listens when it is put into it again. For which VRF a key is the kernel does not tell.
+ * of the socket which listens when it is put into it again, also if that had another when it was made. For which VRF a key is the kernel does not tell.
  */
 #include "kernel/tcp_key.h"
 
@@ -152,7 +152,7 @@ static bool just_ended(const struct file_look *l, const Ckpt__Tcp *m)
 {
 	struct sock_look now;
 
-	return m->kind == CKPT__TCP__KIND__CONNECTED &&
+	return (m->kind == CKPT__TCP__KIND__CONNECTED || m->kind == CKPT__TCP__KIND__CONNECTING) &&
 	       (sock_look_at(l->fd, &now) < 0 || now.tcp_state == TCP_IS_CLOSE);
 }
 
@@ -178,6 +178,13 @@ int tcp_keys_collect(struct collect *c, const struct file_look *l, Ckpt__Tcp *m)
 	if (m->n_keys)
 		warn_of_vrf(c);
 	return 0;
+}
+
+void tcp_keys_forget(Ckpt__Tcp *m)
+{
+	for (size_t i = 0; i < m->n_keys; i++)
+		protobuf_c_message_free_unpacked(&m->keys[i]->base, NULL);
+	m->n_keys = 0;
 }
 
 /* ---- having ---- */
