@@ -93,7 +93,8 @@ struct kernel_feature {
  * kernel_probe() - try one feature now
  * @id:   below FEATURE_COUNT
  * @ret:  all fields are set; owns nothing
- * May create and reap a short-lived child. Cost: microseconds, or under a millisecond with a child.
+ * May create and reap a short-lived child. Cost: microseconds, or under a millisecond with a child; of
+ * FEATURE_TCP_BACKLOG some milliseconds, or a second where nothing comes of it.
  */
 void kernel_probe(enum kernel_feature_id id, struct kernel_feature *ret);
 

@@ -31,7 +31,7 @@ struct file_verdict tcp_keys_verdict(const struct file_look *l)
 			"let the program close it, or sign by TCP_MD5SIG"};
 	if (!l->sock->option_bytes || !tcp_keys_likely(l->sock->option_bytes))
 		return (struct file_verdict){CKPT_SAVED, NULL, NULL};
-	if (!kernel_has(FEATURE_TCP_REPAIR))
+	if (!kernel_has(FEATURE_TCP_REPAIR)) /* it takes the same right */
 		return (struct file_verdict){CKPT_REFUSED,
 			"it has keys (TCP_MD5SIG), which the kernel tells to CAP_NET_ADMIN only",
 			"run as root"};
