@@ -7,6 +7,7 @@
  * e2e: leave refused: syscall user dispatch
  * e2e: no again,cycle,kill,late: "dump -R" is refused
  * e2e: isa: x86_64
+ * e2e: needs: ptrace_sud_config
  */
 #include "victim.h"
 
