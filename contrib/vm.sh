@@ -85,7 +85,7 @@ unpack() {
 }
 
 # initramfs PACKAGE OUT: busybox, and the modules that it takes to reach the host's files; those that tell
-# of sockets too, as the guest has nothing by which the kernel could load them when they are asked for
+# of sockets too, and those that nobody asks for by a name that the kernel knows
 initramfs() {
 	local from=$dir/$1 root version module
 	version=$(ls "$from/lib/modules")
@@ -93,7 +93,7 @@ initramfs() {
 	mkdir -p "$root"/{bin,proc,sys,dev,modules,host,upper,new}
 	cp "$busybox" "$root/bin/busybox"
 	for module in virtio_pci 9pnet_virtio 9p overlay \
-		unix_diag tcp_diag udp_diag raw_diag netlink_diag af_packet_diag nf_tables veth sch_netem; do
+		unix_diag tcp_diag udp_diag raw_diag netlink_diag af_packet_diag nf_tables veth sch_netem tun; do
 		modprobe -d "$from" -S "$version" --show-depends "$module"
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/list"
 	while read -r module; do
@@ -144,13 +144,16 @@ init() {
 
 # script PACKAGE COMMAND...: what runs in the guest; the last line tells the exit status
 script() {
-	local modules=$dir/$1/lib/modules
+	local from=$dir/$1
 	shift
 	cat <<-SCRIPT
 		export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp HOME=/root
 		exec </dev/null >/dev/$tty 2>&1
 		stty -onlcr </dev/$tty
-		[ -d /lib/modules ] && mount --bind $modules /lib/modules
+		export MODPROBE_OPTIONS="-d $from" # / may have no /lib/modules
+		printf '#!/bin/sh\nexec modprobe -d $from "\$@"\n' >/run/modprobe
+		chmod +x /run/modprobe
+		echo /run/modprobe >/proc/sys/kernel/modprobe
 		(cd ${PWD@Q} && setsid ${*@Q})
 		echo "vm: exit status \$?"
 		sync
