@@ -50,18 +50,18 @@ apt_arm64() {
 	[ -e "$state/updated" ] || { apt-get -qq update >&2 && touch "$state/updated"; }
 }
 
-# The / of an aarch64 guest: once. Its directories are where this tree and its machine are seen.
+# The / of an aarch64 guest: once for a list of packages. Its directories are where this tree and its machine are seen.
 arm64_root() {
 	local root=$dir/root-aarch64 package
 	mkdir -p "$root"/{run,dev,proc,sys,tmp,root,hostfs} "$root$top" "$root$dir"
-	[ -e "$root/done" ] && return
+	[ "$(cat "$root/done" 2>/dev/null)" = "$arm64_packages" ] && return
 	# shellcheck disable=SC2086 # a list of words
 	apt-get -qq -y --download-only install $arm64_packages >&2
 	for package in "$dir"/apt-arm64/archives/*.deb; do
 		dpkg -x "$package" "$root"
 	done
 	ln -sf dash "$root/bin/sh"
-	touch "$root/done"
+	printf '%s\n' "$arm64_packages" >"$root/done"
 }
 
 # The package of a kernel version: its newest build that is not the cloud's or the real-time one.
