@@ -107,7 +107,7 @@ static int load(struct kmem *k)
 
 int kmem_open(struct kmem *ret)
 {
-	int r;
+	int r, inode;
 
 	*ret = (struct kmem){.prog = -EBADF, .ring = -EBADF};
 	r = btf_read(&ret->btf);
@@ -117,8 +117,13 @@ int kmem_open(struct kmem *ret)
 	ret->fdt = btf_offset(&ret->btf, "files_struct", "fdt");
 	ret->fds = btf_offset(&ret->btf, "fdtable", "fd");
 	ret->behind = btf_offset(&ret->btf, "file", "private_data");
-	if (ret->files < 0 || ret->fdt < 0 || ret->fds < 0 || ret->behind < 0)
+	inode = btf_offset(&ret->btf, "socket_alloc", "vfs_inode");
+	ret->ino = btf_offset(&ret->btf, "inode", "i_ino");
+	ret->sk = btf_offset(&ret->btf, "socket", "sk");
+	if (ret->files < 0 || ret->fdt < 0 || ret->fds < 0 || ret->behind < 0 || inode < 0 ||
+		ret->ino < 0 || ret->sk < 0)
 		return -ENOENT;
+	ret->ino += inode;
 	return load(ret);
 }
 
@@ -191,4 +196,12 @@ uint64_t kmem_behind(const struct kmem *k, int fd)
 	at = follow(k, at, k->fds);
 	at = follow(k, at, fd * (int)sizeof(uint64_t));
 	return follow(k, at, k->behind);
+}
+
+/* A socket and its inode are one piece of memory, struct socket_alloc, of which the socket is the first. */
+uint64_t kmem_sock(const struct kmem *k, int fd, ino_t ino)
+{
+	uint64_t at = kmem_behind(k, fd);
+
+	return follow(k, at, k->ino) == ino ? follow(k, at, k->sk) : 0;
 }

@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "kernel/btf.h"
 
@@ -23,7 +24,7 @@ struct kmem {
 	struct btf btf;             /* owned; for the offsets of whoever reads */
 	int prog;                   /* owned */
 	struct kmem_window *window; /* owned: mapped */
-	int files, fdt, fds, behind;
+	int files, fdt, fds, behind, ino, sk;
 	/* of kmem_pages_find() */
 	int ring;                            /* owned: closing it takes a while */
 	uint64_t page_struct, page_contents; /* of one page; 0: not known */
@@ -59,6 +60,14 @@ uint64_t kmem_word(const struct kmem *k, uint64_t addr);
  * Return: an address; 0.
  */
 uint64_t kmem_behind(const struct kmem *k, int fd);
+
+/**
+ * kmem_sock() - the struct sock of a socket
+ * @fd: ours
+ * @ino: of it
+ * Return: an address; 0: what is found there is not that socket.
+ */
+uint64_t kmem_sock(const struct kmem *k, int fd, ino_t ino);
 
 /**
  * kmem_pages_find() - find out how a struct page leads to the contents of the page

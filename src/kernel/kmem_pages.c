@@ -48,15 +48,14 @@ static int find_struct(const struct kmem *k, void *page, uint64_t *ret)
 /* The address that the kernel has of the page of the ring. */
 static int find_contents(const struct kmem *k, uint64_t *ret)
 {
-	int sk = btf_offset(&k->btf, "socket", "sk");
 	int ring = btf_offset(&k->btf, "packet_sock", "rx_ring");
 	int blocks = btf_offset(&k->btf, "packet_ring_buffer", "pg_vec");
 	int block = btf_offset(&k->btf, "pgv", "buffer");
 	uint64_t at = kmem_behind(k, k->ring);
 
-	if (sk < 0 || ring < 0 || blocks < 0 || block < 0)
+	if (ring < 0 || blocks < 0 || block < 0)
 		return -ENOENT;
-	at = at ? kmem_word(k, at + (uint64_t)sk) : 0;
+	at = at ? kmem_word(k, at + (uint64_t)k->sk) : 0;
 	at = at ? kmem_word(k, at + (uint64_t)ring + (uint64_t)blocks) : 0;
 	*ret = at ? kmem_word(k, at + (uint64_t)block) : 0;
 	return *ret ? 0 : -ENXIO;

@@ -33,7 +33,7 @@
 
 /* Where members are; those of a cork from the start of the socket. */
 struct offsets {
-	int ino, sk, next, first, count;
+	int next, first, count;
 	int len, paged, head, data, end, n_frags, frags;
 	int frag_page, frag_len, frag_off, frag_bytes;
 	int pending, udp_len;
@@ -45,7 +45,7 @@ struct offsets {
 };
 
 struct sock_held_reader {
-	struct kmem k;
+	struct kmem *k; /* borrowed */
 	struct offsets o;
 	int pages; /* 0: they can be read; -errno; 1: nobody has tried */
 };
@@ -72,8 +72,6 @@ struct row {
 /* clang-format on */
 
 static const struct row rows[] = {
-	ROW(ino, {"socket_alloc", "vfs_inode"}, {"inode", "i_ino"}),
-	ROW(sk, {"socket", "sk"}),
 	ROW(first, {"sock", "sk_write_queue"}, {"sk_buff_head", "next"}),
 	ROW(count, {"sock", "sk_write_queue"}, {"sk_buff_head", "qlen"}),
 	ROW(next, {"sk_buff", "next"}),
@@ -150,17 +148,16 @@ static int find_offsets(const struct btf *b, struct offsets *o)
 	return find_frag(b, o);
 }
 
-int sock_held_open(struct sock_held_reader **ret)
+int sock_held_open(struct kmem *k, struct sock_held_reader **ret)
 {
 	struct sock_held_reader *h = calloc(1, sizeof(*h));
-	int r = h ? kmem_open(&h->k) : -ENOMEM;
+	int r = h ? find_offsets(&k->btf, &h->o) : -ENOMEM;
 
-	if (r == 0)
-		r = find_offsets(&h->k.btf, &h->o);
 	if (r < 0) {
 		sock_held_close(h);
 		return r;
 	}
+	h->k = k;
 	h->pages = 1;
 	*ret = h;
 	return 0;
@@ -168,8 +165,6 @@ int sock_held_open(struct sock_held_reader **ret)
 
 void sock_held_close(struct sock_held_reader *h)
 {
-	if (h)
-		kmem_close(&h->k);
 	free(h);
 }
 
@@ -191,7 +186,7 @@ static int get(const struct sock_held_reader *h, uint64_t addr, const struct wan
 	int r = addr ? 0 : -EAGAIN;
 
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = kmem_read(&h->k, addr + (uint64_t)w[i].off, w[i].to, w[i].len);
+		r = kmem_read(h->k, addr + (uint64_t)w[i].off, w[i].to, w[i].len);
 	return r;
 }
 
@@ -223,7 +218,7 @@ static int get_pages(struct sock_held_reader *h, const struct skb *s, uint8_t *t
 	int r = left ? get(h, info, w, 1) : 0;
 
 	if (left && h->pages > 0)
-		h->pages = kmem_pages_find(&h->k);
+		h->pages = kmem_pages_find(h->k);
 	if (left && h->pages < 0)
 		return h->pages;
 	for (unsigned i = 0; r == 0 && left && i < n; i++) {
@@ -236,7 +231,7 @@ static int get_pages(struct sock_held_reader *h, const struct skb *s, uint8_t *t
 		if (r == 0 && len > left)
 			r = -EAGAIN;
 		if (r == 0)
-			r = kmem_page_read(&h->k, page, off, to, len);
+			r = kmem_page_read(h->k, page, off, to, len);
 		to += len;
 		left -= len;
 	}
@@ -247,7 +242,7 @@ static int get_pages(struct sock_held_reader *h, const struct skb *s, uint8_t *t
 static int get_buffers(
 	struct sock_held_reader *h, uint64_t sk, uint32_t count, uint8_t *to, uint32_t *ret_starts)
 {
-	uint64_t at = kmem_word(&h->k, sk + (uint64_t)h->o.first);
+	uint64_t at = kmem_word(h->k, sk + (uint64_t)h->o.first);
 	uint32_t sum = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -261,7 +256,7 @@ static int get_buffers(
 			return -EAGAIN;
 		linear = s.len - s.paged;
 		ret_starts[i] = sum;
-		r = linear ? kmem_read(&h->k, s.data, to + sum, linear) : 0;
+		r = linear ? kmem_read(h->k, s.data, to + sum, linear) : 0;
 		if (r == 0)
 			r = get_pages(h, &s, to + sum + linear);
 		if (r < 0)
@@ -332,7 +327,7 @@ static int get_cork4(const struct sock_held_reader *h, uint64_t sk, bool raw, st
 
 static int get_cork6(const struct sock_held_reader *h, uint64_t sk, bool raw, struct sock_held *ret)
 {
-	uint64_t inet6 = h->o.no_six ? 0 : kmem_word(&h->k, sk + (uint64_t)h->o.inet6), opt = 0;
+	uint64_t inet6 = h->o.no_six ? 0 : kmem_word(h->k, sk + (uint64_t)h->o.inet6), opt = 0;
 	uint8_t hops = 0, tclass = 0;
 	const struct want of6[] = {WANT(hops, hops), WANT(tclass, tclass), WANT(opt6, opt)};
 	const struct want w[] = {WANT(to6, ret->to), WANT(from6, ret->from),
@@ -369,20 +364,10 @@ static int get_cork(const struct sock_held_reader *h, uint64_t sk, bool raw, str
 
 /* ---- together ---- */
 
-/* Return: an address of struct sock; 0: it is not that socket */
-static uint64_t find_sock(const struct sock_held_reader *h, int fd, ino_t ino)
-{
-	uint64_t at = kmem_behind(&h->k, fd);
-
-	if (!at || kmem_word(&h->k, at + (uint64_t)h->o.ino) != ino)
-		return 0;
-	return kmem_word(&h->k, at + (uint64_t)h->o.sk);
-}
-
 static int read_once(
 	struct sock_held_reader *h, int fd, ino_t ino, int family, bool raw, struct sock_held *ret)
 {
-	uint64_t sk = find_sock(h, fd, ino);
+	uint64_t sk = kmem_sock(h->k, fd, ino);
 	uint32_t count = 0, total = 0;
 	uint16_t udp_len = 0;
 	const struct want of_any[] = {WANT(count, count)};

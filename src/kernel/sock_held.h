@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct kmem;
 struct sock_held_reader;
 
 struct sock_held {
@@ -30,12 +31,12 @@ struct sock_held {
 
 /**
  * sock_held_open() - get ready to read; once for many sockets
+ * @k: borrowed until sock_held_close()
  * @ret: ended by sock_held_close(); untouched on failure
- * Return: 0; -EPERM; -ENOENT this kernel has no BTF, or other structures; -ENOMEM; -errno.
- * Source: Linux >= 5.10 with BTF; takes CAP_BPF and CAP_PERFMON, and CAP_NET_RAW for what
- * came in several pieces.
+ * Return: 0; -ENOENT this kernel has other structures; -ENOMEM.
+ * Source: as kernel/kmem.h; takes CAP_NET_RAW too for what came in several pieces.
  */
-int sock_held_open(struct sock_held_reader **ret);
+int sock_held_open(struct kmem *k, struct sock_held_reader **ret);
 
 void sock_held_close(struct sock_held_reader *h);
 

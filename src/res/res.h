@@ -45,6 +45,7 @@ struct sock_diag;
 struct sockopt_kind;
 struct inet_groups;
 struct sock_held_reader;
+struct kmem;
 struct notify_told;
 
 /* What the tasks of a tree have in common while they are collected. */
@@ -77,6 +78,7 @@ struct collect_tree {
 	struct sockopt_kind *sockopts;   /* what new sockets are like, see res/socket/sockopt.h */
 	struct tcp_hold *tcp;            /* connections, see res/socket/tcp.h; of the dump */
 	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */
+	struct kmem *kmem;               /* see socket_kmem(); NULL: not needed yet */
 	struct sock_held_reader *held;   /* see res/socket/inet_held.c; NULL: not needed yet */
 	uint64_t own_netns;              /* cookie of our network namespace, 0: not asked yet */
 };

@@ -166,8 +166,13 @@ int inet_held_collect(struct collect *c, const struct file_look *l, Ckpt__Inet *
 
 	if (unsent(l->fd, corked ? 0 : DRAIN_STEPS) <= 0)
 		return 0;
-	if (!c->tree->held)
-		r = sock_held_open(&c->tree->held);
+	if (!c->tree->held) {
+		struct kmem *k;
+
+		r = socket_kmem(c->tree, &k);
+		if (r == 0)
+			r = sock_held_open(k, &c->tree->held);
+	}
 	if (r == 0)
 		r = sock_held_read(c->tree->held, l->fd, l->st.st_ino, l->sock->family, raw, &h);
 	if (r == 0 && unsent(l->fd, corked ? 0 : DRAIN_STEPS_MORE) > 0)

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/kmem.h"
 #include "kernel/sock_diag.h"
 #include "kernel/sock_name.h"
 #include "proto/fdtable.pb-c.h"
@@ -134,6 +135,32 @@ int socket_diag(struct collect_tree *t, int family, int protocol, const struct s
 		"sockets of family %d, protocol %d", family, protocol);
 }
 
+static void kmem_done(struct collect_tree *t)
+{
+	if (t->kmem)
+		kmem_close(t->kmem);
+	free(t->kmem);
+	t->kmem = NULL;
+}
+
+int socket_kmem(struct collect_tree *t, struct kmem **ret)
+{
+	int r;
+
+	if (!t->kmem) {
+		t->kmem = malloc(sizeof(*t->kmem));
+		if (!t->kmem)
+			return -ENOMEM;
+		r = kmem_open(t->kmem);
+		if (r < 0) {
+			kmem_done(t);
+			return r;
+		}
+	}
+	*ret = t->kmem;
+	return 0;
+}
+
 void socket_done(struct collect_tree *t)
 {
 	if (t->diag)
@@ -144,6 +171,7 @@ void socket_done(struct collect_tree *t)
 	unix_queues_forget(t);
 	inet_groups_done(t);
 	inet_held_done(t);
+	kmem_done(t);
 }
 
 const struct Ckpt__Socket *socket_record(struct open_ctx *o, uint64_t id)

@@ -15,6 +15,7 @@
 
 struct Ckpt__Socket;
 struct sockaddr;
+struct kmem;
 struct sock_diag;
 struct sock_diag_row;
 
@@ -61,7 +62,14 @@ int socket_diag(struct collect_tree *t, int family, int protocol, const struct s
 const struct sock_diag_row *socket_diag_row(
 	struct collect_tree *t, int family, int protocol, uint64_t ino);
 
-/** socket_done() - free what socket_diag() and socket_collect() keep in t */
+/**
+ * socket_kmem() - what the memory of the kernel is read by; one for all of a dump
+ * @ret: borrowed from t
+ * Return: 0; as kmem_open(); -ENOMEM.
+ */
+int socket_kmem(struct collect_tree *t, struct kmem **ret);
+
+/** socket_done() - free what socket_diag(), socket_kmem() and socket_collect() keep in t */
 void socket_done(struct collect_tree *t);
 
 /** socket_record() - the common record; NULL after op_fail(): the image has none */

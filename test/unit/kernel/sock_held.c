@@ -17,10 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/kmem.h"
 #include "kernel/sock_held.h"
 
 #define MTU 1500
 
+static struct kmem kmem;
 static struct sock_held_reader *reader;
 
 static void setup(void)
@@ -35,7 +37,9 @@ static void setup(void)
 	lo.ifr_mtu = MTU;
 	cr_assert_eq(ioctl(fd, SIOCSIFMTU, &lo), 0);
 	close(fd);
-	r = sock_held_open(&reader);
+	r = kmem_open(&kmem);
+	if (r == 0)
+		r = sock_held_open(&kmem, &reader);
 	if (r == -ENOENT || r == -EPERM || r == -EINVAL)
 		cr_skip_test("the memory of the kernel can't be read here");
 	cr_assert_eq(r, 0, "%s", strerror(-r));
@@ -44,6 +48,7 @@ static void setup(void)
 static void teardown(void)
 {
 	sock_held_close(reader);
+	kmem_close(&kmem);
 }
 
 TestSuite(sock_held, .init = setup, .fini = teardown);
