@@ -1,10 +1,11 @@
 /*
  * packet_ring.c - see packet_ring.h; which slot was the last, and what goes for all kinds of rings.
  *
- * The kernel tells nobody at which slot it is, but by poll(2): POLLIN says that the slot behind that one, the last that
- * was given away, does not belong to the kernel (packet_poll(), packet_previous_rx_frame() of net/packet/af_packet.c).
- * So a slot that is thought to be it is marked for a moment. The mark is no status that a program waits for; should it
- * be on the wrong slot, the kernel could miss a packet only if it came to that very slot in this moment.
+ * Where the kernel is, is read from its own notes (packet_where.h). Where these can't be read, it tells it by poll(2)
+ * only: POLLIN says that the slot behind that one, the last that was given away, does not belong to the kernel
+ * (packet_poll(), packet_previous_rx_frame() of net/packet/af_packet.c). So a slot that is thought to be it is marked
+ * for a moment. The mark is no status that a program waits for; should it be on the wrong slot, the kernel could miss a
+ * packet only if it came to that very slot in this moment.
  */
 #include "kernel/packet_ring.h"
 
@@ -19,10 +20,11 @@
 /* Of no meaning by itself; neither the kernel's (0) nor the program's (1). */
 #define MARK TP_STATUS_LOSING
 
-#define TRIES     100
-#define PAGE      4096
-#define DOZE_NS   1000000L
-#define BYTES_MAX (1ULL << 40)
+#define TRIES      100
+#define SEES_TRIES 3
+#define PAGE       4096
+#define DOZE_NS    1000000L
+#define BYTES_MAX  (1ULL << 40)
 
 bool packet_ring_known(const struct packet_ring *r)
 {
@@ -82,8 +84,7 @@ bool packet_pollin(const struct packet_ring *r)
 
 struct find {
 	const struct packet_ring *r;
-	const uint32_t *v;
-	size_t n;
+	uint32_t from, n;
 	int64_t found;
 };
 
@@ -101,42 +102,61 @@ static int64_t settled(const struct packet_ring *r, uint32_t i)
 static int find_last(void *arg)
 {
 	struct find *f = arg;
+	uint32_t slots = packet_ring_slots(f->r);
 
-	for (size_t k = 0; k < f->n; k++) {
+	for (uint32_t i = f->from; f->n; f->n--, i = packet_before(i, slots)) {
 		bool is_last;
 
-		if (packet_pollin(f->r) ||
-			!packet_status_swap(f->r, f->v[k], TP_STATUS_KERNEL, MARK))
+		if (packet_pollin(f->r) || !packet_status_swap(f->r, i, TP_STATUS_KERNEL, MARK))
 			return -EAGAIN;
 		is_last = packet_pollin(f->r);
-		if (!packet_status_swap(f->r, f->v[k], MARK, TP_STATUS_KERNEL))
+		if (!packet_status_swap(f->r, i, MARK, TP_STATUS_KERNEL))
 			return -EAGAIN;
 		if (is_last) {
-			f->found = settled(f->r, f->v[k]);
+			f->found = settled(f->r, i);
 			return 0;
 		}
 	}
 	return 0;
 }
 
-int64_t packet_find_last(const struct packet_ring *r, const uint32_t *v, size_t n)
+int64_t packet_find_last(const struct packet_ring *r, uint32_t from, uint32_t n)
 {
-	struct find f = {.r = r, .v = v, .n = n, .found = -ENOENT};
+	struct find f = {.r = r, .from = from, .n = n, .found = -ENOENT};
 	int err = apart(find_last, &f); /* a mark that stays would be the end of the ring */
 
 	return err < 0 ? err : f.found;
 }
 
+/* Not if this kernel's structures are other than they should be. */
+static bool sees(const struct packet_ring *r)
+{
+	struct packet_where w;
+	int ret = r->eye.reader ? -EAGAIN : -ENOENT;
+
+	for (int i = 0; ret == -EAGAIN && i < SEES_TRIES; i++)
+		ret = packet_where_read(r, &w);
+	return ret == 0;
+}
+
+static int copy_once(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_next)
+{
+	return r->sends             ? packet_sent_copy(r, copy, ret_next)
+	       : packet_by_block(r) ? packet_blocks_copy(r, copy, ret_next)
+				    : packet_frames_copy(r, copy, ret_next);
+}
+
 int packet_ring_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_next)
 {
+	struct packet_ring ring = *r;
 	int ret = -EAGAIN;
 
+	if (!sees(&ring))
+		ring.eye.reader = NULL;
 	for (int i = 0; ret == -EAGAIN && i < TRIES; i++) {
 		if (i)
 			packet_ring_doze();
-		ret = r->sends             ? packet_sent_copy(r, copy, ret_next)
-		      : packet_by_block(r) ? packet_blocks_copy(r, copy, ret_next)
-					   : packet_frames_copy(r, copy, ret_next);
+		ret = copy_once(&ring, copy, ret_next);
 	}
 	return ret == -EAGAIN || ret == -ENOENT ? -EBUSY : ret;
 }

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/packet_where.h"
+
 struct packet_ring {
 	int fd;       /* of the socket, borrowed */
 	int version;  /* TPACKET_V1, _V2, _V3 */
@@ -20,6 +22,7 @@ struct packet_ring {
 	uint8_t *mem; /* its first block, mapped to be read and written */
 	uint32_t block_bytes, blocks, frame_bytes;
 	uint32_t private_bytes; /* of a block of version 3 */
+	struct packet_eye eye;  /* for packet_ring_copy() only */
 };
 
 /** packet_ring_known() - whether sizes are such as a ring can have. @r: without fd and mem */
@@ -39,8 +42,8 @@ uint32_t packet_ring_slots(const struct packet_ring *r);
  * @copy: of packet_ring_bytes(), all zero. What is still being written is not in it; a block that is being filled is
  * there as if its time had run out
  * @ret_next: of this copy; it is the program's own position in the ring, or ahead of it
- * Return: 0; -EBUSY it can't be told where the kernel is; -EOPNOTSUPP it could be told by means only that this kernel
- * lacks, or that would be seen; -ENOMEM; -errno.
+ * Without an eye the position is concluded from what is in the ring, which is not always possible.
+ * Return: 0; -EBUSY it can't be told where the kernel is; -ENOMEM; -errno.
  */
 int packet_ring_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_next);
 

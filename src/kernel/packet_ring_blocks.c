@@ -3,8 +3,11 @@
  *
  * The kernel fills one block, gives it to the program when it is full or its time has run out, and opens the next one:
  * it writes its head anew, with the time. If that is the program's still, it waits ("freezes") until it is its own
- * again. So the block that was opened last is the newest, and the kernel is at it, or, if it has been closed, behind
- * it. A block is closed if it is the program's; if that has given it back, its last packet has no next one.
+ * again.
+ *
+ * If it can't be read which one is the active one: the block that was opened last is the newest, and the kernel is at
+ * it, or, if it has been closed, behind it. A block is closed if it is the program's; if that has given it back, its
+ * last packet has no next one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -107,7 +110,7 @@ static bool is_closed(const struct blocks *b, uint32_t i, const struct tpacket3_
 		       h->ts_last_pkt.ts_nsec >= h->ts_first_pkt.ts_nsec);
 }
 
-/* ---- where the kernel is ---- */
+/* ---- where the kernel is, of what is in the ring ---- */
 
 static uint32_t newest(const struct blocks *b)
 {
@@ -139,7 +142,7 @@ static int confirm(const struct blocks *b, uint32_t next)
 		return 0;
 	if (head_of(b, before)->block_status != TP_STATUS_KERNEL)
 		return !packet_pollin(b->r) ? -EAGAIN : in_order(b) ? 0 : -ENOENT;
-	last = packet_find_last(b->r, &before, 1);
+	last = packet_find_last(b->r, before, 1);
 	if (last < 0)
 		return (int)last;
 	return unchanged(b) ? 0 : -EAGAIN;
@@ -164,27 +167,45 @@ static uint32_t next_of(const struct blocks *b, struct newest n)
 	return n.closed ? packet_after(n.block, b->n) : n.block;
 }
 
-/*
- * The clock may have been set back since some were opened, or the ring restored where it is behind: then any may be
- * it. One that is open goes before one behind which the kernel would be at the same place.
- */
-static int try_all(const struct blocks *b, struct newest *ret)
+/* The clock may have been set back since: then the one behind it has the next number, but for one that was restored. */
+static int guess(struct blocks *b, struct newest *ret)
 {
-	for (int closed = 0; closed <= 1; closed++) {
-		for (uint32_t i = 0; i < b->n; i++) {
-			uint32_t next;
-			int r;
+	uint32_t i;
+	int r = read_heads(b);
 
-			*ret = look(b, i);
-			next = next_of(b, *ret);
-			if (ret->closed != closed || is_users(b, packet_before(next, b->n)))
-				continue;
-			r = confirm(b, next);
-			if (r != -ENOENT)
-				return r;
-		}
-	}
-	return -ENOENT;
+	if (r < 0)
+		return r;
+	i = newest(b);
+	if (head_of(b, packet_after(i, b->n))->seq_num == head_of(b, i)->seq_num + 1)
+		return -EBUSY;
+	*ret = look(b, i);
+	return confirm(b, next_of(b, *ret));
+}
+
+/* ---- where it is, of what it notes itself ---- */
+
+static bool same(const struct packet_where *a, const struct packet_where *b)
+{
+	return a->next == b->next && a->opened == b->opened && a->frozen == b->frozen;
+}
+
+/* One that waits has closed the block before; else it fills the active one, unless it is just going on to another. */
+static int know(struct blocks *b, struct newest *ret)
+{
+	struct packet_where w, then;
+	int r = packet_where_read(b->r, &w);
+
+	if (r == 0)
+		r = read_heads(b);
+	if (r == 0)
+		r = packet_where_read(b->r, &then);
+	if (r < 0)
+		return r;
+	if (!same(&w, &then) ||
+		(!w.frozen && (is_users(b, w.next) || head_of(b, w.next)->seq_num + 1 != w.opened)))
+		return -EAGAIN;
+	*ret = (struct newest){w.frozen ? packet_before(w.next, b->n) : w.next, w.frozen};
+	return 0;
 }
 
 /* ---- the copy ---- */
@@ -236,12 +257,6 @@ int packet_blocks_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret
 
 	if (!heads)
 		return -ENOMEM;
-	ret = read_heads(&b);
-	if (ret < 0)
-		return ret;
-	n = look(&b, newest(&b));
-	ret = confirm(&b, next_of(&b, n));
-	if (ret == -ENOENT)
-		ret = try_all(&b, &n);
+	ret = r->eye.reader ? know(&b, &n) : guess(&b, &n);
 	return ret < 0 ? ret : copy_all(&b, n, copy, ret_next);
 }

@@ -83,24 +83,13 @@ bool packet_pollin(const struct packet_ring *r);
 
 /**
  * packet_find_last() - which slot the kernel has given away last, all being the kernel's again
- * @v: slots to be tried, the likeliest first
+ * @from: the likeliest; it and those before it are tried, @n in all
  * Return: the slot; -EAGAIN it was changing; -ENOENT none of these; -errno of apart().
  */
-int64_t packet_find_last(const struct packet_ring *r, const uint32_t *v, size_t n);
+int64_t packet_find_last(const struct packet_ring *r, uint32_t from, uint32_t n);
 
-/* ---- of those that send ---- */
-
-/* The length of a frame's packet. */
+/* The length of the packet of a frame that sends. */
 uint32_t *packet_len(const struct packet_ring *r, uint8_t *slot);
-
-/* Whether what can't be sent is left out (PACKET_LOSS). */
-bool packet_loses(const struct packet_ring *r);
-
-/* Send to the loopback interface; without data: what is in the ring. Return: of sendto(2) */
-ssize_t packet_send_lo(int fd, const void *data, size_t len);
-
-/* Have the kernel look at frames that can't be sent, which these are made. */
-void packet_ask_unsendable(const struct packet_ring *r, uint32_t from, uint32_t to);
 
 /* The three kinds of rings. Return: 0; -EAGAIN it was changing; -errno */
 int packet_frames_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_next);

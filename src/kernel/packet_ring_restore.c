@@ -10,8 +10,7 @@
  * the kernel's: it need not be told which of both it was. Only at the first block of all it is already, and that is
  * open.
  *
- * A ring that sends is given frames that can't be sent, where they are left out (PACKET_LOSS), or sends small ones to
- * the loopback interface, where nobody waits for them.
+ * A ring that sends sends small packets to the loopback interface, where nobody waits for them.
  */
 #include <endian.h>
 #include <errno.h>
@@ -80,6 +79,18 @@ static int set_filter(int fd, uint32_t number, uint32_t take)
 	struct sock_fprog p = {ARRAY_SIZE(code), code};
 
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)) < 0 ? -errno : 0;
+}
+
+/* To the loopback interface; without data: what is in the ring. */
+static ssize_t send_lo(int fd, const void *data, size_t len)
+{
+	struct sockaddr_ll lo = {.sll_family = AF_PACKET,
+		.sll_protocol = htobe16(PACKET_OWN_TYPE),
+		.sll_ifindex = PACKET_LO_INDEX,
+		.sll_halen = ETH_ALEN};
+
+	return sendto(
+		fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&lo, sizeof(lo));
 }
 
 static int lo_mtu(int fd)
@@ -160,7 +171,7 @@ static int feed(struct feeder *f, uint32_t last)
 			break;
 		if (f->sent > enough(f))
 			return -EIO;
-		if (packet_send_lo(f->from, f->packet, f->len) >= 0)
+		if (send_lo(f->from, f->packet, f->len) >= 0)
 			f->sent++;
 		else if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM)
 			return -errno;
@@ -250,7 +261,7 @@ static int send_small(const struct packet_ring *r, uint32_t n)
 
 	ask_small(r, n);
 	while (packet_status_get(r, n - 1) == TP_STATUS_SEND_REQUEST) {
-		if (packet_send_lo(r->fd, NULL, 0) < 0 && errno != EAGAIN && errno != ENOBUFS)
+		if (send_lo(r->fd, NULL, 0) < 0 && errno != EAGAIN && errno != ENOBUFS)
 			return -errno;
 		if (now_ns() > end)
 			return -ETIMEDOUT;
@@ -269,15 +280,12 @@ static int send_small(const struct packet_ring *r, uint32_t n)
 
 static int restore_sent(const struct packet_ring *r, uint32_t next)
 {
-	int bypass = get(r->fd, PACKET_QDISC_BYPASS), ret = 0;
+	int bypass = get(r->fd, PACKET_QDISC_BYPASS), ret;
 
 	if (!next)
 		return 0;
 	set(r->fd, PACKET_QDISC_BYPASS, 1);
-	if (packet_loses(r))
-		packet_ask_unsendable(r, 0, next);
-	else
-		ret = send_small(r, next);
+	ret = send_small(r, next);
 	set(r->fd, PACKET_QDISC_BYPASS, bypass);
 	return ret < 0 || packet_status_get(r, next - 1) == TP_STATUS_AVAILABLE ? ret : -EIO;
 }

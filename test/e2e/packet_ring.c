@@ -1,12 +1,16 @@
 /*
  * e2e: no cycle for flow3: its block is closed by the dump, so that a thread that waits for it goes on at once
- * e2e: args: fresh v1 v2 v3 part full1 full2 full3 flow2 flow3 fork fanout tx1 tx2 tx3 txloss txcooked txask both
+ * e2e: args: fresh v1 v2 v3 part full1 full2 full3 back1 back2 back3 holes1 holes2 held flow2 flow3 fork fanout tx1 tx2
+ * e2e: args: tx3 txloss txcooked txcookedloss txask both
  *
  * Holds: rings of packet sockets that are mapped. fresh: of all versions, never used. v1, v2, v3: gone through more than
  *        once, read up to a point, with packets unread behind it. part: of version 3, with a block that is being
- *        filled. full*: so full that the kernel has stopped. flow*: a thread sends, another reads, all the time.
+ *        filled. full*: so full that the kernel has stopped. back*: the same, and times fall in the middle, as if the
+ *        clock had been set back. holes*: some packets that came later were given back first. held: one was not, and
+ *        the kernel has come round to it, and waits. flow*: a thread sends, another reads, all the time.
  *        fork: read in turn by two processes that share the mapping. fanout: two that share what comes. tx*: that
- *        send: gone through more than once; with PACKET_LOSS; without headers; asked to send, but not told yet. both:
+ *        send: gone through more than once; with PACKET_LOSS; without headers; with both; asked to send, but not told
+ *        yet. both:
  *        one of each kind in one mapping.
  * Shows: "packet sockets (fanout, rings)"; each packet is read once, in order, and none is torn.
  */
@@ -310,7 +314,22 @@ static unsigned came(const struct ring *r, unsigned n)
 	return room;
 }
 
-static void full(int version)
+/* As if the clock had been set back by an hour before these came. */
+static void set_back(struct ring r, unsigned from, unsigned to)
+{
+	for (r.at = from; r.at < to; r.at++) {
+		uint8_t *frame = r.mem + r.at * FRAME;
+
+		if (r.version == TPACKET_V1)
+			((struct tpacket_hdr *)frame)->tp_sec -= 3600;
+		else if (r.version == TPACKET_V2)
+			((struct tpacket2_hdr *)frame)->tp_sec -= 3600;
+		else
+			block(&r)->ts_first_pkt.ts_sec -= 3600;
+	}
+}
+
+static void full(int version, bool back)
 {
 	struct ring r = receiver(version, RETIRE);
 	unsigned n;
@@ -320,6 +339,8 @@ static void full(int version)
 	send_marks(9, 4 * FRAMES);
 	n = came(&r, 4 * FRAMES);
 	CHECK(n < 4 * FRAMES, "all had room");
+	if (back)
+		set_back(r, 0, version == TPACKET_V3 ? 1 : 3);
 	victim_ready();
 	victim_wait();
 	send_marks(1000, 3);
@@ -331,17 +352,88 @@ static void full(int version)
 
 static void full1(void)
 {
-	full(TPACKET_V1);
+	full(TPACKET_V1, false);
 }
 
 static void full2(void)
 {
-	full(TPACKET_V2);
+	full(TPACKET_V2, false);
 }
 
 static void full3(void)
 {
-	full(TPACKET_V3);
+	full(TPACKET_V3, false);
+}
+
+static void back1(void)
+{
+	full(TPACKET_V1, true);
+}
+
+static void back2(void)
+{
+	full(TPACKET_V2, true);
+}
+
+static void back3(void)
+{
+	full(TPACKET_V3, true);
+}
+
+/* Of ten unread ones the second, the fifth and the last are read first. */
+static void holes(int version)
+{
+	static const unsigned early[] = {1, 4, 9};
+	struct ring r = receiver(version, 0), in;
+	unsigned n = FRAMES + 5;
+
+	go_through(&r, 0, n);
+	send_marks(n, 10);
+	for (unsigned i = 0; i < 3; i++) {
+		in = r;
+		in.at = (r.at + early[i]) % FRAMES;
+		take(&in, n + early[i], 1);
+	}
+	victim_ready();
+	victim_wait();
+	for (unsigned i = 0; i < 10; i++) {
+		if (i == early[0] || i == early[1] || i == early[2])
+			r.at = (r.at + 1) % FRAMES;
+		else
+			take(&r, n + i, 1);
+	}
+	go_through(&r, n + 10, 2 * FRAMES);
+}
+
+static void holes1(void)
+{
+	holes(TPACKET_V1);
+}
+
+static void holes2(void)
+{
+	holes(TPACKET_V2);
+}
+
+static void held(void)
+{
+	struct ring r = receiver(TPACKET_V2, 0), old;
+
+	go_through(&r, 0, 5);
+	send_marks(5, 1);
+	ready(&r, WAIT_MS);
+	old = r;
+	r.at++;
+	go_through(&r, 6, FRAMES - 4); /* all up to that one, but for the last three */
+	send_marks(FRAMES + 2, 3);
+	came(&r, FRAMES + 5);
+	victim_ready();
+	victim_wait();
+	send_marks(1000, 2);
+	CHECK(came(&r, 2) == 0, "a packet had room");
+	take(&old, 5, 1);
+	take(&r, FRAMES + 2, 3);
+	go_through(&r, 2000, 2 * FRAMES);
 }
 
 /* ---- while it is used ---- */
@@ -565,6 +657,11 @@ static void txcooked(void)
 	sending(TPACKET_V2, false, true, 0);
 }
 
+static void txcookedloss(void)
+{
+	sending(TPACKET_V2, true, true, 0);
+}
+
 static void txask(void)
 {
 	sending(TPACKET_V2, false, false, 4);
@@ -594,9 +691,11 @@ int main(int argc, char **argv)
 {
 	static const struct victim_case cases[] = {{"fresh", fresh}, {"v1", v1}, {"v2", v2},
 		{"v3", v3}, {"part", part}, {"full1", full1}, {"full2", full2}, {"full3", full3},
-		{"flow2", flow2}, {"flow3", flow3}, {"fork", shared}, {"fanout", fanout},
-		{"tx1", tx1}, {"tx2", tx2}, {"tx3", tx3}, {"txloss", txloss},
-		{"txcooked", txcooked}, {"txask", txask}, {"both", both}};
+		{"back1", back1}, {"back2", back2}, {"back3", back3}, {"holes1", holes1},
+		{"holes2", holes2}, {"held", held}, {"flow2", flow2}, {"flow3", flow3},
+		{"fork", shared}, {"fanout", fanout}, {"tx1", tx1}, {"tx2", tx2}, {"tx3", tx3},
+		{"txloss", txloss}, {"txcooked", txcooked}, {"txcookedloss", txcookedloss},
+		{"txask", txask}, {"both", both}};
 
 	init();
 	return victim_cases(argc, argv, cases, sizeof(cases) / sizeof(*cases));

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "kernel/packet_ring.h"
+#include "kernel/packet_where.h"
 #include "kernel/pidfd.h"
 #include "res/file/seen.h"
 #include "res/mm/mm.h"
@@ -179,10 +180,21 @@ static int finish_mapping(struct collect_tree *t, const struct seen_inode *s)
 
 /* ---- dump: contents ---- */
 
-static int copy_rings(struct rings *v, const Ckpt__Packet *m)
+/* @p: for all of a dump. Where the kernel's memory can't be read, there is another way. */
+static const struct packet_reader *reader_of(struct collect_tree *t, struct packet_reader *p)
+{
+	struct kmem *k;
+
+	if (!p->k && (socket_kmem(t, &k) < 0 || packet_reader_init(k, p) < 0))
+		return NULL;
+	return p;
+}
+
+static int copy_rings(struct rings *v, const Ckpt__Packet *m, struct packet_eye eye)
 {
 	int r = 0;
 
+	v->rx.eye = v->tx.eye = eye;
 	if (m->rx)
 		r = packet_ring_copy(&v->rx, v->copy, &m->rx->next);
 	if (r == 0 && m->tx)
@@ -192,9 +204,10 @@ static int copy_rings(struct rings *v, const Ckpt__Packet *m)
 
 static int fail_copy(struct collect *c, int fd, int r)
 {
-	if (r == -EBUSY || r == -EOPNOTSUPP)
+	if (r == -EBUSY)
 		return op_fail(c->op, CKPT_E_REFUSED, 0, NULL,
-			"try again a little later, or let the program close it",
+			"it takes CAP_BPF, CAP_PERFMON and a kernel with BTF; else try again a little "
+			"later, or let the program close it",
 			"pid %d (%s): fd %d: a ring of a packet socket: it can't be told where in it "
 			"the kernel goes on",
 			c->pid, c->tr->comm, fd);
@@ -203,16 +216,20 @@ static int fail_copy(struct collect *c, int fd, int r)
 }
 
 /* Of one that nobody has mapped, too: what is in it, the program may map yet. */
-static int finish_contents(struct collect_tree *t, uint64_t id, const Ckpt__Packet *m)
+static int finish_contents(
+	struct collect_tree *t, uint64_t id, const Ckpt__Packet *m, struct packet_reader *p)
 {
 	const struct collect_file *f = &t->files[id - 1];
 	_cleanup_close_ int fd = pidfd_take(f->of->pidfd, f->target_fd);
 	struct page_want w = {.type = &res_contents.type, .owner = id};
 	struct rings v = {.file = -EBADF, .mem = MAP_FAILED, .copy = MAP_FAILED};
 	int r = fd < 0 ? fd : rings_map(&v, fd, m);
+	struct stat st;
 
 	if (r == 0)
-		r = copy_rings(&v, m);
+		r = fstat(fd, &st) < 0
+			    ? -errno
+			    : copy_rings(&v, m, (struct packet_eye){reader_of(t, p), st.st_ino});
 	if (r < 0) {
 		rings_unmap(&v);
 		return fail_copy(f->of, f->target_fd, r);
@@ -226,6 +243,7 @@ static int finish_contents(struct collect_tree *t, uint64_t id, const Ckpt__Pack
 int packet_rings_finish(struct collect_tree *t)
 {
 	const struct model_rec *rec;
+	struct packet_reader reader = {.k = NULL};
 	size_t pos = 0;
 	int r = 0;
 
@@ -236,7 +254,7 @@ int packet_rings_finish(struct collect_tree *t)
 		const Ckpt__Packet *m = (const void *)rec->msg;
 
 		if (m->rx || m->tx)
-			r = finish_contents(t, rec->owner, m);
+			r = finish_contents(t, rec->owner, m, &reader);
 	}
 	return r;
 }
