@@ -57,10 +57,15 @@ int arch_xstate_get(pid_t tid, uint8_t *buf, size_t cap, size_t *ret_len)
 	return ptrace_getregset(tid, NT_X86_XSTATE, buf, cap, ret_len);
 }
 
-/* The kernel takes only the whole set, of the length that it has on this CPU. */
+/*
+ * The kernel takes only the whole set, of the length that it has on this CPU. Of one that tells neither xmm nor ymm
+ * it does not take mxcsr, and a CPU without XSAVES then goes on with the one that the thread had: so xmm is told, be
+ * it zeros. Source: arch/x86/kernel/fpu/xstate.c xfeatures_mxcsr_quirk(); Intel SDM volume 1, 13.8.
+ */
 int arch_xstate_set(pid_t tid, const uint8_t *data, size_t len)
 {
 	uint8_t xstate[ARCH_XSTATE_MAX];
+	uint64_t bv;
 	size_t whole;
 	int r = ptrace_getregset(tid, NT_X86_XSTATE, xstate, sizeof(xstate), &whole);
 
@@ -70,6 +75,11 @@ int arch_xstate_set(pid_t tid, const uint8_t *data, size_t len)
 		return -ENODEV;
 	memcpy(xstate, data, len);
 	memset(xstate + len, 0, whole - len);
+	if (whole >= XSTATE_BV_OFF + sizeof(bv)) {
+		memcpy(&bv, xstate + XSTATE_BV_OFF, sizeof(bv));
+		bv |= bv & (XSTATE_XMM | XSTATE_YMM) ? 0 : XSTATE_XMM;
+		memcpy(xstate + XSTATE_BV_OFF, &bv, sizeof(bv));
+	}
 	return ptrace_setregset(tid, NT_X86_XSTATE, xstate, whole);
 }
 
