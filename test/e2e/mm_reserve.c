@@ -1,6 +1,4 @@
 /*
- * e2e: timeout: 30
- *
  * Holds: a reservation of 16 TiB of PROT_NONE memory with three used islands in it, and 1 TiB of
  * writable memory of which three pages are touched.
  * Shows: Memory: "PROT_NONE reservations of terabytes at no cost": the image is small, the dump and

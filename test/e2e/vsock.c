@@ -3,8 +3,9 @@
  * Shows: "VSOCK where the kernel has it".
  */
 #include "fds.h"
-#include <linux/vm_sockets.h>
 #include <sys/socket.h>
+
+#include <linux/vm_sockets.h> /* older ones need the former */
 
 static struct sockaddr_vm name_of(int fd)
 {
