@@ -75,8 +75,6 @@ static const struct file_kind kinds[] = {
 	{"anon_inode:[perf_event]", .resource = "perf",
 		.reason = "the kernel does not tell what it counts"},
 	{"anon_inode:[pidfd]", .resource = "pidfd", .reason = NOT_YET("pidfds")},
-	{"anon_inode:bpf-prog", .resource = "bpf",
-		.reason = "the kernel does not give a program back as it was loaded"},
 	{"anon_inode:bpf", .resource = "bpf", .reason = NOT_YET("BPF objects of this kind")},
 	{"anon_inode:kvm", .resource = "kvm",
 		.reason = "the state of a virtual machine can't be saved"},

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "kernel/bpf_program.h"
 #include "kernel/tcp_key.h"
 #include "util/cleanup.h"
 
@@ -117,6 +118,7 @@ int sock_look_at(int fd, struct sock_look *ret)
 	ret->netns = r == 0 ? netns_of(fd) : 0;
 	ret->n_filter = r == 0 ? sock_filter_get(fd, NULL, 0) : 0;
 	ret->ebpf = ret->n_filter == -EACCES;
+	ret->program = ret->ebpf ? bpf_program_of_socket(fd) : 0;
 	ret->n_filter = ret->n_filter < 0 ? 0 : ret->n_filter;
 	if (r == 0 && ret->type == SOCK_STREAM &&
 		(ret->protocol == IPPROTO_TCP || ret->protocol == IPPROTO_MPTCP))

@@ -17,13 +17,14 @@ struct sock_look {
 	int type;     /* SOCK_*, without flags */
 	int protocol; /* as socket(2) was or could have been called with */
 	bool listening;
-	uint64_t netns; /* cookie of its network namespace; 0: not known */
-	bool foreign;   /* that is another than ours; set by who knows ours */
-	int n_filter;   /* instructions of its classic filter; 0: it has none */
-	bool ebpf;      /* its filter is an eBPF program, which the kernel does not give back */
-	int tcp_state;  /* of TCP: TCP_IS_ESTABLISHED and the like; 0: not known */
-	bool connected; /* of vsock */
-	char ulp[16];   /* of TCP: what works on top of it in the kernel, as "tls"; "": nothing */
+	uint64_t netns;   /* cookie of its network namespace; 0: not known */
+	bool foreign;     /* that is another than ours; set by who knows ours */
+	int n_filter;     /* instructions of its classic filter; 0: it has none */
+	bool ebpf;        /* its filter is an eBPF program */
+	uint32_t program; /* that, by its id; 0: it can't be told */
+	int tcp_state;    /* of TCP: TCP_IS_ESTABLISHED and the like; 0: not known */
+	bool connected;   /* of vsock */
+	char ulp[16];     /* of TCP: what works on top of it in the kernel, as "tls"; "": nothing */
 	uint32_t
 		option_bytes; /* of TCP: see sock_option_bytes(); 0 where its connection has ended */
 	bool tcp_ao;          /* of TCP: it has keys of TCP-AO */

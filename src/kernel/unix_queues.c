@@ -12,13 +12,12 @@
 #include "kernel/unix_queues.h"
 
 #include <errno.h>
-#include <linux/bpf.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/bpf.h"
 #include "kernel/btf.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -312,13 +311,6 @@ static int find_offsets(const struct btf *b, struct offsets *o)
 	return 0;
 }
 
-static int bpf(int cmd, union bpf_attr *attr)
-{
-	long r = syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return r < 0 ? -errno : (int)r;
-}
-
 /* Return: a descriptor that is read to the end; -errno */
 static int open_iterator(const struct asmb *a, int function)
 {
@@ -331,18 +323,18 @@ static int open_iterator(const struct asmb *a, int function)
 	attr.insns = (uintptr_t)a->v;
 	attr.insn_cnt = (uint32_t)a->n;
 	attr.license = (uintptr_t) "Dual MIT/GPL"; /* the helpers ask for it */
-	prog = bpf(BPF_PROG_LOAD, &attr);
+	prog = bpf_call(BPF_PROG_LOAD, &attr);
 	if (prog < 0)
 		return prog;
 	memset(&attr, 0, sizeof(attr));
 	attr.link_create.prog_fd = (uint32_t)prog;
 	attr.link_create.attach_type = BPF_TRACE_ITER;
-	link = bpf(BPF_LINK_CREATE, &attr);
+	link = bpf_call(BPF_LINK_CREATE, &attr);
 	if (link < 0)
 		return link;
 	memset(&attr, 0, sizeof(attr));
 	attr.iter_create.link_fd = (uint32_t)link;
-	return bpf(BPF_ITER_CREATE, &attr);
+	return bpf_call(BPF_ITER_CREATE, &attr);
 }
 
 static int add_buffer(struct unix_queue *q, const struct buffer *b, const uint8_t *data)

@@ -48,6 +48,7 @@ static const struct res *const table[] = {
 	&res_iouring,
 	&res_userfaultfd,
 	&res_bpfmap,
+	&res_bpfprog,
 	&res_socket,
 	&res_unixsock,
 	&res_inet,

@@ -11,10 +11,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-#include <linux/bpf.h>
 
+#include "kernel/bpf.h"
 #include "kernel/fdinfo.h"
 #include "proto/bpfmap.pb-c.h"
 #include "proto/fdtable.pb-c.h"
@@ -30,13 +29,6 @@
 #define KIND_WRONG "its entries are objects of the kernel"
 #define BTF_WRONG  "its values are described by BTF, and may hold locks or timers"
 #define SIZE_WRONG "its entries are too many"
-
-static long bpf_call(int cmd, union bpf_attr *attr)
-{
-	long r = syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return r < 0 ? -errno : r;
-}
 
 static bool match(const struct file_look *l)
 {
@@ -79,7 +71,7 @@ static int info_of(int fd, struct bpf_map_info *ret)
 		.info = {.bpf_fd = (uint32_t)fd, .info_len = sizeof(*ret), .info = (uintptr_t)ret}};
 
 	memset(ret, 0, sizeof(*ret));
-	return (int)bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr);
+	return bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr);
 }
 
 /* ---- dump ---- */
@@ -111,7 +103,7 @@ static int lookup(int fd, const void *key, void *value)
 	union bpf_attr attr = {
 		.map_fd = (uint32_t)fd, .key = (uintptr_t)key, .value = (uintptr_t)value};
 
-	return (int)bpf_call(BPF_MAP_LOOKUP_ELEM, &attr);
+	return bpf_call(BPF_MAP_LOOKUP_ELEM, &attr);
 }
 
 static int next_key(int fd, const void *key, void *next)
@@ -119,7 +111,7 @@ static int next_key(int fd, const void *key, void *next)
 	union bpf_attr attr = {
 		.map_fd = (uint32_t)fd, .key = (uintptr_t)key, .next_key = (uintptr_t)next};
 
-	return (int)bpf_call(BPF_MAP_GET_NEXT_KEY, &attr);
+	return bpf_call(BPF_MAP_GET_NEXT_KEY, &attr);
 }
 
 static int by_key(const void *a, const void *b, void *arg)
@@ -272,7 +264,7 @@ static int by_id(uint32_t id, const Ckpt__File *f)
 {
 	union bpf_attr attr = {.map_id = id, .open_flags = access_flags(f)};
 
-	return (int)bpf_call(BPF_MAP_GET_FD_BY_ID, &attr);
+	return bpf_call(BPF_MAP_GET_FD_BY_ID, &attr);
 }
 
 static int put_entries(int fd, const Ckpt__BpfMap *m)
@@ -281,7 +273,7 @@ static int put_entries(int fd, const Ckpt__BpfMap *m)
 		union bpf_attr attr = {.map_fd = (uint32_t)fd,
 			.key = (uintptr_t)m->keys.data + i * m->key_bytes,
 			.value = (uintptr_t)m->values.data + i * m->slot_bytes};
-		int r = (int)bpf_call(BPF_MAP_UPDATE_ELEM, &attr);
+		int r = bpf_call(BPF_MAP_UPDATE_ELEM, &attr);
 
 		if (r < 0)
 			return r;
@@ -309,11 +301,11 @@ static int make(struct open_ctx *o, const Ckpt__BpfMap *m)
 			"BPF map %s has a value for each processor, and here are not as many",
 			m->name);
 	memcpy(attr.map_name, m->name, MIN(strlen(m->name), sizeof(attr.map_name) - 1));
-	fd = (int)bpf_call(BPF_MAP_CREATE, &attr);
+	fd = bpf_call(BPF_MAP_CREATE, &attr);
 	r = fd < 0 ? fd : put_entries(fd, m);
 	if (r == 0 && m->frozen) {
 		attr = (union bpf_attr){.map_fd = (uint32_t)fd};
-		r = (int)bpf_call(BPF_MAP_FREEZE, &attr);
+		r = bpf_call(BPF_MAP_FREEZE, &attr);
 	}
 	if (r < 0)
 		return op_fail(o->op, r == -EPERM ? CKPT_E_PRIVILEGE : CKPT_E_SYSTEM, -r, "bpf",

@@ -249,6 +249,6 @@ void lock_plan(struct plan *p, enum plan_phase phase, uint64_t id, const struct 
 extern const struct res res_fdtable, res_file, res_regfile, res_shmem, res_pipe, res_pty, res_tty,
 	res_eventfd, res_timerfd, res_signalfd, res_epoll, res_mqueue, res_inotify, res_lock,
 	res_pidfd, res_fanotify, res_procfd, res_iouring, res_userfaultfd, res_secretmem,
-	res_bpfmap, res_outside;
+	res_bpfmap, res_bpfprog, res_outside;
 
 #endif

@@ -5,8 +5,8 @@
  * an image stays small, and a restore sets what the program has set. A size of a buffer that the program
  * never set grows by itself, and is set only if the kernel says that it was locked by the program.
  *
- * A classic filter is read as it was given. Whether a socket belongs to a reuseport group with a program
- * (SO_ATTACH_REUSEPORT_CBPF) the kernel does not tell.
+ * A classic filter is read as it was given; one of eBPF comes back where its program is pinned. Whether a socket
+ * belongs to a reuseport group with a program (SO_ATTACH_REUSEPORT_CBPF) the kernel does not tell.
  */
 #include "res/socket/socket.h"
 
@@ -20,15 +20,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/bpf_program.h"
 #include "kernel/kmem.h"
 #include "kernel/sock_diag.h"
 #include "kernel/sock_name.h"
+#include "proto/bpfprog.pb-c.h"
 #include "proto/fdtable.pb-c.h"
 #include "proto/socket.pb-c.h"
+#include "res/file/pinned.h"
 #include "res/socket/inet_parts.h"
 #include "res/socket/sockopt.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
+
+static bool is_pinned(uint32_t program)
+{
+	_cleanup_free_ char *path = NULL;
+	struct bpf_program found;
+
+	return program && bpf_program_find(program, &found, &path) == 0;
+}
 
 struct file_verdict socket_verdict(const struct file_look *l)
 {
@@ -36,10 +47,15 @@ struct file_verdict socket_verdict(const struct file_look *l)
 		return (struct file_verdict){CKPT_REFUSED,
 			"it is of another network namespace, which is not saved yet",
 			"let the program close it, or run ckpt in that namespace"};
-	if (l->sock->ebpf)
+	if (l->sock->ebpf && !is_pinned(l->sock->program))
 		return (struct file_verdict){CKPT_REFUSED,
-			"its filter is an eBPF program, which the kernel does not give back",
-			"let the program take it off (SO_DETACH_BPF)"};
+			l->sock->program
+				? "its filter is an eBPF program, which the kernel does not give "
+				  "back, and that is pinned nowhere"
+				: "its filter is an eBPF program, and which one the kernel tells only "
+				  "to CAP_BPF and CAP_PERFMON, where it has BTF",
+			"pin it in a file system of BPF (bpftool prog pin), or let the program take "
+			"it off (SO_DETACH_BPF)"};
 	return (struct file_verdict){CKPT_SAVED, NULL, NULL};
 }
 
@@ -65,6 +81,8 @@ static int collect_filter(Ckpt__Socket *m, const struct file_look *l)
 	size_t n = (size_t)l->sock->n_filter;
 	int got;
 
+	if (l->sock->program)
+		return pinned_record(l->sock->program, &m->program);
 	if (!n)
 		return 0;
 	m->filter.data = calloc(n, sizeof(struct sock_filter));
@@ -208,11 +226,25 @@ static int set_option(
 		row->needs && r == -EPERM ? row->needs : "", row->needs && r == -EPERM ? ")" : "");
 }
 
+static int set_program(struct open_ctx *o, int fd, const Ckpt__BpfProg *m)
+{
+	_cleanup_close_ int prog = pinned_open(o, m, "the filter of a socket");
+
+	if (prog < 0)
+		return prog;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &prog, sizeof(prog)) < 0)
+		return op_fail(o->op, CKPT_E_SYSTEM, errno, "setsockopt(SO_ATTACH_BPF)", NULL,
+			"a socket: the eBPF program at %s", m->path);
+	return 0;
+}
+
 static int set_filter(struct open_ctx *o, int fd, const Ckpt__Socket *m)
 {
 	struct sock_fprog p = {.len = m->filter.len / sizeof(struct sock_filter),
 		.filter = (void *)m->filter.data};
 
+	if (m->program)
+		return set_program(o, fd, m->program);
 	if (!m->filter.len)
 		return 0;
 	if (m->filter.len % sizeof(struct sock_filter) ||

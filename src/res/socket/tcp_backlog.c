@@ -55,8 +55,8 @@ static bool can_take(const struct collect_tree *t, const struct tcp_held *h)
 	const Ckpt__Socket *s = model_get(t->model, &res_socket.type, h->id);
 	const Ckpt__Tcp *m = model_get(t->model, &res_tcp.type, h->id);
 
-	return s && m && s->protocol == IPPROTO_TCP && !s->filter.len && !link_local(m->local) &&
-	       !option(h->fd, SOL_SOCKET, SO_BINDTOIFINDEX) &&
+	return s && m && s->protocol == IPPROTO_TCP && !s->filter.len && !s->program &&
+	       !link_local(m->local) && !option(h->fd, SOL_SOCKET, SO_BINDTOIFINDEX) &&
 	       !option(h->fd, IPPROTO_IP, IP_TRANSPARENT);
 }
 
