@@ -32,8 +32,6 @@
 /* Then it was dropped. */
 #define WAIT_AGAIN 50
 
-#define MSS_DEFAULT 536 /* of who names none in its SYN */
-
 /* Of a buffer so much is left for what is sent next. */
 #define ROOM_SPARE (64UL * 1024)
 /* A buffer of this many times what is in it is never short. */
@@ -119,8 +117,8 @@ static int predecessor(const struct handshake *h)
 /* A time stamp of 0 is one that says nothing (RFC 7323). Return: bytes */
 static size_t syn_options(const struct tcp_waiting *w, uint8_t o[24])
 {
-	uint16_t mss = htons(
-		(uint16_t)(w->state.mss ? MIN(w->state.mss, (uint32_t)UINT16_MAX) : MSS_DEFAULT));
+	uint16_t mss = htons((uint16_t)(w->state.mss ? MIN(w->state.mss, (uint32_t)UINT16_MAX)
+						     : TCP_MSS_UNKNOWN));
 	size_t n = 4;
 
 	memcpy(o, (const uint8_t[]){TCP_HAS_MSS, 4}, 2);

@@ -33,5 +33,7 @@ enum {
 /* What TCP_MAXSEG takes: TCP_MIN_MSS and MAX_TCP_WINDOW of the kernel. */
 #define TCP_MSS_SMALLEST 88
 #define TCP_MSS_LARGEST  32767
+/* Of who names none in its SYN. */
+#define TCP_MSS_UNKNOWN 536
 
 #endif

@@ -363,12 +363,23 @@ int tcp_seq_set(int fd, int queue, uint32_t seq)
  * Segments are as large as connect(2) computes: from what is known of the peer's limit then, which is the smallest
  * there is (536) until it is told, and from the options, a signature among them (TCP_MD5SIG). Later it
  * computes that only when the peer's window is larger than ever. So for that moment the program seems to
- * wish for the peer's limit itself, as far as it can.
+ * wish for the peer's limit itself, as far as it can; but for no more than half of the peer's largest window, as the
+ * kernel has it: who may not send a whole segment waits.
  */
+static uint32_t mss_of(const struct tcp_again *a)
+{
+	uint32_t window = a->windows.max_window;
+	uint32_t half = window > TCP_MSS_UNKNOWN ? window / 2 : window;
+	uint32_t limit = MIN(half, (uint32_t)TCP_MSS_LARGEST);
+
+	limit = MAX(limit, (uint32_t)TCP_MSS_SMALLEST);
+	return MIN(a->mss, limit);
+}
+
 static int connect_again(int fd, const struct tcp_again *a)
 {
-	int mss = (int)MIN(a->mss, (uint32_t)TCP_MSS_LARGEST);
-	int r = mss >= TCP_MSS_SMALLEST ? set_int(fd, TCP_MAXSEG, mss) : 0;
+	uint32_t mss = mss_of(a);
+	int r = mss >= TCP_MSS_SMALLEST ? set_int(fd, TCP_MAXSEG, (int)mss) : 0;
 
 	if (r == 0 && connect(fd, a->peer, a->len) < 0)
 		r = -errno;

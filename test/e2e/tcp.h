@@ -29,10 +29,15 @@ static inline unsigned tcp_mss(int fd)
 	return info.tcpi_snd_mss;
 }
 
-/* It depends on windows as well, but is not that of a peer of which nothing is known. */
+/*
+ * It depends on windows as well, but is not that of a peer of which nothing is known; nor is it larger, as what does
+ * not fit into the peer's window is not sent for a while.
+ */
 static inline void tcp_mss_as_large(int fd, unsigned was)
 {
-	CHECK(tcp_mss(fd) >= was / 4, "segments of %u bytes, it was %u", tcp_mss(fd), was);
+	unsigned is = tcp_mss(fd);
+
+	CHECK(is >= was / 4 && is <= was, "segments of %u bytes, it was %u", is, was);
 }
 
 static inline void tcp_in_state(int fd, int want)

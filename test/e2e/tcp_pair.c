@@ -2,7 +2,7 @@
  * A TCP connection with both ends in this process, through every kind of address, with data under
  * way in both directions: what was written is read in full, once, in order, and both ends still talk.
  *
- * e2e: args: v4 v6 mapped any
+ * e2e: args: v4 v6 mapped any narrow
  */
 #include "tcp.h"
 
@@ -73,15 +73,19 @@ int main(int argc, char **argv)
 {
 	struct ends before[2], after[2];
 	unsigned mss[2];
-	int l, c, s;
+	int l, c, s, narrow = 8000; /* the windows of both ends */
 
 	victim_init(argc, argv);
 	address(argv[1]);
 	l = MUST(socket(family, SOCK_STREAM, 0));
+	if (!strcmp(argv[1], "narrow"))
+		MUST(setsockopt(l, SOL_SOCKET, SO_RCVBUF, &narrow, sizeof(narrow)));
 	MUST(bind(l, (struct sockaddr *)&at, at_len));
 	MUST(listen(l, 7));
 	MUST(getsockname(l, (struct sockaddr *)&at, &at_len));
 	c = MUST(socket(family, SOCK_STREAM, 0));
+	if (!strcmp(argv[1], "narrow"))
+		MUST(setsockopt(c, SOL_SOCKET, SO_RCVBUF, &narrow, sizeof(narrow)));
 	MUST(connect(c, (struct sockaddr *)&at, at_len));
 	s = MUST(accept(l, NULL, NULL));
 	put(c, UNREAD, 1);
