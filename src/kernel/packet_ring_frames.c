@@ -137,8 +137,8 @@ static int guess_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_
 
 /*
  *  1. the kernel is at a frame;
- *  2. which is the program's: so the kernel has come round to it and waits there, and nothing comes any more; or it
- *     is not: so more may come from there on;
+ *  2. which is the program's while it stays there: so it has come round to it and waits, and nothing comes any more; or
+ *     it is not: so more may come from there on;
  *  3. what had been taken before is written, and copied;
  *  4. the kernel has gone on: what it went through has come since. If it is at the same frame and that has become the
  *     program's, it went through all.
@@ -153,16 +153,17 @@ static int know_copy(const struct packet_ring *r, uint8_t *copy, uint32_t *ret_n
 	if (ret < 0)
 		return ret;
 	full = is_users(r, w.next);
-	ret = packet_where_settled(r, w.next);
+	ret = packet_where_read(r, &then);
+	if (ret == 0)
+		ret = then.next == w.next ? packet_where_settled(r, w.next) : -EAGAIN;
 	if (ret < 0)
 		return ret;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	packet_ring_bytes_copy(r, copy);
 	ret = packet_where_read(r, &then);
 	if (ret < 0)
 		return ret;
 	came = (then.next + slots - w.next) % slots;
-	if (full && came)
-		return -EAGAIN;
 	if (!full && !came && is_users(r, w.next))
 		came = slots;
 	forget(r, copy, w.next, came);
