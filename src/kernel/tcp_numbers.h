@@ -30,6 +30,8 @@ enum {
 	TCP_HAS_MD5 = 19
 };
 
+#define TCP_SCALE_MAX 14 /* of windows: RFC 7323 2.3 */
+
 /* What TCP_MAXSEG takes: TCP_MIN_MSS and MAX_TCP_WINDOW of the kernel. */
 #define TCP_MSS_SMALLEST 88
 #define TCP_MSS_LARGEST  32767

@@ -140,8 +140,8 @@ static bool state_ok(const Ckpt__Tcp *m)
 	const Ckpt__TcpState *s = m->state;
 
 	return m->local && m->peer && s && s->unsent_bytes <= s->to_send.len &&
-	       (!s->urgent || s->urgent_at < s->received.len) && s->send_scale <= UINT8_MAX &&
-	       s->recv_scale <= UINT8_MAX;
+	       (!s->urgent || s->urgent_at < s->received.len) && s->send_scale <= TCP_SCALE_MAX &&
+	       s->recv_scale <= TCP_SCALE_MAX;
 }
 
 static bool waiting_ok(const Ckpt__Tcp *l, int family)
