@@ -1,4 +1,5 @@
 """Scenes of the two commands themselves: directories, pids, and what stays stopped."""
+import ctypes
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import time
 from harness import CKPT, CONFLICT, Failure, proc_state, wait_for
 
 PRIVILEGE = 8  # exit status
+PR_CAPBSET_DROP, CAP_SYS_RESOURCE = 24, 24
 WAITER = "ready()"
 
 
@@ -352,12 +354,13 @@ def scene_usage(s):
 
 def scene_limit_above(s):
     """A hard limit above the restorer's, who may not raise it: named before anything is made."""
+    if ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE) != 0:
+        raise Failure("the capability can't be dropped")
     s.begin(WAITER)
     s.save()
     had = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     less = had // 2
-    command = ["setpriv", "--bounding-set=-sys_resource", "prlimit", f"--nofile={less}:{less}",
-               CKPT, "restore", "-D", s.image, "-d"]
+    command = ["prlimit", f"--nofile={less}:{less}", CKPT, "restore", "-D", s.image, "-d"]
     done = subprocess.run(command, cwd=s.dir, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != PRIVILEGE:
         raise Failure(f"restore: expected exit status {PRIVILEGE}, got {done.returncode}\n{done.stderr}")
