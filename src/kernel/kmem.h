@@ -71,7 +71,7 @@ uint64_t kmem_sock(const struct kmem *k, int fd, ino_t ino);
 
 /**
  * kmem_pages_find() - find out how a struct page leads to the contents of the page
- * It takes some 15 ms, in which we sleep, and once as much in kmem_close().
+ * It takes some 15 ms, in which we sleep, and once as much in kmem_close(). Once it is known, nothing is done.
  * Return: 0; -EPERM; -ENXIO it can't be told on this machine; -errno.
  * Source: packet(7) PACKET_RX_RING, vmsplice(2); takes CAP_NET_RAW.
  */

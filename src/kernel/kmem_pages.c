@@ -20,6 +20,7 @@
 
 #include "kernel/kmem.h"
 #include "util/cleanup.h"
+#include "util/fd.h"
 
 /* The struct page of a page of ours: that of the first buffer of a pipe that holds it. */
 static int find_struct(const struct kmem *k, void *page, uint64_t *ret)
@@ -104,8 +105,11 @@ int kmem_pages_find(struct kmem *k)
 	int struct_bytes = btf_size(&k->btf, "page"), r;
 	void *page;
 
+	if (k->page_contents)
+		return 0;
 	if (struct_bytes <= 0)
 		return -ENOENT;
+	k->ring = fd_close(k->ring); /* of a try that failed */
 	k->page_struct_bytes = struct_bytes;
 	k->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	page = make_ring(k);

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "kernel/kmem.h"
+#include "kernel/kmem_skb.h"
 #include "util/cleanup.h"
 #include "util/vec.h"
 
@@ -33,9 +33,7 @@
 
 /* Where members are; those of a cork from the start of the socket. */
 struct offsets {
-	int next, first, count;
-	int len, paged, head, data, end, n_frags, frags;
-	int frag_page, frag_len, frag_off, frag_bytes;
+	int first, count;
 	int pending, udp_len;
 	int opt, total, dst, ttl, tos, segment;
 	int to4, from4, port4, to6, from6, label6, port6;
@@ -46,19 +44,11 @@ struct offsets {
 
 struct sock_held_reader {
 	struct kmem *k; /* borrowed */
+	struct kmem_skb_offsets s;
 	struct offsets o;
-	int pages; /* 0: they can be read; -errno; 1: nobody has tried */
 };
 
-/* One row per member: up to two more steps in, for members of members. */
-struct row {
-	size_t at; /* in struct offsets */
-	bool six;  /* a kernel without IPv6 lacks it */
-	struct {
-		const char *structure, *member;
-	} step[3];
-};
-
+/* A kernel without IPv6 lacks those of IPv6. */
 /* clang-format off */
 #define AT(field, of_six, ...) {offsetof(struct offsets, field), of_six, {__VA_ARGS__}}
 #define ROW(field, ...) AT(field, false, __VA_ARGS__)
@@ -71,17 +61,9 @@ struct row {
 	SIX(field, {"inet_sock", "cork"}, {"inet_cork_full", "fl"}, {"flowi6", member})
 /* clang-format on */
 
-static const struct row rows[] = {
+static const struct kmem_row rows[] = {
 	ROW(first, {"sock", "sk_write_queue"}, {"sk_buff_head", "next"}),
 	ROW(count, {"sock", "sk_write_queue"}, {"sk_buff_head", "qlen"}),
-	ROW(next, {"sk_buff", "next"}),
-	ROW(len, {"sk_buff", "len"}),
-	ROW(paged, {"sk_buff", "data_len"}),
-	ROW(head, {"sk_buff", "head"}),
-	ROW(data, {"sk_buff", "data"}),
-	ROW(end, {"sk_buff", "end"}),
-	ROW(n_frags, {"skb_shared_info", "nr_frags"}),
-	ROW(frags, {"skb_shared_info", "frags"}),
 	ROW(pending, {"udp_sock", "pending"}),
 	ROW(udp_len, {"udp_sock", "len"}),
 	CORK(opt, "opt"),
@@ -105,60 +87,18 @@ static const struct row rows[] = {
 	ROW(name, {"net_device", "name"}),
 };
 
-/* A piece of a buffer in a page; until Linux 6.8 it was one of those of block devices. */
-static int find_frag(const struct btf *b, struct offsets *o)
-{
-	bool own = btf_offset(b, "skb_frag", "netmem") >= 0;
-	const char *s = own ? "skb_frag" : "bio_vec";
-
-	o->frag_page = btf_offset(b, s, own ? "netmem" : "bv_page");
-	o->frag_len = btf_offset(b, s, own ? "len" : "bv_len");
-	o->frag_off = btf_offset(b, s, own ? "offset" : "bv_offset");
-	o->frag_bytes = btf_size(b, s);
-	return o->frag_page < 0 || o->frag_len < 0 || o->frag_off < 0 || o->frag_bytes <= 0
-		       ? -ENOENT
-		       : 0;
-}
-
-/* Return: bytes; -ENOENT */
-static int find_row(const struct btf *b, const struct row *row)
-{
-	int sum = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(row->step) && row->step[i].structure; i++) {
-		int off = btf_offset(b, row->step[i].structure, row->step[i].member);
-
-		if (off < 0)
-			return off;
-		sum += off;
-	}
-	return sum;
-}
-
-static int find_offsets(const struct btf *b, struct offsets *o)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		int off = find_row(b, &rows[i]);
-
-		if (off < 0 && !rows[i].six)
-			return off;
-		o->no_six |= off < 0;
-		memcpy((char *)o + rows[i].at, &off, sizeof(off));
-	}
-	return find_frag(b, o);
-}
-
 int sock_held_open(struct kmem *k, struct sock_held_reader **ret)
 {
 	struct sock_held_reader *h = calloc(1, sizeof(*h));
-	int r = h ? find_offsets(&k->btf, &h->o) : -ENOMEM;
+	int r = h ? kmem_skb_open(&k->btf, &h->s) : -ENOMEM;
 
+	if (r == 0)
+		r = kmem_rows_find(&k->btf, rows, ARRAY_SIZE(rows), &h->o, &h->o.no_six);
 	if (r < 0) {
 		sock_held_close(h);
 		return r;
 	}
 	h->k = k;
-	h->pages = 1;
 	*ret = h;
 	return 0;
 }
@@ -168,75 +108,12 @@ void sock_held_close(struct sock_held_reader *h)
 	free(h);
 }
 
-/* Members of one structure, each to its place here. */
-struct want {
-	int off;
-	void *to;
-	size_t len;
-};
-
 #define WANT(member, var)                                                                          \
 	{                                                                                          \
 		h->o.member, &(var), sizeof(var)                                                   \
 	}
 
-/* Return: 0; -EAGAIN there is no such structure; as kmem_read() */
-static int get(const struct sock_held_reader *h, uint64_t addr, const struct want *w, size_t n)
-{
-	int r = addr ? 0 : -EAGAIN;
-
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = kmem_read(h->k, addr + (uint64_t)w[i].off, w[i].to, w[i].len);
-	return r;
-}
-
 /* ---- the data ---- */
-
-/* One buffer of the queue. */
-struct skb {
-	uint64_t next, head, data;
-	uint32_t len, paged, end;
-};
-
-static int get_skb(const struct sock_held_reader *h, uint64_t addr, struct skb *ret)
-{
-	const struct want w[] = {WANT(next, ret->next), WANT(head, ret->head),
-		WANT(data, ret->data), WANT(len, ret->len), WANT(paged, ret->paged),
-		WANT(end, ret->end)};
-	int r = get(h, addr, w, ARRAY_SIZE(w));
-
-	return r < 0 ? r : ret->len > TOTAL_MAX || ret->paged > ret->len ? -EAGAIN : 0;
-}
-
-/* What of it is in pages. */
-static int get_pages(struct sock_held_reader *h, const struct skb *s, uint8_t *to)
-{
-	uint64_t info = s->head + s->end;
-	uint32_t left = s->paged;
-	uint8_t n = 0;
-	const struct want w[] = {WANT(n_frags, n)};
-	int r = left ? get(h, info, w, 1) : 0;
-
-	if (left && h->pages > 0)
-		h->pages = kmem_pages_find(h->k);
-	if (left && h->pages < 0)
-		return h->pages;
-	for (unsigned i = 0; r == 0 && left && i < n; i++) {
-		uint64_t at = info + (uint64_t)(h->o.frags + (int)i * h->o.frag_bytes), page = 0;
-		uint32_t len = 0, off = 0;
-		const struct want piece[] = {
-			WANT(frag_page, page), WANT(frag_len, len), WANT(frag_off, off)};
-
-		r = get(h, at, piece, ARRAY_SIZE(piece));
-		if (r == 0 && len > left)
-			r = -EAGAIN;
-		if (r == 0)
-			r = kmem_page_read(h->k, page, off, to, len);
-		to += len;
-		left -= len;
-	}
-	return r < 0 ? r : left ? -EAGAIN : 0;
-}
 
 /* All buffers, headers included, behind each other; @ret_starts: where each begins */
 static int get_buffers(
@@ -246,23 +123,19 @@ static int get_buffers(
 	uint32_t sum = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		struct skb s;
-		int r = get_skb(h, at, &s);
-		uint32_t linear;
+		struct kmem_skb b;
+		int r = kmem_skb_get(h->k, &h->s, at, TOTAL_MAX, &b);
 
 		if (r < 0)
 			return r;
-		if (s.len > TOTAL_MAX - sum)
+		if (b.len > TOTAL_MAX - sum)
 			return -EAGAIN;
-		linear = s.len - s.paged;
 		ret_starts[i] = sum;
-		r = linear ? kmem_read(h->k, s.data, to + sum, linear) : 0;
-		if (r == 0)
-			r = get_pages(h, &s, to + sum + linear);
+		r = kmem_skb_read(h->k, &h->s, &b, to + sum);
 		if (r < 0)
 			return r;
-		sum += s.len;
-		at = s.next;
+		sum += b.len;
+		at = b.next;
 	}
 	ret_starts[count] = sum;
 	return at == sk + (uint64_t)h->o.first ? 0 : -EAGAIN;
@@ -313,9 +186,9 @@ static int get_cork4(const struct sock_held_reader *h, uint64_t sk, bool raw, st
 	int16_t tos = 0;
 	uint32_t to = 0, from = 0;
 	uint16_t port = 0;
-	const struct want w[] = {WANT(ttl, ttl), WANT(tos, tos), WANT(to4, to), WANT(from4, from),
-		WANT(port4, port)};
-	int r = get(h, sk, w, raw ? 2 : ARRAY_SIZE(w));
+	const struct kmem_want w[] = {WANT(ttl, ttl), WANT(tos, tos), WANT(to4, to),
+		WANT(from4, from), WANT(port4, port)};
+	int r = kmem_get(h->k, sk, w, raw ? 2 : ARRAY_SIZE(w));
 
 	ret->ttl = ttl;
 	ret->tos = tos;
@@ -329,13 +202,13 @@ static int get_cork6(const struct sock_held_reader *h, uint64_t sk, bool raw, st
 {
 	uint64_t inet6 = h->o.no_six ? 0 : kmem_word(h->k, sk + (uint64_t)h->o.inet6), opt = 0;
 	uint8_t hops = 0, tclass = 0;
-	const struct want of6[] = {WANT(hops, hops), WANT(tclass, tclass), WANT(opt6, opt)};
-	const struct want w[] = {WANT(to6, ret->to), WANT(from6, ret->from),
+	const struct kmem_want of6[] = {WANT(hops, hops), WANT(tclass, tclass), WANT(opt6, opt)};
+	const struct kmem_want w[] = {WANT(to6, ret->to), WANT(from6, ret->from),
 		WANT(label6, ret->label), WANT(port6, ret->port)};
-	int r = h->o.no_six ? -ENOENT : get(h, inet6, of6, ARRAY_SIZE(of6));
+	int r = h->o.no_six ? -ENOENT : kmem_get(h->k, inet6, of6, ARRAY_SIZE(of6));
 
 	if (r == 0)
-		r = get(h, sk, w, raw ? 3 : ARRAY_SIZE(w));
+		r = kmem_get(h->k, sk, w, raw ? 3 : ARRAY_SIZE(w));
 	ret->ttl = hops;
 	ret->tos = tclass;
 	ret->label &= htonl(FLOW_LABEL);
@@ -345,15 +218,15 @@ static int get_cork6(const struct sock_held_reader *h, uint64_t sk, bool raw, st
 static int get_cork(const struct sock_held_reader *h, uint64_t sk, bool raw, struct sock_held *ret)
 {
 	uint64_t dst = 0, dev = 0, opt = 0;
-	const struct want w[] = {WANT(dst, dst), WANT(opt, opt), WANT(segment, ret->segment)};
-	const struct want of_dst[] = {WANT(dev, dev)};
-	const struct want of_dev[] = {WANT(name, ret->device)};
-	int r = get(h, sk, w, ARRAY_SIZE(w));
+	const struct kmem_want w[] = {WANT(dst, dst), WANT(opt, opt), WANT(segment, ret->segment)};
+	const struct kmem_want of_dst[] = {WANT(dev, dev)};
+	const struct kmem_want of_dev[] = {WANT(name, ret->device)};
+	int r = kmem_get(h->k, sk, w, ARRAY_SIZE(w));
 
 	if (r == 0)
-		r = get(h, dst, of_dst, 1);
+		r = kmem_get(h->k, dst, of_dst, 1);
 	if (r == 0)
-		r = get(h, dev, of_dev, 1);
+		r = kmem_get(h->k, dev, of_dev, 1);
 	ret->device[sizeof(ret->device) - 1] = '\0';
 	if (r == 0 && opt)
 		r = -EOPNOTSUPP;
@@ -370,15 +243,15 @@ static int read_once(
 	uint64_t sk = kmem_sock(h->k, fd, ino);
 	uint32_t count = 0, total = 0;
 	uint16_t udp_len = 0;
-	const struct want of_any[] = {WANT(count, count)};
-	const struct want of_raw[] = {WANT(total, total)};
-	const struct want of_udp[] = {WANT(pending, ret->family), WANT(udp_len, udp_len)};
-	int r = get(h, sk, of_any, 1);
+	const struct kmem_want of_any[] = {WANT(count, count)};
+	const struct kmem_want of_raw[] = {WANT(total, total)};
+	const struct kmem_want of_udp[] = {WANT(pending, ret->family), WANT(udp_len, udp_len)};
+	int r = kmem_get(h->k, sk, of_any, 1);
 
 	*ret = (struct sock_held){.family = family};
 	if (r < 0 || !count)
 		return r;
-	r = raw ? get(h, sk, of_raw, 1) : get(h, sk, of_udp, 2);
+	r = raw ? kmem_get(h->k, sk, of_raw, 1) : kmem_get(h->k, sk, of_udp, 2);
 	if (!raw)
 		total = udp_len;
 	if (r == 0 && ret->family != AF_INET && (ret->family != AF_INET6 || family != AF_INET6))
