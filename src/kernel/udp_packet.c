@@ -14,39 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "kernel/ip_sum.h"
 #include "util/cleanup.h"
-
-/* What a checksum covers beside the datagram. */
-struct pseudo4 {
-	struct in_addr from, to;
-	uint8_t zero, protocol;
-	uint16_t len;
-};
-
-struct pseudo6 {
-	struct in6_addr from, to;
-	uint32_t len;
-	uint8_t zero[3], protocol;
-};
-
-static uint32_t add(uint32_t sum, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-
-	for (; len > 1; p += 2, len -= 2)
-		sum += (uint32_t)p[0] << 8 | p[1];
-	if (len)
-		sum += (uint32_t)p[0] << 8;
-	return (sum & 0xffff) + (sum >> 16);
-}
-
-static uint16_t checksum(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	sum = ~sum & 0xffff;
-	return htons(sum ? sum : 0xffff); /* 0 says that there is none */
-}
 
 int udp_packet_socket(int family)
 {
@@ -95,7 +64,6 @@ bool udp_packet_local(const struct sockaddr *to)
 static size_t head4(const struct udp_packet *p, uint8_t *at, size_t udp_len, uint32_t *sum)
 {
 	const struct sockaddr_in *from = (const void *)p->from, *to = (const void *)p->to;
-	struct pseudo4 pseudo = {from->sin_addr, to->sin_addr, 0, p->protocol, htons(udp_len)};
 	struct iphdr ip = {.version = 4, .ihl = sizeof(ip) / 4};
 
 	ip.tos = p->tos;
@@ -105,18 +73,15 @@ static size_t head4(const struct udp_packet *p, uint8_t *at, size_t udp_len, uin
 	ip.saddr = from->sin_addr.s_addr;
 	ip.daddr = to->sin_addr.s_addr;
 	memcpy(at, &ip, sizeof(ip)); /* the kernel fills in the header's own checksum */
-	*sum = add(0, &pseudo, sizeof(pseudo));
+	*sum = ip_sum_pseudo4(from->sin_addr, to->sin_addr, p->protocol, udp_len);
 	return sizeof(ip);
 }
 
 static size_t head6(const struct udp_packet *p, uint8_t *at, size_t udp_len, uint32_t *sum)
 {
 	const struct sockaddr_in6 *from = (const void *)p->from, *to = (const void *)p->to;
-	struct pseudo6 pseudo = {.len = htonl(udp_len), .protocol = p->protocol};
 	struct ip6_hdr ip = {0};
 
-	pseudo.from = from->sin6_addr;
-	pseudo.to = to->sin6_addr;
 	ip.ip6_flow = htonl(6U << 28 | (uint32_t)p->tos << 20);
 	ip.ip6_plen = htons(udp_len);
 	ip.ip6_nxt = p->protocol;
@@ -124,7 +89,7 @@ static size_t head6(const struct udp_packet *p, uint8_t *at, size_t udp_len, uin
 	ip.ip6_src = from->sin6_addr;
 	ip.ip6_dst = to->sin6_addr;
 	memcpy(at, &ip, sizeof(ip));
-	*sum = add(0, &pseudo, sizeof(pseudo));
+	*sum = ip_sum_pseudo6(&from->sin6_addr, &to->sin6_addr, p->protocol, udp_len);
 	return sizeof(ip);
 }
 
@@ -147,8 +112,8 @@ int udp_packet_send(int raw, const struct udp_packet *p)
 	udp.len = htons(udp_len); /* of UDP-Lite: all of it is covered */
 	head = p->from->sa_family == AF_INET ? head4(p, packet, udp_len, &sum)
 					     : head6(p, packet, udp_len, &sum);
-	sum = add(sum, &udp, sizeof(udp));
-	udp.check = checksum(add(sum, p->data, p->len));
+	sum = ip_sum_add(sum, &udp, sizeof(udp));
+	udp.check = ip_sum_end(ip_sum_add(sum, p->data, p->len));
 	memcpy(packet + head, &udp, sizeof(udp));
 	if (p->len)
 		memcpy(packet + head + sizeof(udp), p->data, p->len);
