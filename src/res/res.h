@@ -46,6 +46,7 @@ struct sockopt_kind;
 struct inet_groups;
 struct sock_held_reader;
 struct kmem;
+struct sock_queue_reader;
 struct notify_told;
 
 /* What the tasks of a tree have in common while they are collected. */
@@ -75,12 +76,13 @@ struct collect_tree {
 	struct sock_diag *diag;      /* see res/socket/socket.h; NULL: nothing was asked yet */
 	uint16_t no_diag[16]; /* families and protocols of which this kernel tells nothing there */
 	size_t n_no_diag;
-	struct sockopt_kind *sockopts;   /* what new sockets are like, see res/socket/sockopt.h */
-	struct tcp_hold *tcp;            /* connections, see res/socket/tcp.h; of the dump */
-	struct inet_groups *inet_groups; /* see res/socket/inet_groups.c */
-	struct kmem *kmem;               /* see socket_kmem(); NULL: not needed yet */
-	struct sock_held_reader *held;   /* see res/socket/inet_held.c; NULL: not needed yet */
-	uint64_t own_netns;              /* cookie of our network namespace, 0: not asked yet */
+	struct sockopt_kind *sockopts;    /* what new sockets are like, see res/socket/sockopt.h */
+	struct tcp_hold *tcp;             /* connections, see res/socket/tcp.h; of the dump */
+	struct inet_groups *inet_groups;  /* see res/socket/inet_groups.c */
+	struct kmem *kmem;                /* see socket_kmem(); NULL: not needed yet */
+	struct sock_held_reader *held;    /* see res/socket/inet_held.c; NULL: not needed yet */
+	struct sock_queue_reader *errors; /* see res/socket/inet_errors.c; NULL: not needed yet */
+	uint64_t own_netns;               /* cookie of our network namespace, 0: not asked yet */
 };
 
 /* What two tasks may share without being threads of one group. */

@@ -5,7 +5,8 @@
  * bound a socket or a connect(2) has; it is bound again, so an address outlives a later disconnect. A raw
  * socket that is connected has no peer's port, and getpeername(2) fails: there /proc/net/raw tells.
  * Unread data of UDP comes back (inet_queue.c); that of ping and raw sockets, which every such socket of the
- * machine gets a copy of, does not. What is held back under UDP_CORK or for MSG_MORE does (inet_held.c).
+ * machine gets a copy of, does not. What is held back under UDP_CORK or for MSG_MORE does (inet_held.c), and so do
+ * errors (inet_errors.c).
  */
 #include <errno.h>
 #include <poll.h>
@@ -134,38 +135,44 @@ static uint32_t shut_of(struct collect *c, const struct file_look *l, short even
 	return how && *how & SEND_SHUTDOWN ? SHUT_WRITE : 0;
 }
 
+/* Return: 1 there is nothing left to do; 0; negative after op_fail() */
+static int read_behind_error(struct collect *c, const struct file_look *l, Ckpt__Inet *m)
+{
+	int err, r = inet_errors_unread(c, l, m);
+	socklen_t len = sizeof(err);
+
+	if (r == -ENOMEM)
+		return collect_oom(c);
+	if (r == 0)
+		return 1;
+	/* To peek takes a pending error away, which a program that goes on is to see. */
+	if (c->tr->dies) {
+		getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+		return 0;
+	}
+	op_warn(c->op,
+		"pid %d (%s): fd %d: what it has not read yet is not saved, as there is an error before it",
+		c->pid, c->tr->comm, l->target_fd);
+	return 1;
+}
+
 /* @events: of poll(2) */
 static int read_queue(struct collect *c, const struct file_look *l, short events, Ckpt__Inet *m)
 {
-	int r;
+	bool pending = false;
+	int r = events & (POLLERR | POLLPRI) ? inet_errors_collect(c, l, m, &pending) : 0;
 
-	if (events & (POLLERR | POLLPRI))
-		op_warn(c->op,
-			"pid %d (%s): fd %d: an error that the program has not read yet, or a "
-			"time stamp of what it sent, is not saved",
-			c->pid, c->tr->comm, l->target_fd);
-	if (!(events & POLLIN))
-		return 0;
-	/* To peek takes a pending error away, which a program that goes on is to see. */
-	if (events & POLLERR && !c->tr->dies) {
-		op_warn(c->op,
-			"pid %d (%s): fd %d: what it has not read yet is not saved, as there is an error "
-			"before it",
-			c->pid, c->tr->comm, l->target_fd);
-		return 0;
-	}
+	if (r < 0 || !(events & POLLIN))
+		return r;
 	if (!is_udp(l->sock->type, l->sock->protocol)) {
 		op_warn(c->op, "pid %d (%s): fd %d: unread packets of a %s socket are not saved",
 			c->pid, c->tr->comm, l->target_fd,
 			l->sock->type == SOCK_RAW ? "raw" : "ping");
 		return 0;
 	}
-	if (events & POLLERR) {
-		int err;
-		socklen_t len = sizeof(err);
-
-		getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-	}
+	r = pending ? read_behind_error(c, l, m) : 0;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	r = inet_queue_collect(l->fd, m);
 	return r < 0 ? op_fail(c->op, CKPT_E_SYSTEM, -r, "recvmsg", NULL,
 			       "pid %d (%s): fd %d: unread datagrams", c->pid, c->tr->comm,
@@ -286,8 +293,11 @@ static int open_inet(
 static int opened_all(struct open_ctx *o, const struct model_rec *rec, int fd)
 {
 	const Ckpt__Inet *m = (const void *)rec->msg;
-	int r = inet_held_put(o, rec->owner, fd, m);
+	const Ckpt__Socket *s = socket_record(o, rec->owner);
+	int r = s ? inet_held_put(o, rec->owner, fd, m) : -EBADMSG;
 
+	if (r == 0)
+		r = inet_errors_put(o, fd, s, m);
 	if (r == 0)
 		shut(fd, m->shut);
 	return r;

@@ -48,6 +48,18 @@ int inet_groups_join(struct open_ctx *o, int fd, const Ckpt__Inet *m);
 int inet_queue_collect(int fd, Ckpt__Inet *m);
 
 /**
+ * inet_queue_add() - add a datagram to those of a socket
+ * @cap: of m->queue
+ * @like: what is known of it but for its data; copied
+ * Return: 0; -ENOMEM.
+ */
+int inet_queue_add(
+	Ckpt__Inet *m, size_t *cap, const Ckpt__InetDatagram *like, const void *data, size_t len);
+
+/** inet_queued() - bytes of memory that what waits to be read takes, errors included */
+uint32_t inet_queued(int fd);
+
+/**
  * inet_queue_put() - have them arrive again, at a socket that is bound and not connected
  * What can't arrive again is told, and no failure: datagrams may be lost.
  * Return: 0; negative after op_fail().
@@ -70,5 +82,31 @@ void inet_held_done(struct collect_tree *t);
  * Return: 0; negative after op_fail().
  */
 int inet_held_put(struct open_ctx *o, uint64_t id, int fd, const Ckpt__Inet *m);
+
+/**
+ * inet_errors_collect() - the pending error and the queue of errors; they stay where they are
+ * What can't be saved is told.
+ * @ret_pending: whether a look at what is unread would take an error away
+ * Return: 0; negative after op_fail().
+ */
+int inet_errors_collect(
+	struct collect *c, const struct file_look *l, Ckpt__Inet *m, bool *ret_pending);
+
+/**
+ * inet_errors_unread() - the datagrams that wait behind a pending error
+ * @fd: of UDP or UDP-Lite
+ * Return: 0; -errno, and m may have some of them; as sock_queue_read().
+ */
+int inet_errors_unread(struct collect *c, const struct file_look *l, Ckpt__Inet *m);
+
+/** inet_errors_done() - free what inet_errors_collect() keeps in t */
+void inet_errors_done(struct collect_tree *t);
+
+/**
+ * inet_errors_put() - have them arrive again, at a socket that is bound and connected as it was
+ * Whatever is done with the socket afterwards may take the pending error. What can't arrive again is told.
+ * Return: 0; negative after op_fail().
+ */
+int inet_errors_put(struct open_ctx *o, int fd, const Ckpt__Socket *s, const Ckpt__Inet *m);
 
 #endif

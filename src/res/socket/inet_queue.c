@@ -99,7 +99,7 @@ static void read_control(struct msghdr *h, Ckpt__InetDatagram *e, size_t *ret_se
 	}
 }
 
-static int add_datagram(
+int inet_queue_add(
 	Ckpt__Inet *m, size_t *cap, const Ckpt__InetDatagram *like, const void *data, size_t len)
 {
 	Ckpt__InetDatagram *e = msg_new(Ckpt__InetDatagram, CKPT__INET_DATAGRAM__INIT);
@@ -131,7 +131,7 @@ static int add_message(
 	do {
 		size_t n = MIN(segment, len - at);
 
-		r = add_datagram(m, cap, &like, data + at, n);
+		r = inet_queue_add(m, cap, &like, data + at, n);
 		at += n;
 	} while (r == 0 && at < len);
 	free(like.to.data);
@@ -272,8 +272,7 @@ static bool prefer(struct putting *p, const ProtobufCBinaryData *from)
 	       getsockname(p->fd, &p->local.sa, &len) == 0;
 }
 
-/* Bytes of memory that the queue takes. */
-static uint32_t queued(int fd)
+uint32_t inet_queued(int fd)
 {
 	uint32_t v[SK_MEMINFO_VARS] = {0};
 	socklen_t len = sizeof(v);
@@ -284,11 +283,11 @@ static uint32_t queued(int fd)
 /* Sent and arrived: so they come in order, whatever CPU carries them. */
 static bool send_one(struct putting *p, int raw, const struct udp_packet *u)
 {
-	uint32_t before = queued(p->fd);
+	uint32_t before = inet_queued(p->fd);
 
 	if (udp_packet_send(raw, u) < 0)
 		return false;
-	for (; queued(p->fd) <= before; p->patience--) {
+	for (; inet_queued(p->fd) <= before; p->patience--) {
 		if (p->patience <= 0)
 			return false;
 		usleep(ARRIVE_STEP_US);

@@ -189,6 +189,7 @@ void socket_done(struct collect_tree *t)
 	unix_queues_forget(t);
 	inet_groups_done(t);
 	inet_held_done(t);
+	inet_errors_done(t);
 	kmem_done(t);
 }
 
