@@ -97,6 +97,12 @@ static uint32_t find_memory(struct collect *c, const struct iouring_info *s)
 	return found;
 }
 
+/* As the link of a descriptor has it; Linux 6.12 tells the last part of a path alone. */
+static bool is_whole_name(const char *name)
+{
+	return *name == '/' || strchr(name, ':');
+}
+
 /* The descriptors that registered files are, by their names; the ids are known in finish(). */
 static int find_files(struct collect *c, struct iouring_info *s)
 {
@@ -134,8 +140,10 @@ static int find_files(struct collect *c, struct iouring_info *s)
 				"let the program unregister it, or keep one descriptor of it",
 				"pid %d (%s): file %s, registered with an io_uring ring, %s",
 				c->pid, c->tr->comm, s->files[i].name,
-				found < 0 ? "is no descriptor of the process any more"
-					  : "is one of several of that name");
+				found >= 0 ? "is one of several of that name"
+				: is_whole_name(s->files[i].name)
+					? "is no descriptor of the process any more"
+					: "is told by this kernel without its directory");
 		f->index = s->files[i].index;
 		f->file = (uint32_t)found;
 	}
