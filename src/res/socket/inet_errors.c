@@ -302,19 +302,15 @@ static size_t put_queue(struct putting *p, const Ckpt__Inet *m)
 	bool by_first = pending && !by_last && pending == (int)m->errors[0]->error;
 	size_t lost = pending && !by_last && !by_first;
 
-	if (by_first)
+	if (by_first) {
 		by_first = put_one(p, m->errors[0], false);
+		lost += !by_first;
+	}
 	for (size_t i = 0; i < m->n_errors; i++)
 		lost += !put_one(p, m->errors[i], by_last && i == m->n_errors - 1);
 	if (by_first)
 		read_first(p->fd);
 	return lost;
-}
-
-static bool any(const union inet_addr *a)
-{
-	return a->sa.sa_family == AF_INET ? a->in.sin_addr.s_addr == htonl(INADDR_ANY)
-					  : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
 static void be_loopback(union inet_addr *a)
@@ -334,7 +330,7 @@ static bool ends(const struct putting *p, union inet_addr *local, union inet_add
 	if (getsockname(p->fd, &local->sa, &len) < 0)
 		return false;
 	inet_addr_plain(local);
-	if (any(local))
+	if (inet_addr_any(local))
 		be_loopback(local);
 	*peer = *local;
 	len = sizeof(*peer);

@@ -27,6 +27,9 @@ socklen_t inet_addr_read(const ProtobufCBinaryData *b, union inet_addr *ret);
 /** inet_addr_plain() - an IPv4 address that is written as one of IPv6 becomes one of IPv4 */
 void inet_addr_plain(union inet_addr *a);
 
+/** inet_addr_any() - whether it is that of no interface in particular */
+bool inet_addr_any(const union inet_addr *a);
+
 /**
  * inet_groups_collect() - the multicast groups of a socket
  * The kernel does not list them by socket; it is asked about each group that the machine is in.

@@ -55,6 +55,12 @@ void inet_addr_plain(union inet_addr *a)
 	*a = plain;
 }
 
+bool inet_addr_any(const union inet_addr *a)
+{
+	return a->sa.sa_family == AF_INET ? a->in.sin_addr.s_addr == htonl(INADDR_ANY)
+					  : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}
+
 /* ---- dump ---- */
 
 /* One that can be peeked at, wherever in the queue; the position goes on. */
@@ -211,19 +217,13 @@ struct putting {
 	bool denied; /* for want of CAP_NET_RAW */
 };
 
-static bool is_any(const union inet_addr *a)
-{
-	return a->sa.sa_family == AF_INET ? a->in.sin_addr.s_addr == htonl(INADDR_ANY)
-					  : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-}
-
 /* Where it is sent: where it had been sent, as far as that is known. */
 static bool destination(struct putting *p, const Ckpt__InetDatagram *e, const union inet_addr *from,
 	union inet_addr *ret)
 {
 	*ret = p->local;
 	inet_addr_plain(ret);
-	if (from->sa.sa_family == AF_INET && ret->sa.sa_family == AF_INET6 && is_any(ret)) {
+	if (from->sa.sa_family == AF_INET && ret->sa.sa_family == AF_INET6 && inet_addr_any(ret)) {
 		union inet_addr any = {.in.sin_family = AF_INET};
 
 		any.in.sin_port = ret->in6.sin6_port;
@@ -235,9 +235,9 @@ static bool destination(struct putting *p, const Ckpt__InetDatagram *e, const un
 		memcpy(&ret->in.sin_addr, e->to.data, 4);
 	else if (from->sa.sa_family == AF_INET6 && e->to.len == 16)
 		memcpy(&ret->in6.sin6_addr, e->to.data, 16);
-	if (is_any(ret) && ret->sa.sa_family == AF_INET)
+	if (inet_addr_any(ret) && ret->sa.sa_family == AF_INET)
 		ret->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else if (is_any(ret))
+	else if (inet_addr_any(ret))
 		ret->in6.sin6_addr = in6addr_loopback;
 	return memcmp(&p->known, ret, sizeof(*ret)) == 0 || udp_packet_local(&ret->sa);
 }
