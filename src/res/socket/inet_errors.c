@@ -100,8 +100,8 @@ static int add_errors(Ckpt__Inet *m, const struct sock_queue *q, bool raw, struc
 static void tell_one(struct collect *c, const struct file_look *l, unsigned n, const char *what)
 {
 	if (n)
-		op_warn(c->op, "pid %d (%s): fd %d: %u %s that it has not read yet: not saved",
-			c->pid, c->tr->comm, l->target_fd, n, what);
+		op_warn(c->op, "pid %d (%s): fd %d: not saved, and not read yet: %s (%u)", c->pid,
+			c->tr->comm, l->target_fd, what, n);
 }
 
 static void tell(struct collect *c, const struct file_look *l, const struct lost *lost)
