@@ -150,7 +150,7 @@ static uint16_t window_now(const struct tcp_waiting *w)
 	return window_of(w->state.windows.snd_wnd, w->scaled ? w->send_scale : 0);
 }
 
-static int shake_hands(const struct handshake *h)
+static int begin(const struct handshake *h)
 {
 	const struct tcp_waiting *w = h->w;
 	uint8_t options[24];
@@ -162,18 +162,14 @@ static int shake_hands(const struct handshake *h)
 		.key = w->key,
 		.options = options,
 		.options_len = syn_options(w, options)};
-	int r = tcp_inject(h->inject, &s);
 
-	s = (struct tcp_segment){.from = &h->peer,
-		.to = &h->local,
-		.seq = recv_first(w),
-		.ack = send_first(w),
-		.window = window_now(w),
-		.key = w->key};
-	return r < 0 ? r : tcp_inject(h->inject, &s);
+	return tcp_inject(h->inject, &s);
 }
 
-/* What it has received, from a byte on. @most: in a segment */
+/*
+ * The last word of the handshake, which may have come before the first, and what was received, from a byte on.
+ * @most: in a segment
+ */
 static int say(const struct handshake *h, size_t from, size_t most)
 {
 	const struct tcp_state *state = &h->w->state;
@@ -185,8 +181,10 @@ static int say(const struct handshake *h, size_t from, size_t most)
 		.ack = send_first(h->w),
 		.window = window_now(h->w),
 		.key = h->w->key};
-	int r = tcp_inject_data(h->inject, &s, state->recv + from, before - from, most);
+	int r = tcp_inject(h->inject, &s);
 
+	if (r == 0)
+		r = tcp_inject_data(h->inject, &s, state->recv + from, before - from, most);
 	s.urg = urgent;
 	if (r == 0)
 		r = tcp_inject_data(
@@ -204,7 +202,8 @@ static int await(const struct handshake *h, int *steps, size_t *have)
 	for (int still = 0; still < WAIT_AGAIN; still++) {
 		struct tcp_seen seen;
 
-		if (tcp_look(&h->local, &h->peer, &seen) == 0 && seen.state != TCP_IS_SYN_RECV) {
+		if (tcp_look(&h->local, &h->peer, &seen) == 0 &&
+			(seen.state == TCP_IS_ESTABLISHED || seen.state == TCP_IS_CLOSE_WAIT)) {
 			if (seen.unread >= all)
 				return 0;
 			still = seen.unread > *have ? 0 : still;
@@ -320,7 +319,7 @@ int tcp_backlog_put(
 		make_room(&v[i], w);
 	r = predecessor(&h);
 	if (r == 0)
-		r = shake_hands(&h);
+		r = begin(&h);
 	if (r == 0)
 		r = say_all(&h, &have);
 	if (r < 0)
