@@ -239,6 +239,9 @@ struct plan {
 	/* Objects of System V and POSIX queues that were made anew, see ipc_made_done(). */
 	struct ipc_made *ipc_made;
 	size_t n_ipc_made, cap_ipc_made;
+	/* Paths of directories that were deleted and are there until all tasks are in them, see fs_made_done(). */
+	char **made_dirs;
+	size_t n_made_dirs, cap_made_dirs;
 	struct cgroups *cgroups; /* groups to be put into, see cgroup_done(); NULL: none */
 	/* unix sockets that are being made and filled, see res/socket/unixsock.h; NULL: none yet */
 	struct unix_world *unix_world;

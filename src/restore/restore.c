@@ -372,6 +372,7 @@ static int make(void *arg)
 
 	s->pidfile = fd_close(s->pidfile);
 	ipc_made_done(&s->plan, r < 0);
+	fs_made_done(&s->plan);
 	cgroup_done(&s->plan, r < 0);
 	return r;
 }

@@ -76,6 +76,9 @@ size_t cgroup_moves(
 /** cgroup_look() - for a dry plan: which groups of the image are there. 0; negative after op_fail() */
 int cgroup_look(struct plan *p);
 
+/** fs_made_done() - a restore has failed, or not: directories that are there for a moment are deleted again */
+void fs_made_done(struct plan *p);
+
 /** cgroup_done() - forget the groups; a restore that failed takes away those that it made */
 void cgroup_done(struct plan *p, bool failed);
 
