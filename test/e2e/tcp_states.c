@@ -40,7 +40,7 @@ static int listener(int option)
 	if (option)
 		set(fd, SOL_SOCKET, option, 1);
 	MUST(bind(fd, (struct sockaddr *)&at, sizeof(at)));
-	MUST(listen(fd, 16));
+	MUST(listen(fd, 64)); /* of several that share a port one may get all */
 	MUST(getsockname(fd, (struct sockaddr *)&at, &len));
 	return fd;
 }
